@@ -1,0 +1,171 @@
+"""
+The values that an exchange is made of: request head, response head, who asks, and what came of it.
+
+A field is a pair of bytes ``(name, value)`` as it came, the value without surrounding white space.  Lists of fields keep
+the order and the repetition of the wire.
+"""
+
+from __future__ import annotations
+
+Fields = list[tuple[bytes, bytes]]
+
+
+def values_of(fields: Fields, lower_name: bytes) -> list[bytes]:
+    """All values of the fields of this (lower-case) name, in order."""
+    return [value for name, value in fields if name.lower() == lower_name]
+
+
+class RequestHead:
+    """
+    A request's head after strict parsing (RFC 9112 section 3, RFC 9110 section 7).
+
+    :ivar method: as it came, such as ``b"GET"``.
+    :ivar target: in origin form (``b"/path?query"``), or ``b"*"``; an absolute-form target has been taken apart.
+    :ivar path: the target's path as it came.
+    :ivar query: what follows the first ``?``; None without one.
+    :ivar normal_path: the path that routes are matched with: unreserved octets decoded, no ``.`` and ``..`` segments.
+    :ivar host: the authority that counts, as it came, port included; empty only for HTTP/1.0 without Host.
+    :ivar version: 10, 11 or 20.
+    :ivar fields: every field but Host and the framing (Content-Length, Transfer-Encoding).
+    :ivar length: the body's length in bytes; 0 without a body; None when it is chunked.
+    :ivar keep_alive: whether the client wants the connection kept.
+    :ivar expects_continue: whether it waits for ``100 Continue``.
+    :ivar hop: lower-case names that Connection nominated.
+    """
+
+    __slots__ = (
+        "expects_continue",
+        "fields",
+        "hop",
+        "host",
+        "keep_alive",
+        "length",
+        "method",
+        "normal_path",
+        "path",
+        "query",
+        "target",
+        "version",
+    )
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        fields: Fields,
+        host: bytes = b"localhost",
+        version: int = 11,
+        length: int | None = 0,
+        keep_alive: bool = True,
+        path: bytes | None = None,
+        query: bytes | None = None,
+        normal_path: bytes | None = None,
+        expects_continue: bool = False,
+        hop: frozenset[bytes] = frozenset(),
+    ) -> None:
+        if path is None:
+            path, mark, rest = target.partition(b"?")
+            query = rest if mark else None
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.host = host
+        self.version = version
+        self.length = length
+        self.keep_alive = keep_alive
+        self.path = path
+        self.query = query
+        self.normal_path = path if normal_path is None else normal_path
+        self.expects_continue = expects_continue
+        self.hop = hop
+
+    def get(self, lower_name: bytes) -> bytes | None:
+        """The values of this field joined by ``, `` (RFC 9110 section 5.3); None if it is absent."""
+        found = values_of(self.fields, lower_name)
+        return b", ".join(found) if found else None
+
+    def __repr__(self) -> str:
+        return f"<{self.method.decode('latin-1')} {self.target.decode('latin-1')} at {self.host.decode('latin-1')}>"
+
+
+class ResponseHead:
+    """
+    A response's head.
+
+    :ivar status: 200 to 599 (interim answers have a call of their own).
+    :ivar fields: every field but the framing and connection ones: no Content-Length, Transfer-Encoding, Connection.
+    :ivar length: the body's length in bytes; None when it is not known before its end.
+    :ivar reason: the reason phrase; empty: the usual one.
+    :ivar has_date: whether fields hold a Date; one is added if not.
+    """
+
+    __slots__ = ("fields", "has_date", "length", "reason", "status")
+
+    def __init__(
+        self, status: int, fields: Fields, length: int | None = None, reason: bytes = b"", has_date: bool = False
+    ) -> None:
+        self.status = status
+        self.fields = fields
+        self.length = length
+        self.reason = reason
+        self.has_date = has_date
+
+    def get(self, lower_name: bytes) -> bytes | None:
+        """The values of this field joined by ``, ``; None if it is absent."""
+        found = values_of(self.fields, lower_name)
+        return b", ".join(found) if found else None
+
+    def __repr__(self) -> str:
+        return f"<{self.status} length={self.length}>"
+
+
+class Client:
+    """
+    Who asks: one per connection.
+
+    :ivar address: the peer's address as text, v4-mapped forms already normalised; ``unix`` for a unix socket.
+    :ivar port: the peer's port.
+    :ivar is_secure: whether the connection is TLS.
+    :ivar local_port: the port the client connected to.
+    :ivar server_name: the SNI name it asked for, lower case; None without TLS or SNI.
+    """
+
+    __slots__ = ("address", "is_secure", "local_port", "port", "server_name")
+
+    def __init__(
+        self, address: str, port: int, is_secure: bool, local_port: int, server_name: str | None = None
+    ) -> None:
+        self.address = address
+        self.port = port
+        self.is_secure = is_secure
+        self.local_port = local_port
+        self.server_name = server_name
+
+    def __repr__(self) -> str:
+        return f"<Client {self.address}:{self.port}{' over TLS' if self.is_secure else ''}>"
+
+
+class Outcome:
+    """
+    What came of an exchange, filled in as it goes; one access-log line, one metrics update.
+
+    :ivar status: what the client was answered; 0 if it left before an answer began.
+    :ivar sent: body bytes sent to the client.
+    :ivar service: the service that answered, empty if none.
+    :ivar instance: the instance that answered last, such as ``127.0.0.1:3000``.
+    :ivar attempts: how many instances were tried.
+    :ivar reason: the reason token of the fault, empty if there was none.
+    """
+
+    __slots__ = ("attempts", "instance", "reason", "sent", "service", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.sent = 0
+        self.service = ""
+        self.instance = ""
+        self.attempts = 0
+        self.reason = ""
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.status} sent={self.sent} {self.service}@{self.instance} {self.reason}>"

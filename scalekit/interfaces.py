@@ -1,0 +1,146 @@
+"""
+Every seam of scalekit on one page.
+
+The seam that matters is between a *listener*, which turns bytes into exchanges, and a *responder*, which answers them
+(`IExchange`, `IResponder`, `IBodyReceiver`, `IAnswerObserver`).  HTTP/1.1, HTTP/2 and a stock ``twisted.web`` site each
+implement only `IExchange`; the reverse proxy, a ``twisted.web`` resource tree and every decorator around them implement
+only `IResponder`.  The seam towards app servers is `IAnswerReceiver`.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+
+class IBodyReceiver(Interface):
+    """Takes a request's body, piece by piece."""
+
+    def data(piece: bytes) -> None:
+        """One non-empty piece, already free of its transfer coding."""
+
+    def end(trailers: list[tuple[bytes, bytes]]) -> None:
+        """The body is complete; called exactly once, unless the observer hears `IAnswerObserver.aborted` first."""
+
+
+class IAnswerObserver(Interface):
+    """Hears what happens to an answer after its responder has returned."""
+
+    def aborted(fault: Exception) -> None:
+        """The client is gone, or broke the rules in its body: called at most once; nothing more can be sent."""
+
+    def pause() -> None:
+        """Enough is queued towards the client: produce no more until `resume`."""
+
+    def resume() -> None:
+        """There is room again."""
+
+
+class IExchange(Interface):
+    """
+    One request and its response, whichever HTTP version carries it.
+
+    The life of one: the listener makes it and calls `IResponder.respond`.  The responder calls `receive` or `discard`
+    (an exchange without a body needs neither), may `pause` and `resume` the body, and answers: either `answer` once, or
+    `begin`, any number of `write`, and `finish`.  `abort` ends it where an answer can no longer be made right.
+    """
+
+    head = Attribute("The request: a `scalekit.http.heads.RequestHead`.")
+    client = Attribute("Who asks: a `scalekit.http.heads.Client` (address, port, whether over TLS, the listener's port).")
+    request_id = Attribute("bytes: names this exchange in logs, answers and towards the app server.")
+    record = Attribute("A `scalekit.http.heads.Outcome` that responders fill in as they go; reported when it is over.")
+
+    def observe(observer: object) -> None:
+        """Tell this `IAnswerObserver` from now on; a later call replaces the earlier observer."""
+
+    def receive(receiver: object) -> None:
+        """Let the body flow to this `IBodyReceiver`; sends ``100 Continue`` if the client waits for it. Once only."""
+
+    def discard() -> None:
+        """Read and forget the body."""
+
+    def pause() -> None:
+        """Stop reading the body until `resume`; the client feels it."""
+
+    def resume() -> None:
+        """Go on reading the body."""
+
+    def inform(status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """Send an interim (1xx) answer; dropped where the client cannot take one (HTTP/1.0)."""
+
+    def answer(head: object, body: bytes = b"") -> None:
+        """
+        Send a whole answer, a `scalekit.http.heads.ResponseHead` and its body, in one write.
+
+        ``head.length`` may be None, the body's length is used then.  The body is left out for HEAD, 204 and 304, which
+        keep ``head.length`` as their Content-Length where it is set and allowed.
+        """
+
+    def begin(head: object) -> None:
+        """Send the head of an answer whose body follows by `write`; ``head.length`` None means: length not known."""
+
+    def write(data: bytes) -> None:
+        """Send a piece of the body; ignored for HEAD, 204 and 304, and after an abort."""
+
+    def finish(trailers: list[tuple[bytes, bytes]] = ()) -> None:  # type: ignore[assignment]
+        """The answer is complete.  Fewer bytes than ``head.length`` make it an abort."""
+
+    def fail(fault: Exception) -> None:
+        """Answer with the `scalekit.errors.Fault` as problem details if no answer has begun, else `abort`."""
+
+    def abort(fault: Exception) -> None:
+        """Cut the answer so that the client notices: reset the stream, or close without the final chunk."""
+
+
+class IResponder(Interface):
+    """Answers exchanges."""
+
+    def respond(exchange: object) -> None:
+        """
+        Take charge of this `IExchange`; called as soon as its head is there.
+
+        May answer at once or later.  A `scalekit.errors.Fault` raised here is answered as such; anything else raised
+        is logged and answered with 500.
+        """
+
+
+class IAnswerReceiver(Interface):
+    """Takes an app server's answer from an upstream connection."""
+
+    def informed(status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """An interim (1xx) answer, not 100 and not 101."""
+
+    def continued() -> None:
+        """``100 Continue`` came: the body is wanted."""
+
+    def answered(head: object, body: bytes) -> None:
+        """A whole answer in one piece; nothing follows."""
+
+    def began(head: object) -> None:
+        """The head of an answer whose body follows."""
+
+    def data(piece: bytes) -> None:
+        """One piece of the body."""
+
+    def ended(trailers: list[tuple[bytes, bytes]]) -> None:
+        """The answer is complete."""
+
+    def failed(fault: Exception) -> None:
+        """No (complete) answer will come: a `scalekit.errors.UpstreamFault`.  Nothing follows."""
+
+    def pause() -> None:
+        """Enough of the request's body is queued towards the app server."""
+
+    def resume() -> None:
+        """There is room again for the request's body."""
+
+
+class ILogSink(Interface):
+    """Takes log entries without ever blocking, raising, or waiting; what it cannot keep it counts."""
+
+    def log(level: str, message: str, timestamp: float | None = None) -> None:
+        """
+        Take one entry.
+
+        :param level: ``DEBUG``, ``INFO``, ``WARN``, ``ERROR`` or ``PANIC``.
+        :param timestamp: seconds since the epoch; None: now.
+        """
