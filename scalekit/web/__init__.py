@@ -1,0 +1,10 @@
+"""
+Where ``twisted.web`` resources meet our wire, and the decorators that any responder can wear.
+
+* `answers`: start here to write a resource: problem details, JSON and text answers, query values, bodies.
+* `site`: `Site(root)` serves any ``twisted.web`` resource tree on our listeners, as an `IResponder`.
+* `resource`: `ResponderResource(responder)` makes a ``twisted.web`` resource of any responder, for any site.
+* `compress`: `Compress(responder)` codes answers with gzip where client, type and size allow it.
+* `guard`: `Guard(responder, ...)` keeps strange web pages and clients without a token from private listeners.
+* `memory`: `MemoryExchange`, an exchange without a listener, for tests.
+"""
