@@ -1,0 +1,70 @@
+"""
+The rule that makes a crash exact: *an entry is already written exactly if its sequence number is at most c and its time
+is at most Wc*.
+
+A checkpoint is made after the lines of a release are on disk, and holds the last sequence number c that was in the
+buffer then, the release's watermark Wc, and the lengths of both text files.  A start cuts the files to these lengths
+and replays the journal by the rule: what was written without being in a checkpoint is cut off and written again.
+
+Why it holds: an entry with a number up to c was in the buffer.  At or below Wc it was released, or had been late and
+was written with the late ones.  Above Wc it stayed.  An entry after c was in none of the releases.  So no state is
+kept for a single entry.
+
+Two checkpoints are kept, the older for the case that the newer cannot be read; the journal keeps what the older needs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+import msgspec
+
+from scalekit.logs.order import NEVER
+
+
+class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    How far the text files are.
+
+    :ivar generation: how many checkpoints there have been; the greater one counts.
+    :ivar sequence: c.
+    :ivar watermark: Wc, nanoseconds since the epoch.
+    :ivar length: bytes of ``log.txt``.
+    :ivar late_length: bytes of ``log.txt.late``.
+    """
+
+    generation: int = 0
+    sequence: int = 0
+    watermark: int = NEVER
+    length: int = 0
+    late_length: int = 0
+
+    def is_written(self, sequence: int, time: int) -> bool:
+        """Whether the entry of this number and effective time is in one of the text files."""
+        return sequence <= self.sequence and time <= self.watermark
+
+    def encode(self) -> bytes:
+        """A line of JSON and a line with its CRC-32."""
+        document = msgspec.json.encode(self)
+        return b"%s\n%08x\n" % (document, zlib.crc32(document))
+
+
+_decoder = msgspec.json.Decoder(Checkpoint)
+
+
+def decode_checkpoint(data: bytes) -> Checkpoint | None:
+    """The checkpoint; None if it is damaged."""
+    document, _, rest = data.partition(b"\n")
+    if rest != b"%08x\n" % zlib.crc32(document):
+        return None
+    try:
+        return _decoder.decode(document)
+    except ValueError:
+        return None
+
+
+def newest(candidates: Iterable[bytes]) -> Checkpoint | None:
+    """The readable checkpoint of the greatest generation; None if there is none."""
+    readable = [checkpoint for data in candidates if (checkpoint := decode_checkpoint(data)) is not None]
+    return max(readable, key=lambda checkpoint: checkpoint.generation, default=None)

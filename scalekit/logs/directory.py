@@ -1,0 +1,176 @@
+"""
+The few things that the log does with files, and how they are done on a disk.
+
+`Directory` is the seam: `LocalDirectory` is the real one, `scalekit.logs.memory.MemoryDirectory` one that can crash.
+Every call raises OSError when the disk does not do what it should.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import Protocol
+
+from scalekit.errors import ConfigurationFault
+
+
+class AppendFile(Protocol):
+    """A file that only grows."""
+
+    def write(self, data: bytes) -> None:
+        """Append all of it; not yet safe."""
+
+    def sync(self) -> None:
+        """Return when all that was written would survive a loss of power."""
+
+    def close(self) -> None:
+        """Give the descriptor back; never raises."""
+
+
+class Directory(Protocol):
+    """One flat directory that nobody else writes to."""
+
+    def names(self) -> list[str]:
+        """The names of all files."""
+
+    def size(self, name: str) -> int:
+        """Its bytes; 0 if it is not there."""
+
+    def read(self, name: str) -> bytes:
+        """The whole file; empty if it is not there."""
+
+    def create(self, name: str) -> AppendFile:
+        """A new empty file, whose name is safe when this returns."""
+
+    def write_from(self, name: str, offset: int, data: bytes) -> None:
+        """Make this the file's content from ``offset``, at most its size, to its end; safe when this returns."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Make this the file's content, the old or the new one at any moment; safe when this returns."""
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Rename a file."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+
+    def close(self) -> None:
+        """Let another daemon have it."""
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class LocalAppendFile:
+    """An `AppendFile` on a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes) -> None:
+        _write_all(self._descriptor, data)
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+
+class LocalDirectory:
+    """
+    A `Directory` on disk, made if it is not there, and locked while it is open.
+
+    Raises `ConfigurationFault` with one line if it cannot be used or another daemon has it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            # Log entries are nobody else's business.
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._try_to_write()
+        except OSError as error:
+            raise ConfigurationFault(f"{path}: cannot be used as the log directory: {error.strerror}") from None
+        try:
+            # On the directory itself: no lock file is left over, and the kernel lets go however the daemon ends.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise ConfigurationFault(f"{path}: another log daemon has this directory") from None
+
+    def _try_to_write(self) -> None:
+        """A directory that cannot be written to is noticed at the start, not at the first entry."""
+        try:
+            trial = os.path.join(self.path, f"writable.{os.getpid()}")
+            os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            os.unlink(trial)
+        except OSError:
+            os.close(self._descriptor)
+            raise
+
+    def _open(self, name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self._descriptor))
+
+    def size(self, name: str) -> int:
+        try:
+            return os.stat(name, dir_fd=self._descriptor).st_size
+        except FileNotFoundError:
+            return 0
+
+    def read(self, name: str) -> bytes:
+        try:
+            with open(self._open(name, os.O_RDONLY), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def create(self, name: str) -> LocalAppendFile:
+        descriptor = self._open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND)
+        try:
+            os.fsync(self._descriptor)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return LocalAppendFile(descriptor)
+
+    def write_from(self, name: str, offset: int, data: bytes) -> None:
+        descriptor = self._open(name, os.O_CREAT | os.O_WRONLY)
+        try:
+            os.ftruncate(descriptor, offset)
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            _write_all(descriptor, data)
+            os.fdatasync(descriptor)
+            if offset == 0:  # perhaps new
+                os.fsync(self._descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, name: str, data: bytes) -> None:
+        aside = f"{name}.new"
+        descriptor = self._open(aside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        try:
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.rename(aside, name)
+
+    def rename(self, name: str, new_name: str) -> None:
+        os.rename(name, new_name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        os.fsync(self._descriptor)
+
+    def remove(self, name: str) -> None:
+        os.unlink(name, dir_fd=self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,231 @@
+"""
+The journal: an entry is acknowledged when its frame is synced here.
+
+Group commit without a timer: while one group is being written and synced, all that comes waits; when it is done, all
+that waits is the next group.  So a lone entry costs one sync, and a thousand at once cost one sync together.
+
+A descriptor whose write or sync failed is never used again (after a failed fsync, Linux has dropped the data and calls
+the next one a success): the group goes to a fresh segment.  If that fails as well, it is refused with 503, and the next
+group begins with a fresh segment again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scalekit.errors import Fault
+from scalekit.logs.checkpoint import Checkpoint
+from scalekit.logs.directory import AppendFile, Directory
+from scalekit.logs.order import NEVER
+from scalekit.logs.threads import Lane
+
+# Small enough that what is written goes soon, large enough that a new file is rare.
+SEGMENT_BYTES = 16 * 1024 * 1024
+# One group in writing and one waiting, each with the largest body there is (20 MiB).
+WAITING_BYTES = 40 * 1024 * 1024
+PREFIX = "journal-"
+
+_log = Logger()
+
+
+class Unavailable(Fault):
+    """503: cannot be taken now; try again in `retry_after_seconds`."""
+
+    retry_after_seconds = 1
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(503, reason, detail)
+
+
+class Segment:
+    """One file of the journal: the last sequence number and the latest effective time in it."""
+
+    __slots__ = ("last", "latest", "name")
+
+    def __init__(self, number: int) -> None:
+        self.name = f"{PREFIX}{number:08d}"
+        self.last = 0
+        self.latest = NEVER
+
+    def extend(self, last: int, latest: int) -> None:
+        """Frames up to this number and time are in it."""
+        self.last = max(self.last, last)
+        self.latest = max(self.latest, latest)
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.name} to {self.last} at {self.latest}>"
+
+
+def segment_numbers(names: Sequence[str]) -> list[int]:
+    """The numbers of the segments among these file names, in order."""
+    return sorted(int(name.removeprefix(PREFIX)) for name in names if name.removeprefix(PREFIX).isdecimal())
+
+
+class _Append(NamedTuple):
+    frame: bytes
+    last: int
+    latest: int
+    done: Deferred[None]
+
+
+class Journal:
+    """
+    The journal's writing side.
+
+    :ivar waiting_bytes: what is not yet on disk.
+    :ivar failed: whether the last group could not be written.
+    :ivar failures: how many descriptors failed.
+    :ivar groups: how many groups were synced.
+    :ivar synced_bytes: their bytes.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        lane: Lane,
+        segments: Sequence[Segment] = (),
+        next_number: int = 1,
+        segment_bytes: int = SEGMENT_BYTES,
+        waiting_limit: int = WAITING_BYTES,
+    ) -> None:
+        self._directory = directory
+        self._lane = lane
+        self._segments = list(segments)
+        self._next_number = next_number
+        self._segment_bytes = segment_bytes
+        self._waiting_limit = waiting_limit
+        self._waiting: list[_Append] = []
+        self._is_writing = False
+        self._idle: list[Deferred[None]] = []
+        # The lane's own: only the call that runs there looks at these.
+        self._file: AppendFile | None = None
+        self._segment: Segment | None = None
+        self._size = 0
+        self.waiting_bytes = 0
+        self.failed = False
+        self.failures = 0
+        self.groups = 0
+        self.synced_bytes = 0
+
+    def append(self, frame: bytes, last: int, latest: int) -> Deferred[None]:
+        """
+        Fires when the frame is on disk, in the order of the calls; fails with `Unavailable`.
+
+        :param last: the last sequence number in it.
+        :param latest: the latest effective time in it.
+        """
+        if self.waiting_bytes + len(frame) > self._waiting_limit:
+            return fail(Unavailable("journal-full", "More waits for the disk than the journal holds back."))
+        done: Deferred[None] = Deferred()
+        self._waiting.append(_Append(frame, last, latest, done))
+        self.waiting_bytes += len(frame)
+        if not self._is_writing:
+            self._write_next()
+        return done
+
+    def _write_next(self) -> None:
+        group, self._waiting = self._waiting, []
+        self._is_writing = True
+        data = b"".join([append.frame for append in group])
+        writing = self._lane.run(lambda: self._commit(data))
+        writing.addCallbacks(self._committed, self._refused, (group, len(data)), errbackArgs=(group, len(data)))
+        writing.addErrback(lambda failure: _log.failure("after a group of the journal", failure))
+        writing.addCallback(lambda _: self._go_on())
+
+    def _go_on(self) -> None:
+        self._is_writing = False
+        if self._waiting:
+            self._write_next()
+        else:
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.callback(None)
+
+    def _commit(self, data: bytes) -> tuple[Segment, Exception | None]:
+        """In the lane: write and sync; the segment that has it, and what went wrong before it did."""
+        try:
+            return self._write(data), None
+        except Exception as error:
+            self._abandon()
+            try:
+                return self._write(data), error
+            except Exception:
+                self._abandon()
+                raise
+
+    def _write(self, data: bytes) -> Segment:
+        if self._file is not None and self._size >= self._segment_bytes:
+            self._file.close()
+            self._file = None
+        if self._file is None or self._segment is None:
+            self._segment = Segment(self._next_number)
+            self._next_number += 1
+            self._size = 0
+            self._file = self._directory.create(self._segment.name)
+        self._file.write(data)
+        self._file.sync()
+        self._size += len(data)
+        return self._segment
+
+    def _abandon(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if self._segment is not None and self._size == 0:
+            # Nothing in it was acknowledged; if it stays, a start reads it like any other.
+            with contextlib.suppress(OSError):
+                self._directory.remove(self._segment.name)
+        self._segment = None
+
+    def _committed(self, result: tuple[Segment, Exception | None], group: list[_Append], size: int) -> None:
+        segment, error = result
+        if error is not None:
+            self.failures += 1
+            _log.error("the journal could not be written ({error}); going on in {name}", error=error, name=segment.name)
+        self.failed = False
+        self.waiting_bytes -= size
+        self.groups += 1
+        self.synced_bytes += size
+        if not self._segments or self._segments[-1] is not segment:
+            self._segments.append(segment)
+        segment.extend(group[-1].last, max(append.latest for append in group))
+        for append in group:
+            append.done.callback(None)
+
+    def _refused(self, failure: Failure, group: list[_Append], size: int) -> None:
+        self.failed = True
+        self.failures += 2
+        self.waiting_bytes -= size
+        _log.error("the journal cannot be written: {error}; refusing", error=failure.value)
+        for append in group:
+            append.done.errback(Unavailable("disk", "The log's disk does not take entries."))
+
+    def take_disposable(self, checkpoint: Checkpoint) -> list[str]:
+        """The names of segments that hold nothing which is not yet written; they are not the journal's any more."""
+        closed = self._segments[:-1]
+        disposable = [segment for segment in closed if checkpoint.is_written(segment.last, segment.latest)]
+        self._segments = [segment for segment in self._segments if segment not in disposable]
+        return [segment.name for segment in disposable]
+
+    def idle(self) -> Deferred[None]:
+        """Fires when nothing waits."""
+        if not self._is_writing:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._idle.append(waiting)
+        return waiting
+
+    def close(self) -> None:
+        """Call it when idle."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __repr__(self) -> str:
+        return f"<Journal {len(self._segments)} segments, {self.waiting_bytes} bytes waiting>"
