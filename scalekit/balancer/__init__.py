@@ -1,0 +1,17 @@
+"""
+The balancer: which requests go to which app server, and which app servers there are.
+
+Control, what decides; all pure but the last three:
+
+* ``roster``: who is a member of which service, and in which state; **open this first**, then ``instance`` (the states);
+* ``health``: when an instance is probed, and when it counts as up or down;
+* ``routes``: host and path to the name of a service, as an immutable table;
+* ``addresses``: which addresses may be registered at all;
+* ``registrar``: the private port: register, unregister, look-up; ``resolver``: names of configured servers;
+* ``prober``: carries the probes out that are due.
+
+Data path, what reads the immutable view of it:
+
+* ``pickers``: which of the available instances gets this request;
+* ``proxy``: sends it there; ``tap``: puts all of it together for twistd.
+"""

@@ -1,0 +1,119 @@
+"""
+When an instance is probed, and what the answers mean: counters and a schedule, no clock and no socket.
+
+The numbers are HAProxy's (every 2 s, rise 2, fall 3): acting on a single probe, as Traefik and Caddy do, makes an
+instance flap at every garbage collection.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+INTERVAL_SECONDS = 2.0  # HAProxy's `inter`
+TRANSITION_SECONDS = 0.5  # while up is in doubt or on its way: three failures are seen within 1.5 s
+DOWN_SECONDS = 5.0  # a dead server need not be asked often; it is back within this and one more probe
+TIMEOUT_SECONDS = 1.0  # of one probe, connecting included: half the interval, so that probes never overlap
+JITTER = 0.2  # of the interval either way, so that many balancers and instances do not fall into step
+RISE = 2  # passes in a row until it is up
+FALL = 3  # failures in a row until it is down
+
+
+class Health:
+    """
+    One instance's counters.
+
+    :ivar passes: probes passed in a row.
+    :ivar failures: probes failed in a row.
+    :ivar due: when the next probe starts; None: none is planned, because one is running or it is not probed any more.
+    """
+
+    __slots__ = ("due", "failures", "passes")
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self.failures = 0
+        self.due: float | None = None
+
+    def passed(self) -> bool:
+        """Count a probe that passed; returns whether that makes an instance up that was not."""
+        self.failures = 0
+        self.passes += 1
+        return self.passes >= RISE
+
+    def failed(self) -> bool:
+        """Count a probe that failed; returns whether that makes an instance down that was not."""
+        self.passes = 0
+        self.failures += 1
+        return self.failures >= FALL
+
+    def forget(self) -> None:
+        """Start counting anew."""
+        self.passes = self.failures = 0
+
+    def interval(self, is_down: bool) -> float:
+        """Seconds until the next probe, before jitter."""
+        if is_down:
+            return TRANSITION_SECONDS if self.passes else DOWN_SECONDS
+        return INTERVAL_SECONDS if self.passes >= RISE else TRANSITION_SECONDS
+
+    def __repr__(self) -> str:
+        return f"<Health passes={self.passes} failures={self.failures} due={self.due}>"
+
+
+Item = TypeVar("Item")
+
+
+class Schedule(Generic[Item]):
+    """
+    Which items are due: a heap in which an outdated entry is left where it is and skipped once it comes up.
+
+    :param random: returns a number from 0 to 1, as `random.random` does.
+    """
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._heap: list[tuple[float, int, Health, Item]] = []
+        self._count = 0  # orders entries that are due at the same time; items are never compared
+
+    def start(self, health: Health, item: Item, now: float) -> None:
+        """Plan the first probe of an item at a random offset within the transition interval."""
+        self._push(health, item, now + TRANSITION_SECONDS * self._random())
+
+    def plan(self, health: Health, item: Item, interval: float, now: float) -> None:
+        """Plan the next probe an interval from now, with jitter."""
+        self._push(health, item, now + interval * (1 + JITTER * (2 * self._random() - 1)))
+
+    def hasten(self, health: Health, item: Item, now: float) -> None:
+        """Probe at once, unless a probe is running or is due anyway."""
+        if health.due is not None and health.due > now:
+            self._push(health, item, now)
+
+    def stop(self, health: Health) -> None:
+        """Plan no further probe."""
+        health.due = None
+
+    def due(self, now: float, limit: int) -> list[Item]:
+        """Up to this many items that are due, the longest due first; nothing is planned for them from here on."""
+        items: list[Item] = []
+        while self._heap and self._heap[0][0] <= now and len(items) < limit:
+            due, _, health, item = heapq.heappop(self._heap)
+            if health.due == due:
+                health.due = None
+                items.append(item)
+        return items
+
+    def next_deadline(self) -> float | None:
+        """When something is due next; None: never."""
+        while self._heap and self._heap[0][2].due != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def _push(self, health: Health, item: Item, due: float) -> None:
+        health.due = due
+        self._count += 1
+        heapq.heappush(self._heap, (due, self._count, health, item))
+
+    def __repr__(self) -> str:
+        return f"<Schedule entries={len(self._heap)} next={self.next_deadline()}>"
