@@ -1,0 +1,180 @@
+"""
+Every key of the configuration, its type, its default, and why the default is what it is.
+
+The attribute path is the key: ``config.balancer.health.interval`` is ``interval`` of ``[balancer.health]``.  Durations
+are seconds (float), sizes are bytes (int), listeners are `ListenURL`, networks are `ipaddress` networks.  An instance
+made without arguments holds the defaults, which ``conf/scalekit.toml`` repeats with one line on each.
+
+Paths: empty means the default place; in a `Config` that comes from `scalekit.config.load` these are filled in already
+and all paths are absolute, only ``tls.certificate``, ``tls.private_key``, ``balancer.upstream_tls.ca`` and the token
+files stay empty where they are.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from scalekit.config import kinds
+from scalekit.config.kinds import Network
+from scalekit.config.quantities import MIB
+from scalekit.config.urls import ListenURL, ServerURL
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A TOML table; each attribute is a key, annotated with its `kinds.Kind`, or a table in it."""
+
+
+def _loopback(port: int) -> tuple[ListenURL, ...]:
+    return (ListenURL("https", "127.0.0.1", port),)
+
+
+class TLS(Table, frozen=True, kw_only=True):
+    """``[tls]``: the certificate of all https listeners; both empty: one is made by the local CA."""
+
+    certificate: Annotated[str, kinds.PATH] = ""
+    private_key: Annotated[str, kinds.PATH] = ""
+
+
+class Service(Table, frozen=True, kw_only=True):
+    """``[[balancer.service]]``: a service that the configuration knows, its routes and static members."""
+
+    name: Annotated[str, kinds.SERVICE_NAME] = "default"
+    hosts: Annotated[tuple[str, ...], kinds.HOSTS] = ()
+    path: Annotated[str, kinds.ROUTE_PATH] = "/"
+    servers: Annotated[tuple[ServerURL, ...], kinds.SERVERS] = ()
+
+
+class UpstreamTLS(Table, frozen=True, kw_only=True):
+    """``[balancer.upstream_tls]``: how the certificates of app servers are checked."""
+
+    ca: Annotated[str, kinds.PATH] = ""
+    verify: Annotated[bool, kinds.BOOLEAN] = True
+
+
+class Compression(Table, frozen=True, kw_only=True):
+    """``[balancer.compression]``: coding of answers for clients that accept it."""
+
+    enabled: Annotated[bool, kinds.BOOLEAN] = True
+    algorithms: Annotated[tuple[str, ...], kinds.list_of(kinds.choice("gzip"), 1)] = ("gzip",)
+
+
+class Health(Table, frozen=True, kw_only=True):
+    """``[balancer.health]``: the heartbeat.  The numbers are HAProxy's: acting on one probe makes servers flap."""
+
+    interval: Annotated[float, kinds.DURATION] = 2.0
+    timeout: Annotated[float, kinds.DURATION] = 1.0  # a /ping that takes longer is not well
+    rise: Annotated[int, kinds.whole_number(1, 100)] = 2
+    fall: Annotated[int, kinds.whole_number(1, 100)] = 3
+    path: Annotated[str, kinds.PING_PATH] = "/ping"  # the tutorial's
+
+
+class Drain(Table, frozen=True, kw_only=True):
+    """``[balancer.drain]``: what is in flight when an instance, or the balancer itself, leaves."""
+
+    deadline: Annotated[float, kinds.DURATION_OR_ZERO] = 30.0  # Kubernetes kills after 30 s, systemd after 90
+
+
+class Timeouts(Table, frozen=True, kw_only=True):
+    """``[balancer.timeouts]``: hard deadlines, not idle timers that one byte resets."""
+
+    connect: Annotated[float, kinds.DURATION] = 2.0  # one lost SYN is sent again after 1 s; two mean: not there
+    first_byte: Annotated[float, kinds.DURATION] = 30.0  # gunicorn kills its worker after 30 s
+    read: Annotated[float, kinds.DURATION] = 60.0  # between two reads of an answer: nginx' 60 s
+    request_head: Annotated[float, kinds.DURATION] = 10.0  # Apache's RequestReadTimeout gives 20 s, nginx 60
+    idle: Annotated[float, kinds.DURATION] = 60.0  # nginx 75 s, Envoy 1 h; browsers close at 115 s or more
+    answer_progress: Annotated[float, kinds.DURATION] = 60.0  # a reader that takes nothing: nginx' send_timeout
+    # A body slower than 500 B/s (Apache's MinRate) after a start of 10 s is an attack or a dead line.
+    body_rate: Annotated[int, kinds.SIZE] = 500
+    body_rate_after: Annotated[float, kinds.DURATION] = 10.0
+
+
+class Limits(Table, frozen=True, kw_only=True):
+    """``[balancer.limits]``: what one balancer takes on."""
+
+    # None: no limit. Bodies are streamed and cost no memory, so this protects only the apps, which know what they take;
+    # HAProxy, Caddy and Traefik have none either.
+    max_body_bytes: Annotated[int | None, kinds.optional(kinds.SIZE)] = None
+    # About 20 KiB each when idle over TLS: 200 MiB when all are open. Beyond it new ones wait in the kernel's queue.
+    max_connections: Annotated[int, kinds.whole_number(1, 1_000_000)] = 10_000
+
+
+class Balancer(Table, frozen=True, kw_only=True):
+    """``[balancer]``: the public side."""
+
+    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = (ListenURL("https", "::", 2000),)
+    access_log: Annotated[str, kinds.ACCESS_LOG] = ""
+    algorithm: Annotated[str, kinds.choice("round-robin")] = "round-robin"
+    trusted_proxies: Annotated[tuple[Network, ...], kinds.NETWORKS] = ()
+    service: tuple[Service, ...] = ()
+    upstream_tls: UpstreamTLS = UpstreamTLS()
+    compression: Compression = Compression()
+    health: Health = Health()
+    drain: Drain = Drain()
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+
+
+class Registration(Table, frozen=True, kw_only=True):
+    """``[registration]``: the balancer's private side, where app servers register."""
+
+    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(2001)
+    token_file: Annotated[str, kinds.PATH] = ""
+
+
+class Cache(Table, frozen=True, kw_only=True):
+    """``[cache]``: the key/value service."""
+
+    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(5000)
+    max_bytes: Annotated[int, kinds.SIZE] = 256 * MIB
+    expiry_interval: Annotated[float, kinds.DURATION] = 5.0  # the tutorial's
+    default_max_age: Annotated[float | None, kinds.optional(kinds.DURATION)] = None  # None: refuse a store without one
+    token_file: Annotated[str, kinds.PATH] = ""
+
+
+class Logs(Table, frozen=True, kw_only=True):
+    """``[logs]``: the log collector."""
+
+    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(6000)
+    directory: Annotated[str, kinds.PATH] = ""
+    delay: Annotated[float, kinds.DURATION_OR_ZERO] = 2.0  # the tutorial's: late entries still find their place
+    flush_interval: Annotated[float, kinds.DURATION] = 2.0
+    token_file: Annotated[str, kinds.PATH] = ""
+
+
+class LogClient(Table, frozen=True, kw_only=True):
+    """``[log_client]``: where balancer, cache, blog and data send their entries; empty: nowhere."""
+
+    url: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""
+
+
+class Data(Table, frozen=True, kw_only=True):
+    """``[data]``: the example's data service."""
+
+    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(4000)
+    database: Annotated[str, kinds.PATH] = ""
+
+
+class Blog(Table, frozen=True, kw_only=True):
+    """``[blog]``: the example's app server."""
+
+    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(3000)
+    service: Annotated[str, kinds.SERVICE_NAME] = "default"
+    balancer: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:2001"
+    cache: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:5000"
+    data: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:4000"
+
+
+class Config(Table, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    state_directory: Annotated[str, kinds.PATH] = ""
+    tls: TLS = TLS()
+    balancer: Balancer = Balancer()
+    registration: Registration = Registration()
+    cache: Cache = Cache()
+    logs: Logs = Logs()
+    log_client: LogClient = LogClient()
+    data: Data = Data()
+    blog: Blog = Blog()

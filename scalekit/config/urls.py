@@ -1,0 +1,170 @@
+"""
+The URLs of a configuration: where to listen, which servers to balance over, whom to ask.
+
+Hosts are kept without brackets: IP literals in their canonical form, names in lower case.  RFC 3986 section 3.2.2 for
+the brackets, RFC 6874 is not followed (a zone is written ``[fe80::1%eth0]``, as sockets take it).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+import msgspec
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_URL = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9]*)://(?:\[(?P<literal>[^\]\[/?#]*)\]|(?P<host>[^\]\[/?#:@]*))(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>/[^?#\s]*)?",
+    re.ASCII,
+)
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
+)
+
+
+class ListenURL(msgspec.Struct, frozen=True):
+    """
+    Where a daemon listens: ``https://[::]:2000``, ``http://127.0.0.1:8080`` or ``unix:///run/scalekit/admin.sock``.
+
+    :ivar scheme: ``https``, ``http`` or ``unix`` (HTTP in clear on a socket file).
+    :ivar host: an IP literal without brackets; empty for ``unix``.
+    :ivar port: 0 to 65535, 0 lets the system choose; 0 for ``unix``.
+    :ivar path: the socket's file for ``unix``; else empty.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def is_secure(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it: loopback or a socket file."""
+        return self.scheme == "unix" or is_loopback(self.host)
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix://{self.path}"
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+
+
+class ServerURL(msgspec.Struct, frozen=True):
+    """
+    A server that requests are sent to: ``http://127.0.0.1:8001``, ``https://app.example``.
+
+    :ivar scheme: ``http`` or ``https``.
+    :ivar host: an IP literal without brackets, or a name.
+    :ivar port: 1 to 65535.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this IP literal is of the loopback, v4-mapped forms included; False for names."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def is_host_name(text: str) -> bool:
+    """Whether this is a lower-case DNS name (underscores allowed, as container networks use them)."""
+    return _NAME.fullmatch(text) is not None
+
+
+def parse_listen_url(text: str) -> ListenURL:
+    """
+    Take a listener's URL apart; ``localhost`` becomes 127.0.0.1.
+
+    :raises ValueError: it is none; the message says what is wrong.
+    """
+    if text.startswith("unix://"):
+        path = text[7:]
+        if not path.startswith("/") or path.endswith("/") or "\0" in path:
+            raise ValueError("unix:// needs the absolute path of a socket file")
+        # sockaddr_un.sun_path holds 108 bytes with the final NUL on Linux, 104 on the BSDs.
+        if len(path.encode()) > 103:
+            raise ValueError("the path of a unix socket has at most 103 bytes")
+        return ListenURL("unix", path=path)
+    scheme, host, port, path = _taken_apart(text)
+    if path not in ("", "/"):
+        raise ValueError("a listener has no path")
+    if port is None:
+        raise ValueError("a listener needs a port")
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError("a listener needs an IP address, [::] for all") from None
+    return ListenURL(scheme, host, port)
+
+
+def parse_server_url(text: str) -> ServerURL:
+    """
+    Take a server's URL apart; a missing port is the scheme's own.
+
+    :raises ValueError: it is none; the message says what is wrong.
+    """
+    scheme, host, port, path = _taken_apart(text)
+    if path not in ("", "/"):
+        raise ValueError("a server has no path")
+    if port == 0:
+        raise ValueError("port 0 cannot be connected to")
+    return ServerURL(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
+
+
+def parse_base_url(text: str) -> str:
+    """
+    The canonical form of a service's base URL, ready for paths to be appended: no slash at its end.
+
+    :raises ValueError: it is none; the message says what is wrong.
+    """
+    scheme, host, port, path = _taken_apart(text)
+    if port == 0:
+        raise ValueError("port 0 cannot be connected to")
+    return f"{scheme}://{_bracketed(host)}{'' if port is None else f':{port}'}{path.rstrip('/')}"
+
+
+def _taken_apart(text: str) -> tuple[str, str, int | None, str]:
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise ValueError("it is not scheme://host:port")
+    if match["scheme"] not in DEFAULT_PORTS:
+        raise ValueError(f"the scheme {match['scheme']} is not known here")
+    port = None if match["port"] is None else int(match["port"])
+    if port is not None and port > 65535:
+        raise ValueError("a port is at most 65535")
+    if match["literal"] is not None:
+        try:
+            return match["scheme"], str(ipaddress.IPv6Address(match["literal"])), port, match["path"] or ""
+        except ValueError:
+            raise ValueError("there is no IPv6 address in the brackets") from None
+    host = match["host"].lower()
+    if not is_host_name(host):
+        raise ValueError("the host is no name and no address")
+    if host.rstrip(".").rpartition(".")[2].isdigit():
+        # A last label of digits can only be meant as an address (RFC 3696 section 2): let no resolver guess at "1.2.3".
+        try:
+            host = str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise ValueError("the host looks like an IPv4 address and is none") from None
+    return match["scheme"], host, port, match["path"] or ""
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

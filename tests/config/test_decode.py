@@ -1,0 +1,122 @@
+"""A TOML document -> `Config`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.config.decode import all_keys, decode, encode, override
+from scalekit.config.model import Balancer, Cache, Config, Service
+from scalekit.errors import ConfigurationFault
+
+
+class DecodeTests(SynchronousTestCase):
+    def fault(self, document: dict[str, Any]) -> str:
+        return str(self.assertRaises(ConfigurationFault, decode, document, "x.toml"))
+
+    def test_nothing_gives_the_defaults(self) -> None:
+        self.assertEqual(decode({}, ""), Config())
+
+    def test_values_reach_their_attributes(self) -> None:
+        document = {
+            "cache": {"max_bytes": "1KiB"},
+            "balancer": {"health": {"fall": 5}, "service": [{"name": "shop", "hosts": ["shop.example"]}]},
+        }
+        config = decode(document, "")
+        self.assertEqual(config.cache, Cache(max_bytes=1024))
+        self.assertEqual(config.balancer.health.fall, 5)
+        self.assertEqual(config.balancer.service, (Service(name="shop", hosts=("shop.example",)),))
+
+    def test_an_error_is_one_line_that_says_where_what_and_why(self) -> None:
+        self.assertEqual(
+            self.fault({"cache": {"max_bytes": "1KB"}}),
+            'x.toml: cache.max_bytes: found "1KB", expected a size such as "64KiB" or "1GiB", or a number of bytes',
+        )
+        self.assertTrue(
+            self.fault({"balancer": {"service": [{}, {"servers": ["http://a:1", "x"]}]}}).startswith(
+                'x.toml: balancer.service[1].servers[1]: found "x", expected a server such as'
+            )
+        )
+
+    def test_an_algorithm_that_does_not_exist_lists_those_that_do(self) -> None:
+        self.assertEqual(
+            self.fault({"balancer": {"algorithm": "least-requests"}}),
+            'x.toml: balancer.algorithm: found "least-requests", expected "round-robin"',
+        )
+
+    def test_an_unknown_key_names_the_nearest(self) -> None:
+        for document, key, nearest in [
+            ({"cache": {"max_byte": 1}}, "cache.max_byte", "max_bytes"),
+            ({"balancr": {}}, "balancr", "balancer"),
+            ({"cache": {"delay": "1s"}}, "cache.delay", "logs.delay, which stands elsewhere"),
+            ({"balancer": {"service": [{"host": []}]}}, "balancer.service[0].host", "hosts"),
+            ({"log_client": {"zzz": 1}}, "log_client.zzz", "one of url"),
+        ]:
+            self.assertEqual(self.fault(document), f"x.toml: {key}: found an unknown key, expected {nearest}")
+
+    def test_keys_of_later_steps_are_unknown(self) -> None:
+        for document in [{"redis": {"url": ""}}, {"balancer": {"http_cache": {}}}, {"tls": {"sni": []}}]:
+            self.assertIn("found an unknown key", self.fault(document))
+
+    def test_what_should_be_a_table(self) -> None:
+        self.assertEqual(self.fault({"logs": 3}), "x.toml: logs: found 3, expected a table, [logs]")
+        for wrong in ({"name": "a"}, ["a"], "a"):
+            self.assertIn("expected tables, each [[balancer.service]]", self.fault({"balancer": {"service": wrong}}))
+
+    def test_two_services_of_one_name(self) -> None:
+        self.assertEqual(
+            self.fault({"balancer": {"service": [{"name": "a"}, {"name": "a"}]}}),
+            'x.toml: balancer.service[1].name: found "a", expected no name twice',
+        )
+
+    def test_certificate_and_key_go_together(self) -> None:
+        self.assertIn('x.toml: tls.private_key: found "", expected', self.fault({"tls": {"certificate": "a.pem"}}))
+        self.assertIn('x.toml: tls.certificate: found "", expected', self.fault({"tls": {"private_key": "a.pem"}}))
+
+    def test_a_config_cannot_be_changed(self) -> None:
+        with self.assertRaises(AttributeError):
+            Config().cache.max_bytes = 1  # type: ignore[misc]
+
+    @given(
+        st.builds(
+            Cache,
+            max_bytes=st.integers(1, 1 << 50),
+            expiry_interval=st.integers(1, 10**9).map(lambda value: value / 1000),
+            default_max_age=st.one_of(st.none(), st.integers(1, 10**6).map(float)),
+            token_file=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9),
+        ),
+        st.lists(st.sampled_from(["a", "b", "c.d"]), unique=True).map(
+            lambda names: Balancer(service=tuple(Service(name=name) for name in names))
+        ),
+    )
+    def test_every_config_comes_back(self, cache: Cache, balancer: Balancer) -> None:
+        config = Config(cache=cache, balancer=balancer)
+        self.assertEqual(decode(encode(config), ""), config)
+
+
+class OverrideTests(SynchronousTestCase):
+    def test_one_key_changes(self) -> None:
+        config = override(Config(), "balancer.health.fall", 7, "--fall")
+        self.assertEqual(config.balancer.health.fall, 7)
+        self.assertEqual(
+            msgspec.structs.replace(
+                config,
+                balancer=msgspec.structs.replace(config.balancer, health=Config().balancer.health),
+            ),
+            Config(),
+        )
+
+    def test_a_wrong_value_blames_the_flag(self) -> None:
+        fault = self.assertRaises(ConfigurationFault, override, Config(), "cache.max_bytes", "x", "--max-bytes")
+        self.assertTrue(str(fault).startswith('--max-bytes: found "x", expected a size'))
+
+
+class AllKeysTests(SynchronousTestCase):
+    def test_keys_of_contract(self) -> None:
+        keys = dict(all_keys())
+        for key in ["state_directory", "tls.private_key", "balancer.service.servers", "logs.delay", "blog.data"]:
+            self.assertIn(key, keys)
