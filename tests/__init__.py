@@ -18,6 +18,8 @@ warnings.simplefilter("error")
 # Of an unclosed file or socket we hear when the garbage collector gets to it, often within a test that has nothing to do
 # with it: shown, not counted.
 warnings.filterwarnings("default", category=ResourceWarning)
+# Twisted's own, for each 404 of a plain Resource and on importing twisted.web.static.
+warnings.filterwarnings("ignore", message=r"twisted\.web\.resource\._Unsafe")
 
 settings.register_profile("scalekit", derandomize=True, deadline=None, database=None)
 settings.load_profile("scalekit")

@@ -1,0 +1,68 @@
+# make run      the whole system with its example, on a fresh machine too; Ctrl-C ends it
+# make test     the whole suite (one part: make test TESTS=tests.cache); lint, types, cover: the other gates of CI
+# make bench    side by side with nginx and HAProxy; make news: what the next release will say
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+# program:Debian package.  What some tests need and pip cannot install; without it they are skipped.
+TEST_PROGRAMS := ab:apache2-utils certutil:libnss3-tools chromedriver:chromium-driver chromium:chromium curl:curl wrk:wrk
+BENCH_PROGRAMS := haproxy:haproxy nginx:nginx wrk:wrk
+
+# "compat" puts the checkout itself on the path, the only editable form in which twistd finds twisted/plugins.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
+
+.PHONY: run test lint types cover bench news clean
+
+# exec: Ctrl-C and SIGTERM reach twistd itself, and make waits until it has drained.
+run: $(VENV)/installed
+	@exec $(BIN)/twistd -n scalekit-all --demo 2
+
+test: $(VENV)/installed-test
+	@.ci/provide $(TEST_PROGRAMS)
+	$(BIN)/python -W error::RuntimeWarning -m twisted.trial $(TESTS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+cover: $(VENV)/installed-test
+	@.ci/provide $(TEST_PROGRAMS)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m twisted.trial $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(VENV)/installed-test
+	@.ci/provide $(BENCH_PROGRAMS)
+	$(BIN)/python bench/run.py
+
+news: $(VENV)/installed-dev
+	$(BIN)/towncrier build --draft
+
+# Leaves .venv alone.
+clean:
+	rm -rf build dist *.egg-info _trial_temp* .coverage* .hypothesis .mypy_cache .ruff_cache
+	find scalekit tests twisted bench \( -name __pycache__ -o -name dropin.cache \) -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("scalekit needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# Installed again only when what they are made from has changed.
+$(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/pip
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml | $(BIN)/pip
+	$(INSTALL) --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-dev: setup.cfg pyproject.toml | $(BIN)/pip
+	$(INSTALL) --editable '.[test,dev]'
+	@touch $@ $(VENV)/installed $(VENV)/installed-test
