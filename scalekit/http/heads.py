@@ -128,18 +128,26 @@ class Client:
     :ivar is_secure: whether the connection is TLS.
     :ivar local_port: the port the client connected to.
     :ivar server_name: the SNI name it asked for, lower case; None without TLS or SNI.
+    :ivar local_address: the address the client connected to; empty if that is not known.
     """
 
-    __slots__ = ("address", "is_secure", "local_port", "port", "server_name")
+    __slots__ = ("address", "is_secure", "local_address", "local_port", "port", "server_name")
 
     def __init__(
-        self, address: str, port: int, is_secure: bool, local_port: int, server_name: str | None = None
+        self,
+        address: str,
+        port: int,
+        is_secure: bool,
+        local_port: int,
+        server_name: str | None = None,
+        local_address: str = "",
     ) -> None:
         self.address = address
         self.port = port
         self.is_secure = is_secure
         self.local_port = local_port
         self.server_name = server_name
+        self.local_address = local_address
 
     def __repr__(self) -> str:
         return f"<Client {self.address}:{self.port}{' over TLS' if self.is_secure else ''}>"

@@ -57,6 +57,14 @@ def fault_answer(request: Request, fault: Fault) -> bytes:
     return problem(request, fault.status, fault.reason, fault.detail)
 
 
+def method_answer(request: Request, allowed: list[bytes]) -> bytes:
+    """Set up the 405 for a method that is not among the allowed ones, and return its body."""
+    methods = b", ".join(sorted(allowed))
+    body = problem(request, 405, "method", f"This resource takes {methods.decode('latin-1')}.")
+    request.setHeader(b"allow", methods)
+    return body
+
+
 def json_answer(request: Request, status: int, value: Any) -> bytes:
     """Set up an application/json answer and return its body; ``value`` is anything that msgspec encodes."""
     request.setResponseCode(status)
@@ -142,8 +150,12 @@ class ProblemResource(Resource):
     """
     A resource whose render methods may raise `Fault`, and that answers 405 with Allow to methods it does not have.
 
-    (``twisted.web`` answers 501 to those beyond GET, HEAD and POST, and 500 to a raised Fault.)
+    (``twisted.web`` answers 501 to those beyond GET, HEAD and POST, and 500 to a raised Fault.)  A child that is not
+    there is a 404 with problem details.
     """
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        return Absent()  # type: ignore[no-untyped-call]
 
     def render(self, request: Request) -> Any:
         try:
@@ -151,7 +163,13 @@ class ProblemResource(Resource):
         except Fault as fault:
             return fault_answer(request, fault)
         except UnsupportedMethod as unsupported:
-            allowed = b", ".join(unsupported.allowedMethods)
-            body = problem(request, 405, "method", f"This resource takes {allowed.decode('latin-1')}.")
-            request.setHeader(b"allow", allowed)
-            return body
+            return method_answer(request, list(unsupported.allowedMethods))
+
+
+class Absent(Resource):
+    """What is not there: 404."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        return problem(request, 404, "not-found", "There is nothing at this path.")
