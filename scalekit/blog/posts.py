@@ -1,0 +1,91 @@
+"""The blog's client of the data service: posts in and out, and whether what was read is still true."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from scalekit.blog.store import Post, PostFields, PostList
+from scalekit.errors import ClientFault, OurFault
+from scalekit.kit.client import Answer, Client, Unreachable
+
+# The reader waits: a data service that needs longer than this is broken, and saying so is better.
+ANSWER_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+class Posts:
+    """
+    All methods raise `OurFault` 503 if the data service is away, and `ClientFault` as it answers: 400 (with a detail
+    that names the field), 404, 412.
+
+    :param url: of the data service, such as ``https://127.0.0.1:4000``.
+    """
+
+    def __init__(self, url: str, client: Client) -> None:
+        self._url = url.rstrip("/")
+        self._client = client
+
+    async def page(self, number: int) -> tuple[PostList, str]:
+        """A page of the list and its ETag."""
+        return _read(await self._ask("GET", f"/posts?page={number}"), PostList)
+
+    async def post(self, post_id: int) -> tuple[Post, str]:
+        """A post with its comments, and its ETag."""
+        return _read(await self._ask("GET", f"/posts/{post_id}"), Post)
+
+    async def create(self, fields: PostFields) -> Post:
+        """Write a new post; it is returned with its id."""
+        return _read(await self._ask("POST", "/posts", msgspec.json.encode(fields)), Post)[0]
+
+    async def update(self, post_id: int, fields: PostFields, seen_revision: int | None) -> Post:
+        """Replace a post; a ``seen_revision`` that is not the current one is a 412."""
+        headers = {} if seen_revision is None else {"If-Match": f'"{post_id}-{seen_revision}"'}
+        return _read(await self._ask("PUT", f"/posts/{post_id}", msgspec.json.encode(fields), headers), Post)[0]
+
+    async def is_current(self, path: str, etag: str) -> bool:
+        """
+        Whether what the blog shows at this path (``/`` or ``/posts/ID``) is still what this ETag stands for; False also
+        if nobody can tell.
+        """
+        try:
+            answer = await self._ask("GET", "/posts" if path == "/" else path, headers={"If-None-Match": etag})
+        except (OurFault, ClientFault):
+            return False
+        return answer.status == 304
+
+    async def _ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        headers = dict(headers or {})
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            answer = await self._client.fetch(
+                method, self._url + path, seconds=ANSWER_SECONDS, headers=headers, body=body
+            )
+        except Unreachable as cause:
+            raise OurFault(503, "data-away", f"The data service does not answer ({cause}).") from None
+        if answer.status in (400, 404, 412, 413):
+            raise ClientFault(answer.status, *_reason(answer))
+        if answer.status >= 400:
+            raise OurFault(503, "data-away", f"The data service answered {answer.status}: {_reason(answer)[1]}")
+        return answer
+
+
+def _read(answer: Answer, kind: type[T]) -> tuple[T, str]:
+    try:
+        return msgspec.json.decode(answer.body, type=kind), answer.get("etag") or ""
+    except msgspec.MsgspecError as error:
+        raise OurFault(503, "data-away", f"The data service's answer is not as expected: {error}.") from None
+
+
+def _reason(answer: Answer) -> tuple[str, str]:
+    """Reason and detail of a problem answer; of anything else, its beginning."""
+    try:
+        problem: Any = msgspec.json.decode(answer.body)
+        return str(problem["reason"]), str(problem["detail"])
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        return "refused", answer.body[:200].decode("utf-8", "replace")

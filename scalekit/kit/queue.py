@@ -1,0 +1,75 @@
+"""
+A queue of log entries with a bound in bytes, that gives up the least valuable first.  Pure.
+
+Over the bound the oldest DEBUG or INFO entry is dropped; when there is none left, the oldest of all.  What is dropped
+is counted by level, so that the loss can be told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+QUEUE_BYTES = 1024 * 1024  # some 5,000 entries: seconds of a busy application, and little beside its own memory
+ENTRY_OVERHEAD = 120  # bytes of Python objects around an entry, counted with it
+
+_LOW = frozenset({"DEBUG", "INFO"})
+
+
+class EntryQueue:
+    """Entries as bytes, first in, first out, whatever their level."""
+
+    def __init__(self, limit_bytes: int = QUEUE_BYTES) -> None:
+        self._limit = limit_bytes
+        self._low: deque[tuple[int, str, bytes]] = deque()
+        self._high: deque[tuple[int, str, bytes]] = deque()
+        self._sequence = 0
+        self._dropped: Counter[str] = Counter()
+        self.count_bytes = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._low) + len(self._high)
+
+    def add(self, level: str, entry: bytes) -> None:
+        """Take an entry, and drop others for it if need be."""
+        self._sequence += 1
+        (self._low if level in _LOW else self._high).append((self._sequence, level, entry))
+        self.count_bytes += len(entry) + ENTRY_OVERHEAD
+        while self.count_bytes > self._limit:
+            _, dropped_level, dropped = (self._low or self._high).popleft()
+            self.count_bytes -= len(dropped) + ENTRY_OVERHEAD
+            self.count_dropped(dropped_level)
+
+    def take(self, most: int, most_bytes: int) -> list[bytes]:
+        """
+        Take the oldest entries out: at most this many, and so many bytes (but at least one entry if there is one).
+        """
+        batch: list[bytes] = []
+        size = 0
+        low, high = self._low, self._high
+        while len(batch) < most and (low or high):
+            oldest = low if low and (not high or low[0][0] < high[0][0]) else high
+            entry = oldest[0][2]
+            if batch and size + len(entry) + 1 > most_bytes:
+                break
+            oldest.popleft()
+            batch.append(entry)
+            size += len(entry) + 1
+            self.count_bytes -= len(entry) + ENTRY_OVERHEAD
+        return batch
+
+    def count_dropped(self, level: str) -> None:
+        """Note that an entry of this level is lost."""
+        self._dropped[level] += 1
+
+    def report_dropped(self) -> str:
+        """What was dropped since the last report, such as ``12 log entries dropped (2 ERROR, 10 INFO)``; or nothing."""
+        if not self._dropped:
+            return ""
+        parts = ", ".join(f"{count} {level}" for level, count in sorted(self._dropped.items()))
+        total = self._dropped.total()
+        self._dropped.clear()
+        return f"{total} log {'entry' if total == 1 else 'entries'} dropped ({parts})"
+
+    def __repr__(self) -> str:
+        return f"<EntryQueue {self.count} waiting, {self.count_bytes} bytes, {self._dropped.total()} dropped>"

@@ -1,0 +1,111 @@
+"""
+An app server behind the balancer, as a Twisted service.
+
+Its life::
+
+    privilegedStartService   listens
+    startService             registers the port it really has
+    drain                    /ping answers 410; the balancer is asked to send nothing more, and says when nothing is in
+                             flight; then the listener closes
+    stopService              drains, unless that is done, and ends
+
+`AppServer` is put together from parts; `app_server` in this module puts the usual ones together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.logger import Logger
+from twisted.web.resource import IResource
+
+from scalekit.kit.membership import Membership
+from scalekit.kit.ping import PingFirst
+from scalekit.web.site import Site
+
+# As long as the balancer itself lets a drain take.
+DRAIN_SECONDS = 30.0
+# A person who types Ctrl-C waits so long; less than the daemon's own 3 s, so that the listener still closes in order.
+HURRIED_DRAIN_SECONDS = 2.0
+
+_log = Logger()
+
+
+class Listening(Protocol):
+    """What an app server listens with: a service, such as `scalekit.net.listening.ListeningService`."""
+
+    def addresses(self) -> list[Any]:
+        """The addresses that are really bound, once it has started."""
+
+    def stop_listening(self) -> Any:
+        """Accept nothing more; connections that are open go on."""
+
+    def setServiceParent(self, parent: Any) -> None: ...
+
+
+class AppServer(MultiService):
+    """
+    :param application: an ``IResource``, served by `scalekit.web.site.Site`, or an `IResponder`.
+    :param listen: makes the listening service for a responder.
+    :param join: makes the membership for the port that was bound; None: it is not registered anywhere.
+    """
+
+    def __init__(
+        self,
+        application: Any,
+        listen: Callable[[Any], Listening],
+        join: Callable[[int], Membership] | None = None,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
+        super().__init__()
+        self._front = PingFirst(Site(application) if IResource.providedBy(application) else application)
+        self._listening = listen(self._front)
+        self._listening.setServiceParent(self)
+        self._join = join
+        self._drain_seconds = drain_seconds
+        self._membership: Membership | None = None
+        self._drained: Deferred[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The first port that is bound; 0 if there is none: before the start, or with a unix socket only."""
+        ports = [getattr(address, "port", 0) for address in self._listening.addresses()]
+        return next((port for port in ports if port), 0)
+
+    def startService(self) -> None:
+        super().startService()
+        if self._join is None:
+            return
+        if not self.port:
+            _log.warn("Not registering: a balancer can reach a port, and this app server has none.")
+            return
+        self._membership = self._join(self.port)
+        self._membership.start()
+
+    def drain(self, is_hurried: bool = False) -> Deferred[None]:
+        """
+        Leave the balancer, wait for what is in flight, stop accepting; fires once that is done, and never fails.
+
+        :param is_hurried: do not wait longer than a person would.
+        """
+        if self._drained is None:
+            self._front.is_draining = True
+            wait = min(self._drain_seconds, HURRIED_DRAIN_SECONDS) if is_hurried else self._drain_seconds
+            left: Deferred[Any] = self._membership.drain(wait) if self._membership else succeed(None)
+            left.addCallback(lambda _: maybeDeferred(self._listening.stop_listening))
+            left.addErrback(lambda failure: _log.failure("draining", failure))
+            self._drained = left.addCallback(lambda _: None)
+        # One of its own for each who asks: they do not share what their callbacks make of it.
+        done: Deferred[None] = Deferred()
+        self._drained.addCallback(done.callback)
+        return done
+
+    def stopService(self) -> Deferred[Any]:
+        return self.drain().addCallback(lambda _: MultiService.stopService(self))
+
+    def __repr__(self) -> str:
+        state = "draining" if self._front.is_draining else repr(self._membership)
+        return f"<AppServer on port {self.port}: {state}>"
