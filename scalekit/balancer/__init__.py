@@ -1,14 +1,14 @@
 """
 The balancer: which requests go to which app server, and which app servers there are.
 
-Control, what decides; all pure but the last three:
+Control, what decides; all pure but the last four:
 
 * ``roster``: who is a member of which service, and in which state; **open this first**, then ``instance`` (the states);
 * ``health``: when an instance is probed, and when it counts as up or down;
 * ``routes``: host and path to the name of a service, as an immutable table;
 * ``addresses``: which addresses may be registered at all;
-* ``registrar``: the private port: register, unregister, look-up; ``resolver``: names of configured servers;
-* ``prober``: carries the probes out that are due.
+* ``registrar``, ``listing``: the private port: register, unregister, look-up;
+* ``resolver``: makes the configured servers members; ``prober``: carries out the probes that are due.
 
 Data path, what reads the immutable view of it:
 

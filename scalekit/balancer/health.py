@@ -9,15 +9,27 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-INTERVAL_SECONDS = 2.0  # HAProxy's `inter`
 TRANSITION_SECONDS = 0.5  # while up is in doubt or on its way: three failures are seen within 1.5 s
 DOWN_SECONDS = 5.0  # a dead server need not be asked often; it is back within this and one more probe
-TIMEOUT_SECONDS = 1.0  # of one probe, connecting included: half the interval, so that probes never overlap
 JITTER = 0.2  # of the interval either way, so that many balancers and instances do not fall into step
-RISE = 2  # passes in a row until it is up
-FALL = 3  # failures in a row until it is down
+
+
+class HealthRules(NamedTuple):
+    """
+    What the configuration may say otherwise.
+
+    :ivar interval: seconds between two probes of an instance that is up (HAProxy's ``inter``).
+    :ivar timeout: seconds that one probe may take, connecting included: half the interval.
+    :ivar rise: passes in a row until it is up.
+    :ivar fall: failures in a row until it is down.
+    """
+
+    interval: float = 2.0
+    timeout: float = 1.0
+    rise: int = 2
+    fall: int = 3
 
 
 class Health:
@@ -29,9 +41,10 @@ class Health:
     :ivar due: when the next probe starts; None: none is planned, because one is running or it is not probed any more.
     """
 
-    __slots__ = ("due", "failures", "passes")
+    __slots__ = ("due", "failures", "passes", "rules")
 
-    def __init__(self) -> None:
+    def __init__(self, rules: HealthRules) -> None:
+        self.rules = rules
         self.passes = 0
         self.failures = 0
         self.due: float | None = None
@@ -40,13 +53,13 @@ class Health:
         """Count a probe that passed; returns whether that makes an instance up that was not."""
         self.failures = 0
         self.passes += 1
-        return self.passes >= RISE
+        return self.passes >= self.rules.rise
 
     def failed(self) -> bool:
         """Count a probe that failed; returns whether that makes an instance down that was not."""
         self.passes = 0
         self.failures += 1
-        return self.failures >= FALL
+        return self.failures >= self.rules.fall
 
     def forget(self) -> None:
         """Start counting anew."""
@@ -54,9 +67,11 @@ class Health:
 
     def interval(self, is_down: bool) -> float:
         """Seconds until the next probe, before jitter."""
-        if is_down:
-            return TRANSITION_SECONDS if self.passes else DOWN_SECONDS
-        return INTERVAL_SECONDS if self.passes >= RISE else TRANSITION_SECONDS
+        if is_down and self.passes == 0:
+            return max(self.rules.interval, DOWN_SECONDS)
+        if not is_down and self.passes >= self.rules.rise:
+            return self.rules.interval
+        return min(self.rules.interval, TRANSITION_SECONDS)
 
     def __repr__(self) -> str:
         return f"<Health passes={self.passes} failures={self.failures} due={self.due}>"

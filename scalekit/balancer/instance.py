@@ -20,7 +20,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from scalekit.balancer.health import Health
+from scalekit.balancer.health import Health, HealthRules
 from scalekit.balancer.routes import Claim
 
 
@@ -85,7 +85,7 @@ class Instance:
         "weight",
     )
 
-    def __init__(self, service: str, endpoint: Endpoint, now: float, weight: int = 1, is_static: bool = False) -> None:
+    def __init__(self, service: str, endpoint: Endpoint, now: float, rules: HealthRules) -> None:
         self.service = service
         self.endpoint = endpoint
         self.id = endpoint.id
@@ -93,15 +93,15 @@ class Instance:
         self.address = endpoint.host
         self.port = endpoint.port
         self.server_name = endpoint.server_name
-        self.weight = weight
-        self.is_static = is_static
+        self.weight = 1
+        self.is_static = False
         self.claim: Claim | None = None
         self.state = State.JOINING
         self.reason = ""
         self.since = now
         self.in_flight = 0
         self.drain_deadline = 0.0
-        self.health = Health()
+        self.health = Health(rules)
 
     @property
     def key(self) -> tuple[str, str]:

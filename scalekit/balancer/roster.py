@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from scalekit.balancer.health import FALL, RISE, Schedule
+from scalekit.balancer.health import HealthRules, Schedule
 from scalekit.balancer.instance import Endpoint, Instance, State, Transition
 from scalekit.balancer.routes import Claim
 from scalekit.errors import ClientFault
@@ -50,9 +50,15 @@ class Roster:
     The members of all services.
 
     :param random: returns a number from 0 to 1; for the jitter of probes.
+    :param drain_seconds: how long what is in flight may take when an instance leaves.
+    :ivar rules: for probing.
     """
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(
+        self, random: Callable[[], float], rules: HealthRules | None = None, drain_seconds: float = DRAIN_SECONDS
+    ) -> None:
+        self.rules = rules or HealthRules()
+        self._drain_seconds = drain_seconds
         self._services: dict[str, _Service] = {}
         self._available: dict[str, tuple[Instance, ...]] = {}
         self._schedule: Schedule[Instance] = Schedule(random)
@@ -95,7 +101,7 @@ class Roster:
         else:
             self._check_room(service)
             if known is not None:
-                self._drain(known, "replaced by one of another scheme or name", now, DRAIN_SECONDS)
+                self._drain(known, "replaced by one of another scheme or name", now)
             instance = self._join(service, endpoint, now, "registered")
         instance.weight = weight
         if instance.claim != claim:
@@ -116,7 +122,7 @@ class Roster:
             return next((old for old in found.leaving if old.id == id), None) if found else None
         if instance.is_static:
             raise ClientFault(403, "static-server", f"{id} stands in the configuration of service {service}")
-        self._drain(instance, reason, now, DRAIN_SECONDS)
+        self._drain(instance, reason, now)
         self._tell()
         return instance
 
@@ -132,7 +138,7 @@ class Roster:
                 member.is_static and member.id not in wanted
             ):
                 member.is_static = False
-                self._drain(member, "the configuration, or the name service, says otherwise now", now, DRAIN_SECONDS)
+                self._drain(member, "the configuration, or the name service, says otherwise now", now)
         try:
             for endpoint in wanted.values():
                 known = self._member(service, endpoint.id)
@@ -160,14 +166,14 @@ class Roster:
             return
         health = instance.health
         if status == 410 and not (instance.is_static and instance.state is State.DOWN):
-            self._drain(instance, "answered 410 Gone", now, DRAIN_SECONDS)
+            self._drain(instance, "answered 410 Gone", now)
         elif status is not None and 200 <= status < 300:
             if health.passed() and instance.state is not State.UP:
-                self._change(instance, State.UP, f"{RISE} probes passed", now)
+                self._change(instance, State.UP, f"{self.rules.rise} probes passed", now)
         elif health.failed() and instance.state is not State.DOWN:
-            self._change(instance, State.DOWN, f"{FALL} probes failed: {detail}", now)
+            self._change(instance, State.DOWN, f"{self.rules.fall} probes failed: {detail}", now)
         elif instance.state is State.DOWN and not instance.is_static and now - instance.since >= FORGET_SECONDS:
-            self._drain(instance, f"down for {FORGET_SECONDS:.0f} s", now, 0.0)
+            self._drain(instance, f"down for {FORGET_SECONDS:.0f} s", now)
         if instance.state not in (State.DRAINING, State.GONE):
             self._schedule.plan(health, instance, health.interval(instance.state is State.DOWN), now)
         self._tell()
@@ -249,18 +255,18 @@ class Roster:
             raise ClientFault(403, "roster-full", f"service {service} has {INSTANCES_LIMIT} instances already")
 
     def _join(self, service: str, endpoint: Endpoint, now: float, reason: str) -> Instance:
-        instance = Instance(service, endpoint, now)
+        instance = Instance(service, endpoint, now, self.rules)
         self._services.setdefault(service, _Service()).members[instance.id] = instance
         self._news.append(Transition(instance, None, State.JOINING, reason, now))
         instance.reason = reason
         self._schedule.start(instance.health, instance, now)
         return instance
 
-    def _drain(self, instance: Instance, reason: str, now: float, seconds: float) -> None:
+    def _drain(self, instance: Instance, reason: str, now: float) -> None:
         found = self._services[instance.service]
         del found.members[instance.id]
         found.leaving.append(instance)
-        instance.drain_deadline = now + seconds
+        instance.drain_deadline = now + self._drain_seconds
         self._schedule.stop(instance.health)
         self._change(instance, State.DRAINING, reason, now)
         if instance.is_static:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from scalekit.config.urls import is_host_name
+
 DEFAULT_SERVICE = "default"
 
 # Hosts whose routes are remembered. Clients choose what they send as Host, so the memory is bounded, and emptied when
@@ -21,9 +23,9 @@ MEMO_LIMIT = 1024
 # RFC 1035 section 2.3.4; with room for a port. A longer Host is no name that anybody claimed.
 _HOST_LIMIT = 255 + len(":65535")
 
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\]")
-# What a client's path can look like after normalisation (RFC 3986 section 3.3): segments of pchar.
-_PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
+_LITERAL = re.compile(r"\[[0-9a-f:.]{2,45}\]", re.ASCII)
+# What RFC 3986 section 3.3 lets stand in a path without percent-coding, as in the configuration.
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*", re.ASCII)
 
 
 class Claim(NamedTuple):
@@ -63,7 +65,7 @@ class Route(NamedTuple):
 def normal_host(text: str) -> str:
     """A host of a claim in lower case, without a final dot; raises ValueError if it cannot be one."""
     host = text.strip().lower().removesuffix(".")
-    if not _HOST.fullmatch(host) or ".." in host:
+    if not is_host_name(host.removeprefix("*.")) and not _LITERAL.fullmatch(host):
         raise ValueError(f"{text!r} is not a host name, *.name, or address (without a port)")
     return host
 
@@ -71,7 +73,9 @@ def normal_host(text: str) -> str:
 def normal_prefix(text: str) -> str:
     """A path of a claim, without a slash at its end; raises ValueError if no request's path can begin with it."""
     if not _PATH.fullmatch(text) or any(segment in (".", "..") for segment in text.split("/")) or "//" in text:
-        raise ValueError(f"{text!r} is not a path: it begins with a slash and has no query, empty or dot segments")
+        raise ValueError(
+            f"{text!r} is not a path: it begins with a slash and has no query, escapes, empty or dot segments"
+        )
     return text.rstrip("/") or "/"
 
 

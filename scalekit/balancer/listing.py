@@ -1,0 +1,124 @@
+"""What the private port shows of services and instances: ``GET /`` as text, ``GET /v1/services`` as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from scalekit.balancer.instance import Instance
+from scalekit.balancer.roster import Roster
+from scalekit.balancer.routes import Route, Routing
+from scalekit.web.answers import ProblemResource, json_answer, problem
+
+
+def instance_view(instance: Instance, now: float) -> dict[str, Any]:
+    """The JSON form of an instance."""
+    return {
+        "id": instance.id,
+        "scheme": instance.scheme,
+        "address": instance.address,
+        "port": instance.port,
+        "server_name": instance.server_name,
+        "weight": instance.weight,
+        "static": instance.is_static,
+        "state": str(instance.state),
+        "reason": instance.reason,
+        "state_seconds": round(max(0.0, now - instance.since), 3),
+        "in_flight": instance.in_flight,
+    }
+
+
+class Listing:
+    """
+    Looks at the roster and the routes.
+
+    :param clock: of the roster's time.
+    """
+
+    def __init__(self, roster: Roster, routing: Routing, clock: IReactorTime) -> None:
+        self._roster = roster
+        self._routing = routing
+        self._clock = clock
+
+    def names(self) -> list[str]:
+        """Every service that has an instance or a route, by name."""
+        return sorted({*self._roster.services(), *(route.service for route in self._routing.table.routes)})
+
+    def service_view(self, name: str) -> dict[str, Any]:
+        """The JSON form of a service; ``routes`` is empty if no request reaches it."""
+        now = self._clock.seconds()
+        return {
+            "name": name,
+            "routes": [_shown(route) for route in self._routing.table.routes if route.service == name],
+            "available": len(self._roster.available(name)),
+            "instances": [instance_view(instance, now) for instance in self._roster.instances(name)],
+        }
+
+    def text(self) -> str:
+        """All of it for a person at a terminal."""
+        lines = []
+        for view in map(self.service_view, self.names()):
+            lines.append(f"{view['name']}  {'  '.join(view['routes']) or 'no route'}")
+            lines += [
+                f"  {one['scheme']}://{one['id']}  {one['state']} for {one['state_seconds']:.0f} s ({one['reason']})"
+                f"  {one['in_flight']} in flight"
+                for one in view["instances"]
+            ]
+            if not view["instances"]:
+                lines.append("  no app servers")
+        return "\n".join(lines) + "\n"
+
+
+class Missing(Resource):
+    """There is nothing here: 404."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        return problem(request, 404, "not-found", "There is nothing here.")
+
+
+class Branch(ProblemResource):
+    """A resource whose unknown children are a 404 in our form."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return Missing()
+
+
+class ServicesResource(Branch):
+    """``/v1/services`` and ``/v1/services/{service}``."""
+
+    def __init__(self, listing: Listing) -> None:
+        super().__init__()
+        self._listing = listing
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        name = path.decode("utf-8", "replace")
+        if not name:  # a slash at the end
+            return self
+        if name in self._listing.names():
+            return ServiceResource(self._listing, name)
+        return Missing()
+
+    def render_GET(self, request: Request) -> bytes:
+        views = [self._listing.service_view(name) for name in self._listing.names()]
+        return json_answer(request, 200, {"services": views})
+
+
+class ServiceResource(Branch):
+    """``/v1/services/{service}``."""
+
+    def __init__(self, listing: Listing, name: str) -> None:
+        super().__init__()
+        self._listing = listing
+        self._name = name
+
+    def render_GET(self, request: Request) -> bytes:
+        return json_answer(request, 200, self._listing.service_view(self._name))
+
+
+def _shown(route: Route) -> str:
+    return f"{(route.host or b'*').decode()}{route.prefix.decode() or '/'}"
