@@ -7,7 +7,7 @@ test_imports.py, test_ambient.py and test_packaging.py are about the whole tree.
 Set here for every test, however it is started:
 
 * a warning is an error: trial reports one that a test did not flush as that test's error;
-* Hypothesis tries the same examples each time, without a clock: a red run can be repeated, and a slow machine is no fault.
+* Hypothesis tries the same examples each time and keeps no time: a red run can be repeated, a slow machine is no fault.
 """
 
 import warnings
@@ -15,8 +15,8 @@ import warnings
 from hypothesis import settings
 
 warnings.simplefilter("error")
-# Of an unclosed file or socket we hear when the garbage collector gets to it, often within a test that has nothing to do
-# with it: shown, not counted.
+# Of an unclosed file or socket we hear when the garbage collector gets to it, often within some other test: shown, not
+# counted.
 warnings.filterwarnings("default", category=ResourceWarning)
 # Twisted's own, for each 404 of a plain Resource and on importing twisted.web.static.
 warnings.filterwarnings("ignore", message=r"twisted\.web\.resource\._Unsafe")
