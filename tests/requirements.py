@@ -23,7 +23,7 @@ def require(program: str) -> str:
     :raise AssertionError: the same where ``SCALEKIT_TESTS_REQUIRE_ALL`` is set and not empty.
     """
     for name in (program, *ALSO_CALLED.get(program, ())):
-        path = shutil.which(name)
+        path: str | None = shutil.which(name)
         if path is not None:
             return os.path.abspath(path)
     reason = f"{program} is not installed"
