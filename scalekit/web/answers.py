@@ -155,11 +155,11 @@ class ProblemResource(Resource):
     """
 
     def getChild(self, path: bytes, request: Any) -> Resource:
-        return Absent()  # type: ignore[no-untyped-call]
+        return Absent()
 
     def render(self, request: Request) -> Any:
         try:
-            return super().render(request)  # type: ignore[no-untyped-call]
+            return super().render(request)
         except Fault as fault:
             return fault_answer(request, fault)
         except UnsupportedMethod as unsupported:

@@ -1,0 +1,53 @@
+"""Problem details."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.errors import ClientFault, UpstreamFault
+from scalekit.http.heads import RequestHead
+from scalekit.http.problems import problem_answer, problem_body
+
+
+class ProblemTests(SynchronousTestCase):
+    def test_json_says_what_why_and_which(self) -> None:
+        head, body = problem_answer(
+            UpstreamFault(503, "no-app-servers", "No app servers found"), RequestHead(b"GET", b"/", []), b"id-7", 2
+        )
+        self.assertEqual((head.status, head.length), (503, len(body)))
+        self.assertEqual(head.get(b"content-type"), b"application/problem+json")
+        self.assertEqual(head.get(b"cache-control"), b"no-store")
+        self.assertIn(b"No app servers found", body)
+        self.assertEqual(
+            json.loads(body),
+            {
+                "type": "about:blank",
+                "title": "Service Unavailable",
+                "status": 503,
+                "detail": "No app servers found",
+                "reason": "no-app-servers",
+                "request_id": "id-7",
+                "attempts": 2,
+            },
+        )
+
+    def test_text_for_who_asks_for_text(self) -> None:
+        request = RequestHead(b"GET", b"/", [(b"Accept", b"text/plain")])
+        head, body = problem_answer(UpstreamFault(503, "no-app-servers", "No app servers found"), request, b"id-7")
+        self.assertEqual(head.get(b"content-type"), b"text/plain; charset=utf-8")
+        self.assertEqual(body, b"503 Service Unavailable: No app servers found (no-app-servers)\nrequest id-7\n")
+
+    def test_a_request_without_a_head(self) -> None:
+        head, body = problem_answer(ClientFault(400, "bad-host", "Two Hosts."), None, b"")
+        self.assertEqual(head.status, 400)
+        self.assertEqual(set(json.loads(body)), {"type", "title", "status", "detail", "reason"})
+
+    def test_more_members(self) -> None:
+        _, body = problem_body(None, 400, "bad-entry", "No such level.", extra={"field": "Level"})
+        self.assertEqual(json.loads(body)["field"], "Level")
+
+    def test_an_unusual_status_has_a_title_too(self) -> None:
+        _, body = problem_body(None, 499, "client-gone", "x")
+        self.assertEqual(json.loads(body)["title"], "Error")
