@@ -123,18 +123,13 @@ class StaticServers(Service):
         return [service for service, servers in self._services.items() if any(name == s.host for s in servers)]
 
     def _settle(self, service: str) -> None:
-        endpoints = {
-            (host, server.port): Endpoint(
-                server.scheme,
-                host,
-                server.port,
-                server.host if server.scheme == "https" and host != server.host else None,
-            )
-            for server in reversed(self._services[service])
-            for host in self._hosts.get(server.host, ())
-        }
+        endpoints: dict[tuple[str, int], Endpoint] = {}  # the first server that has an address says how to talk to it
+        for server in self._services[service]:
+            for host in self._hosts.get(server.host, ()):
+                name = server.host if server.scheme == "https" and host != server.host else None
+                endpoints.setdefault((host, server.port), Endpoint(server.scheme, host, server.port, name))
         try:
-            self._roster.settle_static(service, reversed(endpoints.values()), self._clock.seconds())
+            self._roster.settle_static(service, endpoints.values(), self._clock.seconds())
         except Exception:
             self._log.failure("the configured servers of {service} could not all be taken", service=service)
 

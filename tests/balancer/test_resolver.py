@@ -1,0 +1,164 @@
+"""Tests of `scalekit.balancer.resolver`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from scalekit.balancer.resolver import RESOLVE_SECONDS, StaticServers
+from scalekit.balancer.roster import Roster, State
+from scalekit.config.urls import parse_server_url
+
+
+@implementer(IHostnameResolver)
+class MemoryResolver:
+    """Answers from a dict; a name that is None is left hanging."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, list[Any] | None] = {}
+        self.asked: list[str] = []
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Any,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Any = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        self.asked.append(hostName)
+        found = self.hosts.get(hostName, [])
+        resolutionReceiver.resolutionBegan(None)
+        if found is not None:
+            for host in found:
+                resolutionReceiver.addressResolved(host)
+            resolutionReceiver.resolutionComplete()
+        return resolutionReceiver
+
+
+def v4(host: str) -> IPv4Address:
+    return IPv4Address("TCP", host, 0)
+
+
+class StaticServersTests(SynchronousTestCase):
+    """Names and addresses of configured servers."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.roster = Roster(lambda: 0.5)
+        self.resolver = MemoryResolver()
+
+    def start(self, **services: list[str]) -> StaticServers:
+        servers = {name: [parse_server_url(url) for url in urls] for name, urls in services.items()}
+        static = StaticServers(self.roster, servers, self.resolver, self.clock)
+        static.startService()
+        self.addCleanup(static.stopService)
+        return static
+
+    def shown(self, service: str = "shop") -> list[str]:
+        return [
+            f"{one.scheme}://{one.id} {one.server_name or '-'}"
+            for one in self.roster.instances(service)
+            if one.state is not State.DRAINING
+        ]
+
+    def test_literals(self) -> None:
+        """Addresses are members at once, and nobody is asked for them."""
+        self.start(shop=["http://127.0.0.1:8001", "https://[::1]:8002"], api=["http://127.0.0.1:8003"])
+        self.assertEqual(self.shown(), ["http://127.0.0.1:8001 -", "https://[::1]:8002 -"])
+        self.assertEqual(self.shown("api"), ["http://127.0.0.1:8003 -"])
+        self.assertEqual(self.resolver.asked, [])
+
+    def test_names(self) -> None:
+        """Each address of a name is a member; with https its certificate is verified for the name."""
+        self.resolver.hosts["app"] = [v4("10.0.0.1"), v4("10.0.0.2"), v4("10.0.0.1"), IPv6Address("TCP", "fd00::1", 0)]
+        self.start(shop=["https://app:8001", "http://app:8002"])
+        self.assertEqual(
+            self.shown(),
+            [
+                "https://10.0.0.1:8001 app",
+                "https://10.0.0.2:8001 app",
+                "https://[fd00::1]:8001 app",
+                "http://10.0.0.1:8002 -",
+                "http://10.0.0.2:8002 -",
+                "http://[fd00::1]:8002 -",
+            ],
+        )
+        self.assertEqual(self.resolver.asked, ["app"])
+
+    def test_again(self) -> None:
+        """Every 30 s the names are asked for again; what is new joins, what is no longer named goes."""
+        self.resolver.hosts["app"] = [v4("10.0.0.1"), v4("10.0.0.2")]
+        self.start(shop=["http://app:8001"])
+        first, second = self.roster.instances("shop")
+        self.assertEqual((first.address, second.address), ("10.0.0.1", "10.0.0.2"))
+        self.resolver.hosts["app"] = [v4("10.0.0.3"), v4("10.0.0.2")]
+        self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual(self.shown(), ["http://10.0.0.2:8001 -", "http://10.0.0.3:8001 -"])
+        self.assertIs(self.roster.instances("shop")[0], second)
+        self.assertIs(first.state, State.GONE)
+
+    def test_last_good_answer(self) -> None:
+        """A name without an answer keeps the last good one, and a line of the log says so."""
+        self.resolver.hosts["app"] = [v4("10.0.0.1")]
+        self.start(shop=["http://app:8001"])
+        self.resolver.hosts["app"] = []
+        with capturedLogs() as captured:
+            self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual(self.shown(), ["http://10.0.0.1:8001 -"])
+        self.assertEqual([(event["name"], event["services"]) for event in captured], [("app", "shop")])
+
+    def test_comes_up_late(self) -> None:
+        """A name that is unknown at first is a member as soon as it is known; the others do not wait for it."""
+        self.start(shop=["http://app:8001", "http://127.0.0.1:8001"])
+        self.assertEqual(self.shown(), ["http://127.0.0.1:8001 -"])
+        self.resolver.hosts["app"] = [v4("10.0.0.1"), UNIXAddress("/x")]
+        self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual(self.shown(), ["http://127.0.0.1:8001 -", "http://10.0.0.1:8001 -"])
+
+    def test_hanging(self) -> None:
+        """A question that hangs is not asked again on top."""
+        self.resolver.hosts["app"] = None
+        self.start(shop=["http://app:8001", "http://other:8001"])
+        self.clock.pump([RESOLVE_SECONDS] * 2)
+        self.assertEqual(self.resolver.asked.count("app"), 1)
+        self.assertEqual(self.resolver.asked.count("other"), 3)
+
+    def test_resolver_that_raises(self) -> None:
+        """A resolver that raises is logged, and asked again."""
+        resolve = self.resolver.resolveHostName
+        self.patch(self.resolver, "resolveHostName", lambda *_: 1 / 0)
+        self.start(shop=["http://app:8001"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.patch(self.resolver, "resolveHostName", resolve)
+        self.resolver.hosts["app"] = [v4("10.0.0.1")]
+        self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual(self.shown(), ["http://10.0.0.1:8001 -"])
+
+    def test_roster_that_refuses(self) -> None:
+        """What the roster refuses is logged; the loop goes on."""
+        self.patch(self.roster, "settle_static", lambda *_: 1 / 0)
+        self.start(shop=["http://127.0.0.1:8001"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_stop(self) -> None:
+        """After the end nothing is asked, and a late answer changes nothing."""
+        self.resolver.hosts["app"] = [v4("10.0.0.1")]
+        static = self.start(shop=["http://app:8001"])
+        static.stopService()
+        static.resolved("app", ("10.0.0.9",))
+        self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual((self.shown(), self.resolver.asked), (["http://10.0.0.1:8001 -"], ["app"]))
+        self.assertEqual(repr(static), "<StaticServers {'app': ('10.0.0.1',)}>")
+
+    def test_one_address_twice(self) -> None:
+        """Where two servers have one address, the first one in the configuration says how to talk to it."""
+        self.resolver.hosts["app"] = [v4("127.0.0.1")]
+        self.start(shop=["http://127.0.0.1:8001", "https://app:8001"])
+        self.assertEqual(self.shown(), ["http://127.0.0.1:8001 -"])
