@@ -5,7 +5,9 @@ Dependencies are not fetched again: the new environment sees those of the one th
 copied, because our plugins are installed into its folder.
 """
 
+import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.sources import ROOT
+from tests.sources import ROOT, imported, modules
 
 DAEMONS = {f"scalekit-{name}" for name in ("all", "balancer", "blog", "cache", "data", "logs")}
 
@@ -69,6 +71,25 @@ def needed() -> set[str]:
             if path.is_file() and path.suffix != ".pyc" and path.name != "dropin.cache":
                 files.add(path.relative_to(ROOT).as_posix())
     return files
+
+
+# Requirements whose import is not called as they are.
+IMPORTED_AS = {"prometheus-client": "prometheus_client", "pyopenssl": "OpenSSL", "zope.interface": "zope"}
+
+# Required, though no line of ours imports it.
+SILENT = {"service-identity": "Twisted checks with it whether a certificate names the server it comes from"}
+
+
+class RequirementTests(SynchronousTestCase):
+    def test_what_is_imported_is_required(self) -> None:
+        """What the package imports is installed with it, and nothing else is."""
+        settings = configparser.ConfigParser()
+        settings.read(ROOT / "setup.cfg")
+        lines = settings["options"]["install_requires"].split("\n")
+        required = {match[0] for line in lines if (match := re.match(r"[\w.-]+", line))}
+        top = {name.partition(".")[0] for module, tree in modules("scalekit") for name, _ in imported(module, tree)}
+        foreign = top - set(sys.stdlib_module_names) - {"scalekit", ""}
+        self.assertEqual(foreign, {IMPORTED_AS.get(name, name) for name in required - set(SILENT)})
 
 
 class WheelTests(SynchronousTestCase):
