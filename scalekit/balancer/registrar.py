@@ -26,7 +26,7 @@ from scalekit.balancer.routes import DEFAULT_SERVICE, Claim, Routing
 from scalekit.config.kinds import is_service_name
 from scalekit.config.tokens import Grant
 from scalekit.errors import ClientFault
-from scalekit.web.answers import ProblemResource, answer_later, json_answer, method_answer, query_value, text_answer
+from scalekit.web.answers import answer_later, json_answer, method_answer, query_value, text_answer
 
 WEIGHTS = range(1, 257)  # HAProxy's, without its 0: what should get nothing is drained
 HOSTS_LIMIT = 64  # names in one registration; beyond it a wildcard is meant
@@ -66,10 +66,10 @@ class Registrar:
         return grant is not None and grant.allows("operator", service)
 
 
-class _Change(ProblemResource):
+class _Change(Branch):
     """GET for peers on this machine, POST for all; never HEAD, which must change nothing."""
 
-    isLeaf = True
+    allowedMethods = (b"GET", b"POST")
 
     def __init__(self, registrar: Registrar) -> None:
         super().__init__()

@@ -1,0 +1,351 @@
+"""Tests of `scalekit.balancer.registrar` and `scalekit.balancer.listing`, under a stock twisted.web site."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.server import Request, Site
+
+from scalekit.balancer.registrar import RegistrarResource
+from scalekit.balancer.roster import DRAIN_SECONDS, Endpoint, Roster, State
+from scalekit.balancer.routes import Claim, Routing
+from scalekit.config.tokens import Grant
+
+HERE = IPv4Address("TCP", "127.0.0.1", 40000)
+THERE = IPv4Address("TCP", "10.0.0.7", 40000)
+LOCAL = IPv4Address("TCP", "10.0.0.1", 2001)
+
+
+class Answer:
+    """One answer, taken apart."""
+
+    def __init__(self, raw: bytes) -> None:
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        self.status = int(lines[0].split()[1]) if raw else 0
+        self.fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+
+    @property
+    def value(self) -> Any:
+        return json.loads(self.body)
+
+
+class RegistrarTestCase(SynchronousTestCase):
+    """A private port in memory."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.roster = Roster(lambda: 0.5)
+        self.routing = Routing([Claim.of("shop", ["shop.example"], "/")])
+        self.roster.observe_claims(self.routing.settle)
+        self.grants: dict[bytes, Grant] = {}
+        resource = RegistrarResource(
+            self.roster, self.routing, self.clock, lambda: [("::", 2000), ("127.0.0.1", 2001)], self.grant_of
+        )
+        self.site = Site(resource, timeout=None)
+
+    def grant_of(self, request: Request) -> Grant | None:
+        return self.grants.get(request.getHeader(b"authorization") or b"")
+
+    def open(self, target: str, method: str = "GET", peer: Any = HERE, token: str = "") -> StringTransport:
+        """Send a request; returns the transport that its answer comes to."""
+        transport = StringTransport(hostAddress=LOCAL, peerAddress=peer)
+        channel = self.site.buildProtocol(peer)
+        assert channel is not None
+        channel.makeConnection(transport)
+        transport.protocol = channel  # type: ignore[attr-defined]
+        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", "Accept: application/json"]
+        if token:
+            lines.append(f"Authorization: {token}")
+        if method == "POST":
+            lines.append("Content-Length: 0")
+        channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
+        return transport
+
+    def ask(self, target: str, method: str = "GET", peer: Any = HERE, token: str = "") -> Answer:
+        return Answer(self.open(target, method, peer, token).value())
+
+    def states(self) -> list[str]:
+        return [
+            f"{one.service}@{one.id} {one.state}" for s in self.roster.services() for one in self.roster.instances(s)
+        ]
+
+
+class RegisterTests(RegistrarTestCase):
+    """``/register``."""
+
+    def test_tutorial(self) -> None:
+        """GET or POST with a port: the peer's address and that port, https, in the default service."""
+        for method in ("GET", "POST"):
+            answer = self.ask("/register?port=3000", method)
+            self.assertEqual((answer.status, answer.fields["content-type"]), (200, "application/json"))
+            self.assertEqual(
+                answer.value,
+                {
+                    "service": "default",
+                    "id": "127.0.0.1:3000",
+                    "scheme": "https",
+                    "address": "127.0.0.1",
+                    "port": 3000,
+                    "server_name": None,
+                    "weight": 1,
+                    "static": False,
+                    "state": "joining",
+                    "reason": "registered",
+                    "state_seconds": 0.0,
+                    "in_flight": 0,
+                },
+            )
+        self.assertEqual(self.states(), ["default@127.0.0.1:3000 joining"])
+
+    def test_everything(self) -> None:
+        """Service, scheme, weight and routes."""
+        answer = self.ask("/register?port=3000&service=blog&scheme=http&weight=256&hosts=Blog.example,*.b&path=/x/")
+        self.assertEqual(answer.status, 200)
+        (instance,) = self.roster.instances("blog")
+        self.assertEqual((instance.scheme, instance.weight), ("http", 256))
+        self.assertEqual(instance.claim, Claim("blog", ("blog.example", "*.b"), "/x"))
+        self.assertEqual(self.ask("/v1/services/blog").value["routes"], ["blog.example/x", "*.b/x"])
+
+    def test_bad_parameters(self) -> None:
+        """Each wrong value is a 400 that names the parameter, and registers nobody."""
+        for query, name in [
+            ("", "port"),
+            ("port=", "port"),
+            ("port=0", "port"),
+            ("port=65536", "port"),
+            ("port=-1", "port"),
+            ("port=+3000", "port"),
+            ("port=3000x", "port"),
+            ("port=3000&service=a/b", "service"),
+            ("port=3000&service=" + "a" * 65, "service"),
+            ("port=3000&scheme=ftp", "scheme"),
+            ("port=3000&scheme=HTTP", "scheme"),
+            ("port=3000&weight=0", "weight"),
+            ("port=3000&weight=257", "weight"),
+            ("port=3000&weight=1.5", "weight"),
+            ("port=3000&hosts=a%20b", "hosts"),
+            ("port=3000&hosts=a,,b", "hosts"),
+            ("port=3000&hosts=" + ",".join(["a.example"] * 65), "hosts"),
+            ("port=3000&path=x", "path"),
+            ("port=3000&path=/a/../b", "path"),
+        ]:
+            answer = self.ask(f"/register?{query}")
+            self.assertEqual((answer.status, answer.fields["content-type"]), (400, "application/problem+json"), query)
+            self.assertIn(name, answer.value["detail"], query)
+        self.assertEqual(self.states(), [])
+
+    def test_addresses(self) -> None:
+        """The peer's own address counts, v4-mapped or not; a unix socket's peer is on this machine."""
+        for peer, id in [
+            (THERE, "10.0.0.7:3000"),
+            (IPv6Address("TCP", "::ffff:10.0.0.8", 1), "10.0.0.8:3000"),
+            (IPv6Address("TCP", "2001:db8::1", 1), "[2001:db8::1]:3000"),
+            (UNIXAddress(""), "127.0.0.1:3000"),
+        ]:
+            answer = self.ask("/register?port=3000", "POST", peer)
+            self.assertEqual((answer.status, answer.value["id"]), (200, id))
+
+    def test_refused(self) -> None:
+        """A refused address is a 403 with a reason and one audit line."""
+        for peer, port, reason in [
+            (HERE, 2000, "own-listener"),
+            (HERE, 2001, "own-listener"),
+            (IPv4Address("TCP", "10.0.0.1", 1), 2000, "own-listener"),
+            (IPv4Address("TCP", "169.254.1.1", 1), 3000, "link-local"),
+            (IPv6Address("TCP", "fe80::1%eth0", 1), 3000, "link-local"),
+            (IPv4Address("TCP", "0.0.0.0", 1), 3000, "unspecified"),
+        ]:
+            with capturedLogs() as captured:
+                answer = self.ask(f"/register?port={port}", "POST", peer)
+            self.assertEqual((answer.status, answer.value["reason"]), (403, reason))
+            self.assertEqual([event["reason"] for event in captured if "reason" in event], [reason])
+        self.assertEqual(self.states(), [])
+
+    def test_get_changes_nothing_from_elsewhere(self) -> None:
+        """Off loopback only POST registers and unregisters."""
+        self.roster.register("default", Endpoint("https", "10.0.0.7", 3000), 0.0)
+        for target in ("/register?port=3001", "/unregister?port=3000"):
+            for method in ("GET", "HEAD"):
+                answer = self.ask(target, method, THERE)
+                self.assertEqual((answer.status, answer.fields["allow"]), (405, "POST"))
+        self.assertEqual(self.states(), ["default@10.0.0.7:3000 joining"])
+
+    def test_methods(self) -> None:
+        """Other methods are a 405 with Allow; HEAD registers nobody."""
+        for target in ("/register?port=3000", "/unregister?port=3000"):
+            for method in ("HEAD", "PUT", "DELETE", "PATCH"):
+                answer = self.ask(target, method)
+                self.assertEqual(answer.status, 405, method)
+                self.assertEqual({one.strip() for one in answer.fields["allow"].split(",")}, {"GET", "POST"})
+        self.assertEqual(self.states(), [])
+
+    def test_routes_from_elsewhere(self) -> None:
+        """Routes are taken from this machine or an operator; else the service has none, and the answer says so."""
+        answer = self.ask("/register?port=3000&service=blog&path=/blog", "POST", THERE)
+        self.assertIn("hosts and path", answer.value["note"])
+        self.assertEqual(self.ask("/v1/services/blog").value["routes"], [])
+        self.assertIn("blog  no route", self.ask("/").body.decode())
+        self.grants[b"Bearer op"] = Grant("operator")
+        answer = self.ask("/register?port=3000&service=blog&path=/blog", "POST", THERE, "Bearer op")
+        self.assertNotIn("note", answer.value)
+        self.assertEqual(self.ask("/v1/services/blog").value["routes"], ["*/blog"])
+
+    def test_token_of_a_service(self) -> None:
+        """A token that names a service is good for that one only."""
+        self.grants[b"Bearer blog"] = Grant("register", "blog")
+        for path in ("/register", "/unregister"):
+            answer = self.ask(f"{path}?port=3000&service=shop", "POST", THERE, "Bearer blog")
+            self.assertEqual((answer.status, answer.value["reason"]), (403, "token-scope"))
+            answer = self.ask(f"{path}?port=3000&service=blog", "POST", THERE, "Bearer blog")
+            self.assertEqual(answer.status, 200)
+
+
+class UnregisterTests(RegistrarTestCase):
+    """``/unregister``."""
+
+    def test_idle(self) -> None:
+        """With nothing in flight it is gone at once."""
+        self.ask("/register?port=3000")
+        answer = self.ask("/unregister?port=3000")
+        self.assertEqual((answer.status, answer.value["state"]), (200, "gone"))
+        self.assertEqual(self.states(), [])
+
+    def test_unknown(self) -> None:
+        """Who is unknown is gone: 200."""
+        answer = self.ask("/unregister?port=3000&service=blog", "POST")
+        self.assertEqual(
+            (answer.status, answer.value),
+            (200, {"service": "blog", "id": "127.0.0.1:3000", "state": "gone", "in_flight": 0}),
+        )
+
+    def test_only_ones_own(self) -> None:
+        """Nobody can unregister what another address has registered."""
+        self.ask("/register?port=3000")
+        self.assertEqual(self.ask("/unregister?port=3000", "POST", THERE).status, 200)
+        self.assertEqual(self.states(), ["default@127.0.0.1:3000 joining"])
+
+    def test_static(self) -> None:
+        """A configured server stays: 403 with a reason."""
+        self.roster.settle_static("default", [Endpoint("http", "127.0.0.1", 3000)], 0.0)
+        answer = self.ask("/unregister?port=3000")
+        self.assertEqual((answer.status, answer.value["reason"]), (403, "static-server"))
+
+    def busy(self) -> Any:
+        self.ask("/register?port=3000")
+        (instance,) = self.roster.instances("default")
+        instance.in_flight = 2
+        return instance
+
+    def test_without_wait(self) -> None:
+        """The answer comes at once and says what is in flight."""
+        self.busy()
+        answer = self.ask("/unregister?port=3000")
+        self.assertEqual((answer.value["state"], answer.value["in_flight"]), ("draining", 2))
+
+    def test_wait_until_drained(self) -> None:
+        """With wait the answer comes when nothing is in flight."""
+        instance = self.busy()
+        first = self.open("/unregister?port=3000&wait=30")
+        second = self.open("/unregister?port=3000&wait=30", "POST")  # asks again, as clients do
+        self.assertEqual((first.value(), second.value()), (b"", b""))
+        instance.in_flight = 0
+        self.clock.advance(5.0)
+        self.roster.expire(self.clock.seconds())
+        for transport in (first, second):
+            answer = Answer(transport.value())
+            self.assertEqual((answer.status, answer.value["state"]), (200, "gone"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_wait_over(self) -> None:
+        """When the wait is over the answer says what is left."""
+        self.busy()
+        transport = self.open("/unregister?port=3000&wait=2.5")
+        self.clock.advance(2.4)
+        self.assertEqual(transport.value(), b"")
+        self.clock.advance(0.1)
+        answer = Answer(transport.value())
+        self.assertEqual((answer.status, answer.value["state"], answer.value["in_flight"]), (200, "draining", 2))
+
+    def test_wait_is_bounded(self) -> None:
+        """However long somebody wants to wait, 30 s are all."""
+        self.busy()
+        transport = self.open("/unregister?port=3000&wait=999999")
+        self.clock.advance(DRAIN_SECONDS)
+        self.assertEqual(Answer(transport.value()).status, 200)
+
+    def test_wait_given_up(self) -> None:
+        """A client that goes leaves nothing behind; the instance drains on."""
+        instance = self.busy()
+        transport = self.open("/unregister?port=3000&wait=30")
+        transport.protocol.connectionLost(Failure(ConnectionDone()))  # type: ignore[attr-defined]
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        instance.in_flight = 0
+        self.roster.expire(self.clock.seconds())
+        self.assertIs(instance.state, State.GONE)
+
+    def test_bad_wait(self) -> None:
+        """What is no number of seconds is a 400 that names the parameter, and drains nobody."""
+        self.ask("/register?port=3000")
+        for wait in ("x", "-1", "nan", "inf", "1e3", "1_0"):
+            answer = self.ask(f"/unregister?port=3000&wait={wait}")
+            self.assertEqual(answer.status, 400)
+            self.assertIn("wait", answer.value["detail"])
+        self.assertEqual(self.states(), ["default@127.0.0.1:3000 joining"])
+
+
+class ListingTests(RegistrarTestCase):
+    """What there is to see."""
+
+    def test_text(self) -> None:
+        """``GET /`` shows every service, its routes and its instances."""
+        self.ask("/register?port=3000&scheme=http")
+        self.clock.advance(5.0)
+        answer = self.ask("/")
+        self.assertTrue(answer.fields["content-type"].startswith("text/plain"))
+        self.assertEqual(
+            answer.body.decode(),
+            "default  */\n"
+            "  http://127.0.0.1:3000  joining for 5 s (registered)  0 in flight\n"
+            "shop  shop.example/\n"
+            "  no app servers\n",
+        )
+
+    def test_json(self) -> None:
+        """``GET /v1/services`` shows the same to machines, draining ones too."""
+        self.ask("/register?port=3000")
+        (instance,) = self.roster.instances("default")
+        instance.in_flight = 1
+        self.ask("/unregister?port=3000")
+        for target in ("/v1/services", "/v1/services/"):
+            views = self.ask(target).value["services"]
+            self.assertEqual([view["name"] for view in views], ["default", "shop"])
+        self.assertEqual((views[0]["available"], views[0]["routes"]), (0, ["*/"]))
+        (shown,) = views[0]["instances"]
+        self.assertEqual((shown["state"], shown["reason"], shown["in_flight"]), ("draining", "unregistered", 1))
+        self.assertEqual(self.ask("/v1/services/default").value, views[0])
+
+    def test_missing(self) -> None:
+        """What is not there is a 404 in our form, whatever the method."""
+        for target in ("/x", "/v1/x", "/v1/services/x", "/v1/services/default/x", "/register/x", "/v1/services/%FF"):
+            for method in ("GET", "POST", "PUT"):
+                answer = self.ask(target, method)
+                self.assertEqual(
+                    (answer.status, answer.fields["content-type"]), (404, "application/problem+json"), target
+                )
+
+    def test_methods(self) -> None:
+        """Looking is GET and HEAD."""
+        for target in ("/", "/v1/services", "/v1/services/shop"):
+            self.assertEqual(self.ask(target, "POST").status, 405)
+            head = self.ask(target, "HEAD")
+            self.assertEqual((head.status, head.body), (200, b""))
