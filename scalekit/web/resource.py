@@ -12,9 +12,9 @@ it (no Host, two of them, odd targets and codings) is refused here with the same
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 from urllib.parse import unquote_to_bytes
-from uuid import uuid4
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,26 +36,23 @@ _log = Logger()
 _PIECE = 64 * 1024
 
 
-def _unique_id() -> bytes:
-    return uuid4().hex.encode()
-
-
 @implementer(IResource)
 class ResponderResource:
     """
     :param responder: who answers; it sees the whole target unless ``strip_prefix``.
     :param strip_prefix: take the path segments that led to this resource off the target.
-    :param new_request_id: makes the ids of exchanges under a stock site.
+    :param new_request_id: makes the ids of exchanges under a stock site; None: they are counted, and only this process'
+        own.
     """
 
     isLeaf = True
 
     def __init__(
-        self, responder: IResponder, strip_prefix: bool = False, new_request_id: Callable[[], bytes] = _unique_id
+        self, responder: IResponder, strip_prefix: bool = False, new_request_id: Callable[[], bytes] | None = None
     ) -> None:
         self.responder = responder
         self._strip_prefix = strip_prefix
-        self._new_request_id = new_request_id
+        self._new_request_id = new_request_id or map(b"stock-%d".__mod__, count(1)).__next__
 
     def __repr__(self) -> str:
         return f"<ResponderResource of {self.responder!r}>"

@@ -31,6 +31,12 @@ class Leaf(Resource):
         self.render_GET = self.render_POST = render
 
 
+def noted(seen: list[Any], what: Any, answer: Any = b"") -> Any:
+    """Note something and answer."""
+    seen.append(what)
+    return answer
+
+
 def site(render: Any, **options: Any) -> Site:
     return Site(Leaf(render), reactor=Clock(), **options)
 
@@ -59,7 +65,7 @@ class WholeAnswerTests(SynchronousTestCase):
 
     def test_later_answer_of_known_length_is_one_whole_answer(self) -> None:
         held: list[Any] = []
-        exchange = ask(site(lambda request: held.append(request) or NOT_DONE_YET))
+        exchange = ask(site(lambda request: noted(held, request, NOT_DONE_YET)))
         self.assertEqual(exchange.status, 0)
         held[0].setHeader(b"content-length", b"4")
         held[0].write(b"late")
@@ -227,10 +233,10 @@ class BodyTests(SynchronousTestCase):
     """Request bodies: collected, limited, parsed as twisted.web does."""
 
     def test_content_and_its_length(self) -> None:
-        seen = []
+        seen: list[Any] = []
         exchange = MemoryExchange(RequestHead(b"POST", b"/", [], length=None), b"ab", is_ended=False)
         respond(
-            site(lambda request: seen.append((request.content.read(), request.getHeader(b"content-length"))) or b""),
+            site(lambda request: noted(seen, (request.content.read(), request.getHeader(b"content-length")))),
             exchange,
         )
         exchange.feed(b"cd")
@@ -255,16 +261,16 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(exchange.record.reason, "body-too-big")
 
     def test_big_bodies_are_spooled(self) -> None:
-        seen = []
+        seen: list[Any] = []
         body = b"x" * (1024 * 1024 + 1)
         ask(
-            site(lambda request: seen.append((request.content._rolled, request.content.read() == body)) or b""),
+            site(lambda request: noted(seen, (request.content._rolled, request.content.read() == body))),
             b"PUT",
             body=body,
         )
         self.assertEqual(seen, [])  # Leaf has no PUT: the resource was not called
         ask(
-            site(lambda request: seen.append((request.content._rolled, request.content.read() == body)) or b""),
+            site(lambda request: noted(seen, (request.content._rolled, request.content.read() == body))),
             b"POST",
             body=body,
         )
@@ -277,10 +283,10 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(exchange.status, 0)
 
     def test_form_fields_and_query(self) -> None:
-        seen = []
+        seen: list[Any] = []
         fields = [(b"Content-Type", b"application/x-www-form-urlencoded")]
         ask(
-            site(lambda request: seen.append(request.args) or b""),
+            site(lambda request: noted(seen, request.args)),
             b"POST",
             b"/?q=1&q=2",
             fields,
@@ -289,10 +295,10 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(seen, [{b"q": [b"1", b"2"], b"title": [b"a b"], b"body": ["ä".encode()]}])
 
     def test_multipart(self) -> None:
-        seen = []
+        seen: list[Any] = []
         fields = [(b"Content-Type", b"multipart/form-data; boundary=xx")]
         body = b'--xx\r\nContent-Disposition: form-data; name="f"\r\n\r\nvalue\r\n--xx--\r\n'
-        ask(site(lambda request: seen.append(request.args) or b""), b"POST", b"/", fields, body)
+        ask(site(lambda request: noted(seen, request.args)), b"POST", b"/", fields, body)
         self.assertEqual(seen, [{b"f": [b"value"]}])
 
     def test_malformed_multipart_is_400(self) -> None:
@@ -327,20 +333,16 @@ class RequestTests(SynchronousTestCase):
         seen: list[Any] = []
         for address in ("unix", "2001:db8::1"):
             ask(
-                site(lambda request: seen.append(request.getClientAddress()) or b""),
+                site(lambda request: noted(seen, request.getClientAddress())),
                 client=Client(address, 1, False, 0),
             )
         self.assertEqual([type(address).__name__ for address in seen], ["UNIXAddress", "IPv6Address"])
 
     def test_repeated_fields_stay_in_order(self) -> None:
-        seen = []
+        seen: list[Any] = []
         fields = [(b"X-A", b"1"), (b"Cookie", b"c=d"), (b"x-a", b"2")]
         ask(
-            site(
-                lambda request: (
-                    seen.append((request.requestHeaders.getRawHeaders(b"x-a"), request.getCookie(b"c"))) or b""
-                )
-            ),
+            site(lambda request: noted(seen, (request.requestHeaders.getRawHeaders(b"x-a"), request.getCookie(b"c")))),
             fields=fields,
         )
         self.assertEqual(seen, [([b"1", b"2"], b"d")])
