@@ -16,13 +16,13 @@ A resource that subclasses `ProblemResource` may also raise a `scalekit.errors.F
 from __future__ import annotations
 
 from typing import IO, Any, cast
-from urllib.parse import parse_qs
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.error import UnsupportedMethod
+from twisted.web.http import parse_qs
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -86,11 +86,11 @@ def query_value(request: Request, name: bytes) -> str | None:
     Never from a form body, which ``request.args`` mixes in.  Raises `ClientFault` 400 if the value is not UTF-8.
     """
     query = request.uri.partition(b"?")[2]
-    values = parse_qs(query, keep_blank_values=True).get(name)
+    values = parse_qs(query, keep_blank_values=1).get(name)
     if not values:
         return None
     try:
-        return values[0].decode()
+        return cast(bytes, values[0]).decode()
     except UnicodeDecodeError:
         raise ClientFault(400, "bad-query", f"The query's {name.decode('latin-1')} is not UTF-8.") from None
 
