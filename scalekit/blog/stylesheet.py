@@ -70,14 +70,18 @@ input, textarea {
 }
 textarea { font: 17px/1.6 Charter, "Bitstream Charter", Cambria, Georgia, serif; resize: vertical; }
 .hint { color: var(--quiet); font-size: 0.85rem; margin: 0.4rem 0 0; }
+button { padding: 0.5rem 1.4rem; }
 .actions { display: flex; align-items: center; gap: 1.1rem; font-size: 0.9rem; margin-top: 1.4rem; }
 .alert {
   background: var(--alert); border-left: 4px solid var(--accent); border-radius: 0.3rem; padding: 0.6rem 0.9rem;
 }
 .theirs { margin-top: 2.5rem; border-top: 1px solid var(--line); }
 .pages { display: flex; justify-content: space-between; padding: 1.4rem 0; font-size: 0.9rem; color: var(--quiet); }
-.foot { margin-top: auto; border-top: 1px solid var(--line); color: var(--quiet); font-size: 0.82rem; }
-.foot > div { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; padding-block: 0.9rem; }
+.foot {
+  position: sticky; bottom: 0; margin-top: auto; border-top: 1px solid var(--line);
+  background: var(--paper); color: var(--quiet); font-size: 0.82rem;
+}
+.foot > div { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; padding-block: 0.6rem; }
 .foot b { color: var(--ink); font-weight: 600; }
 @media (max-width: 52rem) {
   .columns { grid-template-columns: minmax(0, 1fr); gap: 0.5rem; }

@@ -8,14 +8,18 @@ Whatever goes wrong between us and the other side (refused, cut, too slow, too b
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet._sslverify import IOpenSSLTrustRoot  # documented by the public functions that take one
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed, _HTTP11ClientFactory, readBody
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.internet.ssl import optionsForClientTLS, platformTrust
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseFailed, _HTTP11ClientFactory
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IPolicyForHTTPS
+from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 # Our listeners close idle connections no sooner than this many seconds and one more (the keep-alive race).
@@ -42,12 +46,13 @@ class Answer(NamedTuple):
         return values[0] if values else None
 
 
-class Fetch(Protocol):
-    """Makes one request; `Client.fetch` is the real one."""
+@implementer(IOpenSSLTrustRoot)
+class _FileOfCAs:
+    def __init__(self, path: str) -> None:
+        self._path = path
 
-    def __call__(
-        self, method: str, url: str, *, seconds: float, headers: dict[str, str] | None = None, body: bytes | None = None
-    ) -> Deferred[Answer]: ...
+    def _addCACertsToContext(self, context: Any) -> None:  # the one, undocumented, method of the interface
+        context.load_verify_locations(self._path)
 
 
 @implementer(IPolicyForHTTPS)
@@ -60,26 +65,19 @@ class Trust:
 
     def __init__(self, ca_path: str | None) -> None:
         self._ca_path = ca_path
-        self._root: Any = None
         self._creators: dict[bytes, Any] = {}  # a TLS context is costly: one for each of the few servers we talk to
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
         """A connection creator that verifies this host; raises OSError if the CA cannot be read."""
         creator = self._creators.get(hostname)
         if creator is None:
-            if self._root is None:
-                self._root = self._read()
+            root: Any = platformTrust()
+            if self._ca_path:
+                with open(self._ca_path, "rb"):  # OpenSSL's own error would not name the file
+                    root = _FileOfCAs(self._ca_path)
             name = hostname.decode("ascii").strip("[]")
-            creator = self._creators[hostname] = optionsForClientTLS(name, trustRoot=self._root)
+            creator = self._creators[hostname] = optionsForClientTLS(name, trustRoot=root)
         return creator
-
-    def _read(self) -> Any:
-        if not self._ca_path:
-            return platformTrust()
-        with open(self._ca_path, "rb") as file:
-            pem = file.read()
-        marker = b"-----BEGIN CERTIFICATE-----"
-        return trustRootFromCertificates([Certificate.loadPEM(marker + part) for part in pem.split(marker)[1:]])
 
     def __repr__(self) -> str:
         return f"<Trust {self._ca_path or 'the system'}>"
@@ -127,29 +125,59 @@ class Client:
 
         :param seconds: for all of it: connecting, sending, and the last byte of the answer.
         """
-        done: Deferred[Answer] = Deferred.fromCoroutine(self._exchange(method, url, headers, body))
-        done.addTimeout(seconds, self._clock)
+        asked: Deferred[Answer] = Deferred.fromCoroutine(self._exchange(method, url, headers, body))
 
-        def explain(failure: Any) -> Any:
-            if failure.check(TimeoutError):
-                raise Unreachable(f"no answer from {url} within {seconds:g} s") from None
-            if failure.check(CancelledError):  # by our own caller
-                return failure
+        def explain(failure: Failure) -> Failure:
             cause = failure.value
             if isinstance(cause, ResponseFailed) and cause.reasons:
                 cause = cause.reasons[0].value
-            if isinstance(cause, Unreachable):
-                return failure
-            raise Unreachable(f"{url}: {cause or type(cause).__name__}") from None
+            if isinstance(cause, CancelledError):
+                return Failure(cause)
+            return Failure(Unreachable(f"{url}: {cause or type(cause).__name__}"))
 
-        return done.addErrback(explain)
+        def late(result: Answer | Failure, seconds: float) -> Answer | Failure:
+            if isinstance(result, Failure):
+                return Failure(Unreachable(f"{url}: no answer within {seconds:g} s"))
+            return result
+
+        return asked.addErrback(explain).addTimeout(seconds, self._clock, late)
 
     async def _exchange(self, method: str, url: str, headers: dict[str, str] | None, body: bytes | None) -> Answer:
         response = await self._treq.request(
             method, url, headers=headers or {}, data=body, allow_redirects=False, unbuffered=True
         )
-        # An unknown length is text of ours or nobody's; a known one is judged before it is read.
-        if isinstance(response.length, int) and response.length > BODY_LIMIT:
-            readBody(response).addErrback(lambda _: None).cancel()  # closes the connection
-            raise Unreachable(f"{url} answered with {response.length} bytes, more than {BODY_LIMIT}")
-        return Answer(response.code, response.headers, await readBody(response))
+        return Answer(response.code, response.headers, await _read(response))
+
+
+def _read(response: IResponse) -> Deferred[bytes]:
+    """Read a body of at most `BODY_LIMIT` bytes; the connection is closed if it is longer, or by cancelling."""
+    body = _Body()
+    response.deliverBody(body)
+    return body.done
+
+
+class _Body(TwistedProtocol):
+    def __init__(self) -> None:
+        self.done: Deferred[bytes] = Deferred(lambda _: self._close())
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > BODY_LIMIT and not self.done.called:
+            self._close()
+            self.done.errback(Unreachable(f"the answer is longer than {BODY_LIMIT} bytes"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        if reason.check(ResponseDone):
+            self.done.callback(b"".join(self._pieces))
+        else:  # cut; or without a length and closed, which may be cut as well: we and our peers always say the length
+            self.done.errback(reason)
+
+    def _close(self) -> None:
+        self._pieces = []
+        if self.transport is not None:
+            self.transport.loseConnection()

@@ -1,0 +1,127 @@
+"""Tests of `scalekit.kit.membership`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import provider
+
+from scalekit.kit.membership import Membership
+from tests.kit.fakes import FakeClient
+
+REGISTER = "POST https://lb:2001/register?port=3001&service=default&scheme=https"
+LEAVE = "POST https://lb:2001/unregister?port=3001&service=default&scheme=https&wait=30"
+
+
+class MembershipTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.client = FakeClient(self.clock)
+        self.chance = 0.5
+        self.member = Membership(
+            "https://lb:2001/", 3001, client=self.client, clock=self.clock, random=lambda: self.chance
+        )
+        self.warnings: list[str] = []
+
+        @provider(ILogObserver)
+        def observe(event: dict[str, Any]) -> None:
+            if event.get("log_level") is LogLevel.warn:
+                self.warnings.append(str(event.get("log_format")))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+
+    def test_registers_and_stays_registered(self) -> None:
+        self.member.start()
+        self.assertFalse(self.member.is_registered)
+        self.client.answer()
+        self.assertTrue(self.member.is_registered)
+        self.clock.advance(4.99)
+        self.assertEqual(self.client.requests, [REGISTER])
+        self.clock.advance(0.01)
+        self.assertEqual(self.client.requests, [REGISTER] * 2)
+
+    def test_the_beat_has_a_jitter_of_a_fifth(self) -> None:
+        self.chance = 0.0
+        self.member.start()
+        self.client.answer()
+        self.clock.advance(4.0)
+        self.assertEqual(len(self.client.requests), 2)
+        self.chance = 1.0
+        self.client.answer()
+        self.clock.advance(5.9)
+        self.assertEqual(len(self.client.requests), 2)
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.client.requests), 3)
+
+    def test_a_balancer_that_is_away_is_tried_with_growing_spans_and_told_once_a_minute(self) -> None:
+        self.chance = 1.0
+        self.member.start()
+        for span in (0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0):
+            self.client.cut()
+            self.clock.advance(span - 0.01)
+            self.assertEqual(len(self.client.waiting), 0)
+            self.clock.advance(0.01)
+            self.assertEqual(len(self.client.waiting), 1)
+        self.assertEqual(len(self.warnings), 1)
+        for _ in range(3):
+            self.client.cut()
+            self.clock.advance(10.0)
+        self.assertEqual(len(self.warnings), 2)
+        self.client.answer()
+        self.assertTrue(self.member.is_registered)
+
+    def test_a_refusal_is_tried_again_too(self) -> None:
+        self.member.start()
+        self.client.answer(403, b"refused address")
+        self.assertFalse(self.member.is_registered)
+        self.clock.advance(10.0)
+        self.assertEqual(self.client.requests, [REGISTER] * 2)
+
+    def test_no_answer_is_not_waited_for(self) -> None:
+        self.member.start()
+        self.clock.advance(2.0)
+        self.clock.advance(0.5)
+        self.assertEqual(len(self.client.requests), 2)
+
+    def test_drain_waits_for_the_balancer_and_ends_the_beat(self) -> None:
+        self.member.start()
+        self.client.answer()
+        drained = self.member.drain()
+        self.assertEqual(self.client.requests[-1], LEAVE)
+        self.clock.advance(29.0)
+        self.assertNoResult(drained)
+        self.client.answer(200)
+        self.assertTrue(self.successResultOf(drained))
+        self.assertFalse(self.member.is_registered)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_drain_lets_a_registration_finish_first(self) -> None:
+        self.member.start()
+        drained = self.member.drain()
+        self.assertEqual(self.client.requests, [REGISTER])
+        self.client.answer()
+        self.assertEqual(self.client.requests, [REGISTER, LEAVE])
+        self.client.answer()
+        self.assertTrue(self.successResultOf(drained))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_drain_without_a_balancer_goes_on_without_its_word(self) -> None:
+        self.member.start()
+        self.client.cut()
+        drained = self.member.drain()
+        self.client.cut()
+        self.assertFalse(self.successResultOf(drained))
+
+    def test_a_balancer_that_hangs_is_left_after_the_wait(self) -> None:
+        self.member.start()
+        self.client.answer()
+        drained = self.member.drain(3.0)
+        self.clock.advance(8.0)
+        self.assertFalse(self.successResultOf(drained))
+
+    def test_repr(self) -> None:
+        self.assertEqual(repr(self.member), "<Membership of port 3001 at https://lb:2001: not registered>")
