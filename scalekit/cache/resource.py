@@ -1,0 +1,128 @@
+"""
+The routes of port 5000, as a ``twisted.web`` resource for any site.
+
+======  ======================  ==========================================================================
+method  route                   answer
+======  ======================  ==========================================================================
+GET     ``/?key=K``             200 with the stored bytes, Age and the seconds left; 404
+HEAD    ``/?key=K``             the same without the bytes
+POST    ``/?key=K``             stores the body for ``Cache-Control: max-age=N``: 201 new, 204 replaced,
+                                400 no or bad age, 413 too big
+POST    ``/invalidate?key=K``   204, whether or not there was anything
+GET     ``/invalidate?key=K``   the same for the tutorial's clients, on this machine only: 403 for others
+======  ======================  ==========================================================================
+
+Who may come here at all is decided before (`scalekit.web.guard`).
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.error import UnsupportedMethod
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from scalekit.cache.ageing import max_age
+from scalekit.cache.keys import key_of
+from scalekit.cache.store import Put, Store
+from scalekit.config.urls import is_loopback
+from scalekit.errors import ClientFault
+from scalekit.web.answers import ProblemResource, problem, read_body
+
+# memcached's limit for one value; a cache of fragments and query results needs no more.
+LARGEST_VALUE_BYTES = 1024 * 1024
+
+
+class CacheResource(ProblemResource):
+    """
+    The root of the cache service.
+
+    :param clock: what the store's seconds are taken from.
+    :param default_max_age: seconds for a store request that names none; None: it is refused.
+    :param largest_value: bytes of a body.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: IReactorTime,
+        default_max_age: float | None = None,
+        largest_value: int = LARGEST_VALUE_BYTES,
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._clock = clock
+        self._default_max_age = default_max_age
+        self._largest_value = largest_value
+        self.putChild(b"invalidate", Invalidation(store, clock))
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        # "/" has an empty last segment; "//" or "/cache//" are no other names for it.
+        return self if path == b"" and not request.postpath else super().getChild(path, request)
+
+    def render_GET(self, request: Request) -> bytes:
+        now = self._clock.seconds()
+        entry = self._store.get(_key(request), now)
+        if entry is None:
+            return problem(request, 404, "absent", "There is nothing under this key.")
+        request.setHeader(b"content-type", b"application/octet-stream")
+        # What is stored may be a page that somebody else wrote; it is not to run in the browser of who looks here.
+        request.setHeader(b"x-content-type-options", b"nosniff")
+        request.setHeader(b"age", b"%d" % (now - entry.stored))
+        request.setHeader(b"cache-control", b"max-age=%d" % (entry.expires - now))
+        return entry.value
+
+    def render_HEAD(self, request: Request) -> bytes:
+        body = self.render_GET(request)
+        request.setHeader(b"content-length", b"%d" % len(body))
+        return b""
+
+    def render_POST(self, request: Request) -> bytes | int:
+        key = _key(request)
+        age = max_age(request.requestHeaders.getRawHeaders(b"cache-control", []), self._default_max_age)
+        value = read_body(request, self._largest_value)
+        outcome = self._store.put(key, value, age, self._clock.seconds())
+        if outcome is Put.TOO_BIG:
+            raise ClientFault(413, "too-big-for-cache", "One entry may take an eighth of the cache at most.")
+        if outcome is Put.REPLACED:
+            return _no_content(request)
+        request.setResponseCode(201)
+        return b""
+
+
+class Invalidation(ProblemResource):
+    """``/invalidate``: forgets a key."""
+
+    def __init__(self, store: Store, clock: IReactorTime) -> None:
+        super().__init__()
+        self._store = store
+        self._clock = clock
+
+    def render_GET(self, request: Request) -> bytes | int:
+        # A unix socket, which has no host, is of this machine.
+        if not is_loopback(getattr(request.getClientAddress(), "host", "127.0.0.1")):
+            raise ClientFault(403, "get-not-here", "From another machine, invalidate with POST.")
+        return self._invalidate(request)
+
+    def render_HEAD(self, request: Request) -> bytes:
+        # twisted.web would take it for a GET, and so invalidate.
+        raise UnsupportedMethod((b"GET", b"POST"))
+
+    def render_POST(self, request: Request) -> bytes | int:
+        return self._invalidate(request)
+
+    def _invalidate(self, request: Request) -> int:
+        self._store.invalidate(_key(request), self._clock.seconds())
+        return _no_content(request)
+
+
+def _key(request: Request) -> bytes:
+    # Not from request.args: a form's body would be mixed in.
+    return key_of(request.uri.partition(b"?")[2])
+
+
+def _no_content(request: Request) -> int:
+    """Answer 204; finished here, since a stock site would add ``Content-Length: 0`` (against RFC 9110 section 8.6)."""
+    request.setResponseCode(204)
+    request.finish()
+    return NOT_DONE_YET
