@@ -69,9 +69,10 @@ def is_codable(head: ResponseHead, size: int | None) -> bool:
 
 def varied(fields: Fields) -> Fields:
     """These fields with Accept-Encoding in Vary: merged into the one that is there, and never twice."""
-    names = [
-        token.strip(b" \t").lower() for name, value in fields if name.lower() == b"vary" for token in value.split(b",")
-    ]
+    lists = [value for name, value in fields if len(name) == 4 and name.lower() == b"vary"]
+    if not lists:
+        return [*fields, (b"Vary", b"Accept-Encoding")]
+    names = [token.strip(b" \t").lower() for value in lists for token in value.split(b",")]
     if b"*" in names or b"accept-encoding" in names:
         return fields
     merged: Fields = []
@@ -81,8 +82,6 @@ def varied(fields: Fields) -> Fields:
             is_merged = True
             value = value + b", Accept-Encoding" if value.strip(b" \t,") else b"Accept-Encoding"
         merged.append((name, value))
-    if not is_merged:
-        merged.append((b"Vary", b"Accept-Encoding"))
     return merged
 
 

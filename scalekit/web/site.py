@@ -38,6 +38,8 @@ class Site:
     :param resource: the root of the tree.
     :param limit: bytes of a request body.
     :param request_factory: `SiteRequest`, or a subclass.
+    :param parse_forms: whether form bodies of POST are parsed into ``request.args``; an API that takes bytes of any type
+        says no (curl calls everything a form unless told otherwise).
     :param reactor: an `IReactorTime` for session expiry; None: the global one.
     :param cooperate: what drives pull producers; for tests.
 
@@ -49,12 +51,16 @@ class Site:
         resource: Any,
         limit: int = LIMIT,
         request_factory: Any = SiteRequest,
+        parse_forms: bool = True,
         reactor: Any = None,
         cooperate: Any = global_cooperate,
     ) -> None:
         self.resource = resource
         self.limit = limit
-        self.stock = server.Site(resource, requestFactory=request_factory, reactor=reactor)
+        self.stock = server.Site(
+            resource, requestFactory=request_factory, parsePOSTFormSubmission=parse_forms, reactor=reactor
+        )
+        self._check = _check_form if parse_forms else None
         self._cooperate = cooperate
 
     def respond(self, exchange: Any) -> None:
@@ -67,7 +73,8 @@ class Site:
         elif head.length is not None and head.length > self.limit:
             raise _too_big(self.limit)
         else:
-            collector = _Collector(exchange, self.limit, Channel(exchange, self.stock, self._cooperate))
+            channel = Channel(exchange, self.stock, self._cooperate)
+            collector = _Collector(exchange, self.limit, self._check, channel)
             exchange.observe(collector)
             exchange.receive(collector)
 
@@ -101,9 +108,10 @@ def _static_child(root: Any, path: bytes) -> tuple[ResponderResource | None, int
 class _Collector:
     """Gathers a body into a file, then runs the channel with it."""
 
-    def __init__(self, exchange: Any, limit: int, channel: Channel) -> None:
+    def __init__(self, exchange: Any, limit: int, check: Any, channel: Channel) -> None:
         self._exchange = exchange
         self._limit = limit
+        self._check = check
         self._channel = channel
         self._size = 0
         self._file: Any = SpooledTemporaryFile(MEMORY)  # noqa: SIM115 (the request closes it)
@@ -123,7 +131,8 @@ class _Collector:
             return
         file, self._file = self._file, None
         try:
-            _check_form(self._exchange.head, file, self._size)
+            if self._check is not None:
+                self._check(self._exchange.head, file, self._size)
         except ClientFault as fault:
             file.close()
             self._exchange.fail(fault)

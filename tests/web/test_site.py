@@ -311,6 +311,13 @@ class BodyTests(SynchronousTestCase):
         exchange = ask(site(lambda request: b""), b"POST", b"/", fields, b"a&" * 10_001)
         self.assertEqual((exchange.status, exchange.record.reason), (413, "form-too-big"))
 
+    def test_forms_are_left_alone_where_bytes_are_wanted(self) -> None:
+        seen: list[Any] = []
+        fields = [(b"Content-Type", b"application/x-www-form-urlencoded")]
+        tree = site(lambda request: noted(seen, (request.args, len(request.content.read()))), parse_forms=False)
+        self.assertEqual(ask(tree, b"POST", b"/", fields, b"a&" * 10_001).status, 200)
+        self.assertEqual(seen, [({}, 20_002)])
+
 
 class RequestTests(SynchronousTestCase):
     """What resources can ask a request."""
