@@ -6,5 +6,9 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `resource`: `ResponderResource(responder)` makes a ``twisted.web`` resource of any responder, for any site.
 * `compress`: `Compress(responder)` codes answers with gzip where client, type and size allow it.
 * `guard`: `Guard(responder, ...)` keeps strange web pages and clients without a token from private listeners.
+* `access`: the rules of that, as one pure function.
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
+
+Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`; `stock` checks what a
+stock site lets through; `coder` streams through the compressor; `wrapping` is what exchange decorators subclass.
 """

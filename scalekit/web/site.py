@@ -38,8 +38,8 @@ class Site:
     :param resource: the root of the tree.
     :param limit: bytes of a request body.
     :param request_factory: `SiteRequest`, or a subclass.
-    :param parse_forms: whether form bodies of POST are parsed into ``request.args``; an API that takes bytes of any type
-        says no (curl calls everything a form unless told otherwise).
+    :param parse_forms: whether form bodies of POST are parsed into ``request.args``; an API that takes bytes of any
+        type says no (curl calls everything a form unless told otherwise).
     :param reactor: an `IReactorTime` for session expiry; None: the global one.
     :param cooperate: what drives pull producers; for tests.
 
