@@ -83,14 +83,14 @@ class Collector(Service):
 
     def startService(self) -> None:
         """Recover what the disk holds and begin to take entries; raises `ConfigurationFault`, OSError."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._directory = self._open_directory()
         found = recover(self._directory, self._delay)
         for finding in found.findings:
             _log.warn("log recovery: {finding}", finding=finding)
         self._buffer, self._output = found.buffer, found.output
         self._last = self._applied = found.sequence
-        self._journal = Journal(self._directory, self._journal_lane, found.segments, found.next_number)
+        self._journal = Journal(self._directory, self._journal_lane, self._clock, found.segments, found.next_number)
         self._is_open = True
         self._loop.start(self._flush_seconds, now=False)
 
@@ -186,11 +186,19 @@ class Collector(Service):
 
     def _dispose(self, checkpoint: Checkpoint) -> Deferred[None] | None:
         names = self._journal.take_disposable(checkpoint)
-        return self._output_lane.run(lambda: self._remove(names)) if names else None
+        return self._output_lane.run(lambda: self._remove(names)).addCallback(self._removed) if names else None
 
-    def _remove(self, names: list[str]) -> None:
-        for name in names:
-            self._directory.remove(name)
+    def _remove(self, names: list[str]) -> OSError | None:
+        try:
+            for name in names:
+                self._directory.remove(name)
+        except OSError as error:
+            return error
+        return None
+
+    def _removed(self, error: OSError | None) -> None:
+        if error is not None:
+            _log.warn("a segment of the journal stays until the next start: {error}", error=error)
 
     def _flushed(self, flushing: Deferred[None]) -> None:
         self._writing_out = 0
@@ -211,7 +219,7 @@ class Collector(Service):
         for sink in self._sinks:
             sink.stop()
         self._is_open = False
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         self._loop.stop()
         yield self._journal.idle()
         if self._flushing is not None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -83,12 +84,14 @@ class Journal:
     :ivar failures: how many descriptors failed.
     :ivar groups: how many groups were synced.
     :ivar synced_bytes: their bytes.
+    :ivar synced_seconds: how long they took.
     """
 
     def __init__(
         self,
         directory: Directory,
         lane: Lane,
+        clock: IReactorTime,
         segments: Sequence[Segment] = (),
         next_number: int = 1,
         segment_bytes: int = SEGMENT_BYTES,
@@ -96,12 +99,14 @@ class Journal:
     ) -> None:
         self._directory = directory
         self._lane = lane
+        self._clock = clock
         self._segments = list(segments)
         self._next_number = next_number
         self._segment_bytes = segment_bytes
         self._waiting_limit = waiting_limit
         self._waiting: list[_Append] = []
         self._is_writing = False
+        self._began = 0.0
         self._idle: list[Deferred[None]] = []
         # The lane's own: only the call that runs there looks at these.
         self._file: AppendFile | None = None
@@ -112,6 +117,7 @@ class Journal:
         self.failures = 0
         self.groups = 0
         self.synced_bytes = 0
+        self.synced_seconds = 0.0
 
     def append(self, frame: bytes, last: int, latest: int) -> Deferred[None]:
         """
@@ -132,6 +138,7 @@ class Journal:
     def _write_next(self) -> None:
         group, self._waiting = self._waiting, []
         self._is_writing = True
+        self._began = self._clock.seconds()
         data = b"".join([append.frame for append in group])
         writing = self._lane.run(lambda: self._commit(data))
         writing.addCallbacks(self._committed, self._refused, (group, len(data)), errbackArgs=(group, len(data)))
@@ -192,6 +199,7 @@ class Journal:
         self.waiting_bytes -= size
         self.groups += 1
         self.synced_bytes += size
+        self.synced_seconds += self._clock.seconds() - self._began
         if not self._segments or self._segments[-1] is not segment:
             self._segments.append(segment)
         segment.extend(group[-1].last, max(append.latest for append in group))
@@ -212,6 +220,11 @@ class Journal:
         disposable = [segment for segment in closed if checkpoint.is_written(segment.last, segment.latest)]
         self._segments = [segment for segment in self._segments if segment not in disposable]
         return [segment.name for segment in disposable]
+
+    @property
+    def segment_count(self) -> int:
+        """How many segments there are on disk."""
+        return len(self._segments)
 
     def idle(self) -> Deferred[None]:
         """Fires when nothing waits."""

@@ -60,6 +60,7 @@ class MemoryDirectory:
 
     def __init__(self) -> None:
         self._files: dict[str, _File] = {}
+        self._removed: dict[str, _File] = {}  # since the directory was synced
         self.steps = 0
         self._fail_at = -1
         self._fail_until = -1
@@ -104,7 +105,13 @@ class MemoryDirectory:
         if name in self._files:
             raise FileExistsError(errno.EEXIST, "File exists", name)
         file = _File()
-        self.step(lambda part: self._files.update({name: file}) if part else None)
+
+        def do(part: float) -> None:
+            if part:
+                self._files[name] = file
+                self._removed = {}
+
+        self.step(do)
         return MemoryAppendFile(self, file)
 
     def write_from(self, name: str, offset: int, data: bytes) -> None:
@@ -123,16 +130,22 @@ class MemoryDirectory:
             if part == 1:
                 self._files[name] = file = _File()
                 file.content = file.safe = data
+                self._removed = {}
 
         self.step(do)
 
     def rename(self, name: str, new_name: str) -> None:
-        self.step(lambda part: self._files.update({new_name: self._files.pop(name)}) if part == 1 else None)
+        def do(part: float) -> None:
+            if part == 1:
+                self._files[new_name] = self._files.pop(name)
+                self._removed = {}
+
+        self.step(do)
 
     def remove(self, name: str) -> None:
         def do(part: float) -> None:
             if part == 1:
-                del self._files[name]
+                self._removed[name] = self._files.pop(name)
 
         self.step(do)
 
@@ -143,11 +156,11 @@ class MemoryDirectory:
         """
         The directory after the power came back.
 
-        :param part: how much of what was not synced is there, 0 to 1.
+        :param part: how much of what was not synced is there, 0 to 1; below a half, removed files are back.
         :param garbage: overwrites the end of what was not synced.
         """
         after = MemoryDirectory()
-        for name, file in self._files.items():
+        for name, file in (self._files | (self._removed if part < 0.5 else {})).items():
             after._files[name] = survivor = _File()
             survivor.content = survivor.safe = _after_power_loss(file.safe, file.content, part, garbage)
         return after

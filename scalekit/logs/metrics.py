@@ -1,0 +1,52 @@
+"""The log's counters for Prometheus, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector as MetricsCollector
+
+from scalekit.logs.collector import Collector
+
+
+class LogMetrics(MetricsCollector):
+    """Reads a collector's `Counts`; register it with a ``CollectorRegistry``."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def collect(self) -> Iterator[Metric]:
+        counts = self._collector.counts
+        entries = CounterMetricFamily("scalekit_logs_entries", "Entries sent to the log.", labels=["result"])
+        for result in ("accepted", "rejected", "refused", "dropped"):
+            entries.add_metric([result], getattr(counts, result))
+        yield entries
+        written = CounterMetricFamily("scalekit_logs_written", "Lines written.", labels=["file"])
+        written.add_metric(["log.txt"], counts.written)
+        written.add_metric(["log.txt.late"], counts.written_late)
+        yield written
+        yield CounterMetricFamily("scalekit_logs_late", "Entries that came after their place was written.", counts.late)
+        yield CounterMetricFamily(
+            "scalekit_logs_restamped", "Entries sorted by when they were received.", counts.restamped
+        )
+        flushes = CounterMetricFamily("scalekit_logs_flushes", "Flushes of the log file.", labels=["result"])
+        flushes.add_metric(["done"], counts.flushes)
+        flushes.add_metric(["failed"], counts.flush_failures)
+        yield flushes
+        yield GaugeMetricFamily("scalekit_logs_healthy", "1 if the log is well.", int(self._collector.trouble is None))
+        if not self._collector.running:
+            return
+        journal = self._collector.journal
+        yield CounterMetricFamily("scalekit_logs_journal_groups", "Groups synced to disk.", journal.groups)
+        yield CounterMetricFamily("scalekit_logs_journal_bytes", "Bytes synced to disk.", journal.synced_bytes)
+        yield CounterMetricFamily("scalekit_logs_journal_failures", "Journal files given up.", journal.failures)
+        yield CounterMetricFamily(
+            "scalekit_logs_journal_seconds", "Time that groups took to be on disk.", journal.synced_seconds
+        )
+        yield GaugeMetricFamily("scalekit_logs_journal_segments", "Journal files on disk.", journal.segment_count)
+        yield GaugeMetricFamily(
+            "scalekit_logs_waiting_bytes",
+            "Memory of entries not yet written, estimated.",
+            self._collector.waiting_bytes,
+        )
