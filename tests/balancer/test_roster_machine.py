@@ -86,6 +86,18 @@ class RosterMachine(RuleBasedStateMachine):
             instance = self.probing.pop(data.draw(st.integers(0, len(self.probing) - 1)))
             self.roster.probed(instance, status, f"answered {status}", self.now)
 
+    @rule(data=st.data(), times=st.integers(1, 3), status=st.sampled_from([200, 500, None]))
+    def go_on(self, data: st.DataObject, times: int, status: int | None) -> None:
+        """One instance answers the same for a while, others not yet."""
+        members = [one for one, state in self.states.items() if state not in (State.DRAINING, State.GONE)]
+        if members:
+            instance = data.draw(st.sampled_from(members))
+            for _ in range(times):
+                self.now = max(self.now, instance.health.due or self.now)
+                self.ask()
+                self.probing.remove(instance)
+                self.roster.probed(instance, status, f"answered {status}", self.now)
+
     @rule(service=SERVICES, turn=st.integers(0, 3))
     def begin(self, service: str, turn: int) -> None:
         """A request is sent on."""
