@@ -9,6 +9,6 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `access`: the rules of that, as one pure function.
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
 
-Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`; `stock` checks what a
-stock site lets through; `coder` streams through the compressor; `wrapping` is what exchange decorators subclass.
+Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`; `stock` checks what
+a stock site lets through; `coder` streams through the compressor; `wrapping` is what exchange decorators subclass.
 """
