@@ -93,6 +93,8 @@ class CacheResource(ProblemResource):
 class Invalidation(ProblemResource):
     """``/invalidate``: forgets a key."""
 
+    allowedMethods = (b"GET", b"POST")
+
     def __init__(self, store: Store, clock: IReactorTime) -> None:
         super().__init__()
         self._store = store
@@ -106,7 +108,7 @@ class Invalidation(ProblemResource):
 
     def render_HEAD(self, request: Request) -> bytes:
         # twisted.web would take it for a GET, and so invalidate.
-        raise UnsupportedMethod((b"GET", b"POST"))
+        raise UnsupportedMethod(self.allowedMethods)
 
     def render_POST(self, request: Request) -> bytes | int:
         return self._invalidate(request)
