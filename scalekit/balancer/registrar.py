@@ -24,9 +24,9 @@ from scalekit.balancer.listing import Branch, Listing, ServicesResource, instanc
 from scalekit.balancer.roster import DRAIN_SECONDS, Endpoint, Roster
 from scalekit.balancer.routes import DEFAULT_SERVICE, Claim, Routing
 from scalekit.config.kinds import is_service_name
-from scalekit.config.tokens import Grant
 from scalekit.errors import ClientFault
 from scalekit.web.answers import answer_later, json_answer, method_answer, query_value, text_answer
+from scalekit.web.guard import grant_of
 
 WEIGHTS = range(1, 257)  # HAProxy's, without its 0: what should get nothing is drained
 HOSTS_LIMIT = 64  # names in one registration; beyond it a wildcard is meant
@@ -36,7 +36,6 @@ _WEIGHT = re.compile(r"[0-9]{1,3}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 
 Listeners = Callable[[], Iterable[tuple[str, int]]]
-GrantOf = Callable[[Request], Grant | None]
 
 _log = Logger()
 
@@ -47,20 +46,16 @@ class Registrar:
 
     :param clock: of the roster's time.
     :param listeners: host and port of all listeners of ours, as they are really bound.
-    :param grant_of: what the token of a request allows; None where none was needed, since the peer is on this machine.
     """
 
-    def __init__(
-        self, roster: Roster, clock: IReactorTime, listeners: Listeners, grant_of: GrantOf = lambda request: None
-    ) -> None:
+    def __init__(self, roster: Roster, clock: IReactorTime, listeners: Listeners) -> None:
         self.roster = roster
         self.clock = clock
         self.listeners = listeners
-        self.grant_of = grant_of
 
     def permit(self, request: Request, service: str) -> bool:
         """Check the token's service; returns whether the peer is an operator.  Raises `ClientFault` 403."""
-        grant = self.grant_of(request)
+        grant = grant_of(request)
         if grant is not None and not grant.allows("register", service):
             raise ClientFault(403, "token-scope", f"This token is not good for registering in service {service}.")
         return grant is not None and grant.allows("operator", service)
@@ -179,17 +174,10 @@ class RegistrarResource(Branch):
     Operational routes (``/ping``, ``/metrics`` and so on) are added by whoever puts the daemon together.
     """
 
-    def __init__(
-        self,
-        roster: Roster,
-        routing: Routing,
-        clock: IReactorTime,
-        listeners: Listeners,
-        grant_of: GrantOf = lambda request: None,
-    ) -> None:
+    def __init__(self, roster: Roster, routing: Routing, clock: IReactorTime, listeners: Listeners) -> None:
         super().__init__()
         self._listing = Listing(roster, routing, clock)
-        registrar = Registrar(roster, clock, listeners, grant_of)
+        registrar = Registrar(roster, clock, listeners)
         self.putChild(b"register", Register(registrar))
         self.putChild(b"unregister", Unregister(registrar))
         first_version = Branch()

@@ -12,12 +12,17 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.roster import DRAIN_SECONDS, Endpoint, Roster, State
 from scalekit.balancer.routes import Claim, Routing
-from scalekit.config.tokens import Grant
+from scalekit.config.tokens import Grant, Tokens
+from scalekit.http.heads import Client
+from scalekit.web.access import registration_role
+from scalekit.web.guard import Guard
+from scalekit.web.memory import ask
+from scalekit.web.site import Site as OurSite
 
 HERE = IPv4Address("TCP", "127.0.0.1", 40000)
 THERE = IPv4Address("TCP", "10.0.0.7", 40000)
@@ -47,16 +52,12 @@ class RegistrarTestCase(SynchronousTestCase):
         self.roster = Roster(lambda: 0.5)
         self.routing = Routing([Claim.of("shop", ["shop.example"], "/")])
         self.roster.observe_claims(self.routing.settle)
-        self.grants: dict[bytes, Grant] = {}
-        resource = RegistrarResource(
-            self.roster, self.routing, self.clock, lambda: [("::", 2000), ("127.0.0.1", 2001)], self.grant_of
+        self.resource = RegistrarResource(
+            self.roster, self.routing, self.clock, lambda: [("::", 2000), ("127.0.0.1", 2001)]
         )
-        self.site = Site(resource, timeout=None)
+        self.site = Site(self.resource, timeout=None)
 
-    def grant_of(self, request: Request) -> Grant | None:
-        return self.grants.get(request.getHeader(b"authorization") or b"")
-
-    def open(self, target: str, method: str = "GET", peer: Any = HERE, token: str = "") -> StringTransport:
+    def open(self, target: str, method: str = "GET", peer: Any = HERE) -> StringTransport:
         """Send a request; returns the transport that its answer comes to."""
         transport = StringTransport(hostAddress=LOCAL, peerAddress=peer)
         channel = self.site.buildProtocol(peer)
@@ -64,15 +65,13 @@ class RegistrarTestCase(SynchronousTestCase):
         channel.makeConnection(transport)
         transport.protocol = channel  # type: ignore[attr-defined]
         lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", "Accept: application/json"]
-        if token:
-            lines.append(f"Authorization: {token}")
         if method == "POST":
             lines.append("Content-Length: 0")
         channel.dataReceived("\r\n".join([*lines, "", ""]).encode())
         return transport
 
-    def ask(self, target: str, method: str = "GET", peer: Any = HERE, token: str = "") -> Answer:
-        return Answer(self.open(target, method, peer, token).value())
+    def ask(self, target: str, method: str = "GET", peer: Any = HERE) -> Answer:
+        return Answer(self.open(target, method, peer).value())
 
     def states(self) -> list[str]:
         return [
@@ -126,6 +125,7 @@ class RegisterTests(RegistrarTestCase):
             ("port=-1", "port"),
             ("port=+3000", "port"),
             ("port=3000x", "port"),
+            ("port=%D9%A3", "port"),  # a digit, but not one of ours
             ("port=3000&service=a/b", "service"),
             ("port=3000&service=" + "a" * 65, "service"),
             ("port=3000&scheme=ftp", "scheme"),
@@ -195,19 +195,39 @@ class RegisterTests(RegistrarTestCase):
         self.assertIn("hosts and path", answer.value["note"])
         self.assertEqual(self.ask("/v1/services/blog").value["routes"], [])
         self.assertIn("blog  no route", self.ask("/").body.decode())
-        self.grants[b"Bearer op"] = Grant("operator")
-        answer = self.ask("/register?port=3000&service=blog&path=/blog", "POST", THERE, "Bearer op")
-        self.assertNotIn("note", answer.value)
+
+
+class TokenTests(RegistrarTestCase):
+    """Off this machine, behind the guard, on our own site."""
+
+    def ask_with(self, token: str, target: str) -> tuple[int, Any]:
+        """The status and the JSON that somebody elsewhere gets."""
+        tokens = Tokens([("o" * 16, Grant("operator")), ("b" * 16, Grant("register", "blog"))])
+        guard = Guard(OurSite(self.resource), ["10.0.0.1"], tokens, registration_role)
+        fields = [(b"Authorization", b"Bearer " + token.encode())] if token else []
+        client = Client("10.0.0.7", 40000, True, 2001)
+        exchange = ask(guard, b"POST", target.encode(), fields, client=client, host=b"10.0.0.1:2001")
+        return exchange.status, json.loads(exchange.sent)
+
+    def test_routes_of_an_operator(self) -> None:
+        """An operator's token makes routes, also from elsewhere."""
+        status, answer = self.ask_with("o" * 16, "/register?port=3000&service=blog&path=/blog")
+        self.assertEqual((status, "note" in answer), (200, False))
         self.assertEqual(self.ask("/v1/services/blog").value["routes"], ["*/blog"])
 
     def test_token_of_a_service(self) -> None:
-        """A token that names a service is good for that one only."""
-        self.grants[b"Bearer blog"] = Grant("register", "blog")
+        """A token that names a service is good for that one only, and not for routes."""
         for path in ("/register", "/unregister"):
-            answer = self.ask(f"{path}?port=3000&service=shop", "POST", THERE, "Bearer blog")
-            self.assertEqual((answer.status, answer.value["reason"]), (403, "token-scope"))
-            answer = self.ask(f"{path}?port=3000&service=blog", "POST", THERE, "Bearer blog")
-            self.assertEqual(answer.status, 200)
+            status, answer = self.ask_with("b" * 16, f"{path}?port=3000&service=shop")
+            self.assertEqual((status, answer["reason"]), (403, "token-scope"))
+            status, answer = self.ask_with("b" * 16, f"{path}?port=3000&service=blog&path=/blog")
+            self.assertEqual((status, answer["id"]), (200, "10.0.0.7:3000"))
+            self.assertEqual("note" in answer, path == "/register")
+
+    def test_no_token(self) -> None:
+        """Without a token nobody registers from elsewhere."""
+        self.assertEqual(self.ask_with("", "/register?port=3000")[0], 401)
+        self.assertEqual(self.states(), [])
 
 
 class UnregisterTests(RegistrarTestCase):
@@ -296,7 +316,7 @@ class UnregisterTests(RegistrarTestCase):
     def test_bad_wait(self) -> None:
         """What is no number of seconds is a 400 that names the parameter, and drains nobody."""
         self.ask("/register?port=3000")
-        for wait in ("x", "-1", "nan", "inf", "1e3", "1_0"):
+        for wait in ("x", "-1", "nan", "inf", "1e3", "1_0", "%D9%A3"):
             answer = self.ask(f"/unregister?port=3000&wait={wait}")
             self.assertEqual(answer.status, 400)
             self.assertIn("wait", answer.value["detail"])
