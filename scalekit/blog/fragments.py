@@ -23,14 +23,13 @@ anew for every reader, but other app servers may show the old ones.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-
-from scalekit.kit.cache import AsyncCache
 
 MAX_AGE_SECONDS = 86400.0  # the tutorial's day
 AGAIN_SECONDS = 1.0
@@ -48,6 +47,16 @@ class Fragment(msgspec.Struct, frozen=True):
     etag: str = ""
 
 
+class Cache(Protocol):
+    """Bytes by key, as `scalekit.kit.cache.AsyncCache`: being away is a miss, or not confirmed."""
+
+    def get(self, key: str) -> Deferred[bytes | None]: ...
+
+    def put(self, key: str, value: bytes, max_age_seconds: float) -> Deferred[bool]: ...
+
+    def delete(self, key: str) -> Deferred[bool]: ...
+
+
 Build = Callable[[], Awaitable[Fragment]]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Fragment).decode
@@ -58,9 +67,7 @@ class Fragments:
     :param is_current: (path, ETag) -> whether a piece made of that data is still true.
     """
 
-    def __init__(
-        self, cache: AsyncCache, clock: IReactorTime, is_current: Callable[[str, str], Awaitable[bool]]
-    ) -> None:
+    def __init__(self, cache: Cache, clock: IReactorTime, is_current: Callable[[str, str], Awaitable[bool]]) -> None:
         self._cache = cache
         self._clock = clock
         self._is_current = is_current

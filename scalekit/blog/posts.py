@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from scalekit.blog.store import Post, PostFields, PostList
-from scalekit.errors import ClientFault, OurFault
-from scalekit.kit.client import Answer, Client, Unreachable
+from scalekit.errors import ClientFault, OurFault, UpstreamFault
 
 # The reader waits: a data service that needs longer than this is broken, and saying so is better.
 ANSWER_SECONDS = 5.0
 
 T = TypeVar("T")
+
+
+class Answer(Protocol):
+    """A whole answer, as `scalekit.kit.client.Answer`."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+    def get(self, name: str) -> str | None: ...
+
+
+class Client(Protocol):
+    """Makes a request, as `scalekit.kit.client.Client`; fails with `UpstreamFault` if there is no whole answer."""
+
+    def fetch(
+        self, method: str, url: str, *, seconds: float, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> Awaitable[Answer]: ...
 
 
 class Posts:
@@ -66,8 +86,8 @@ class Posts:
             answer = await self._client.fetch(
                 method, self._url + path, seconds=ANSWER_SECONDS, headers=headers, body=body
             )
-        except Unreachable as cause:
-            raise OurFault(503, "data-away", f"The data service does not answer ({cause}).") from None
+        except UpstreamFault as fault:
+            raise OurFault(503, "data-away", f"The data service does not answer ({fault.detail}).") from None
         if answer.status in (400, 404, 412, 413):
             raise ClientFault(answer.status, *_reason(answer))
         if answer.status >= 400:

@@ -3,7 +3,7 @@ A client of the cache service, for which "away" is a miss and never an error.
 
 ::
 
-    cache = AsyncCache("https://127.0.0.1:5000", Client(HTTPClient(make_agent(reactor, ca)), reactor), reactor)
+    cache = AsyncCache("https://127.0.0.1:5000", make_client(reactor, ca_path), reactor)
     page = await cache.get("/posts/1")      # bytes, or None
     await cache.put("/posts/1", page, 86400)
     await cache.delete("/posts/1")          # True once the cache has confirmed it
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scalekit.kit.breaker import Breaker
-from scalekit.kit.client import Answer, Client, Unreachable
+from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
 
 # A cache that takes longer is no help: what it holds was costly to make, but not that costly.
 READ_SECONDS = 0.05
@@ -91,9 +91,8 @@ class AsyncCache:
             return answer
 
         def count(failure: Failure) -> Failure:
-            failure.trap(Unreachable)
+            _log.debug("The cache is away: {cause}", cause=why_unreachable(failure))
             self._breaker.failed(self._clock.seconds())
-            _log.debug("The cache is away: {cause}", cause=failure.value)
             return failure
 
         return asked.addCallback(judge).addErrback(count)

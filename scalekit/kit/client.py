@@ -1,15 +1,16 @@
 """
 One HTTP request with one deadline, over connections that are kept, to servers that are verified.
 
-Whatever goes wrong between us and the other side (refused, cut, too slow, too big, not trusted) is one exception,
+Whatever goes wrong between us and the other side (refused, cut, too slow, too big, not trusted) is one fault,
 `Unreachable`: those who call do the same about all of it.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+from treq.client import HTTPClient
 from twisted.internet._sslverify import IOpenSSLTrustRoot  # documented by the public functions that take one
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +23,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from scalekit.errors import UpstreamFault
+
 # Our listeners close idle connections no sooner than this many seconds and one more (the keep-alive race).
 IDLE_SECONDS = 4
 # Idle connections kept for each server; more requests than these at a time open their own.
@@ -29,8 +32,17 @@ IDLE_CONNECTIONS = 16
 BODY_LIMIT = 4 * 1024 * 1024  # bytes: four times the largest value that the cache takes
 
 
-class Unreachable(Exception):
-    """No whole answer came; ``str()`` says why, for people."""
+class Unreachable(UpstreamFault):
+    """No whole answer came; ``detail`` says why, for people."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(503, "unreachable", detail)
+
+
+def why_unreachable(failure: Failure) -> str:
+    """The detail of an `Unreachable`; raises whatever else the failure is."""
+    failure.trap(Unreachable)
+    return cast(Unreachable, failure.value).detail
 
 
 class Answer(NamedTuple):
@@ -107,7 +119,7 @@ def make_agent(reactor: Any, ca_path: str | os.PathLike[str] | None, connect_sec
 
 class Client:
     """
-    Requests on a treq client.
+    Requests on a treq client; `make_client` makes the usual one.
 
     :param treq: a `treq.client.HTTPClient`, or `treq.testing.StubTreq` in tests.
     :param clock: for the deadlines.
@@ -147,6 +159,11 @@ class Client:
             method, url, headers=headers or {}, data=body, allow_redirects=False, unbuffered=True
         )
         return Answer(response.code, response.headers, await _read(response))
+
+
+def make_client(reactor: Any, ca_path: str | os.PathLike[str] | None) -> Client:
+    """A client with connections of its own that trusts this CA; None: those of the system."""
+    return Client(HTTPClient(make_agent(reactor, ca_path)), reactor)
 
 
 def _read(response: IResponse) -> Deferred[bytes]:

@@ -1,11 +1,10 @@
 """
 Sending log entries to the log service without the application ever waiting for it.
 
-`LogClient` takes entries (`scalekit.interfaces.ILogSink`), keeps them in a bounded queue and sends them in batches;
-`observer` makes a `twisted.logger` observer that feeds one::
+`LogClient` takes entries (`scalekit.interfaces.ILogSink`), keeps them in a bounded queue and sends them in batches::
 
-    client = LogClient("https://127.0.0.1:6000", "shop", Client(...), reactor, random.random, time.time)
-    globalLogPublisher.addObserver(observer(client))
+    client = LogClient("https://127.0.0.1:6000", "shop", make_client(reactor, ca), reactor, random.random, time.time)
+    client.log("INFO", "three sold")
     ...
     await client.stop()     # sends what is left, for two seconds at most
 """
@@ -14,18 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer, provider
+from zope.interface import implementer
 
 from scalekit.interfaces import ILogSink
 from scalekit.kit.backoff import Backoff
-from scalekit.kit.client import Answer, Client, Unreachable
+from scalekit.kit.client import Answer, Client, why_unreachable
 from scalekit.kit.queue import EntryQueue
 
 BATCH_ENTRIES = 500
@@ -154,11 +152,10 @@ class LogClient:
         return 0.0
 
     def _unreachable(self, failure: Failure) -> float:
-        failure.trap(Unreachable, CancelledError)
-        if self._is_over():
+        if self._is_over() and failure.check(CancelledError):  # by ourselves
             return 0.0
         if not self._backoff.failures:
-            _log.warn("The log service is away, entries wait: {cause}", cause=failure.value)
+            _log.warn("The log service is away, entries wait: {cause}", cause=why_unreachable(failure))
         return self._backoff.failed()
 
     def _unexpected(self, failure: Failure) -> float:
@@ -196,46 +193,6 @@ class LogClient:
 
     def __repr__(self) -> str:
         return f"<LogClient {self._url} {self._queue!r}, {len(self._batch)} under way, {self.rejected} rejected>"
-
-
-_LEVELS = {
-    LogLevel.debug: "DEBUG",
-    LogLevel.info: "INFO",
-    LogLevel.warn: "WARN",
-    LogLevel.error: "ERROR",
-    LogLevel.critical: "PANIC",
-}
-# What these say about the way to the log service would be sent that way itself, and so on for ever.
-_OWN_NAMESPACES = (__name__, "scalekit.kit.client", "twisted.web.client")
-
-
-def observer(
-    sink: Any, in_reactor: Callable[[], bool] = lambda: True, from_thread: Callable[..., Any] | None = None
-) -> ILogObserver:
-    """
-    A `twisted.logger` observer that feeds an `ILogSink` with events of level info and above.
-
-    :param in_reactor: whether this is the reactor's thread, as `twisted.python.threadable.isInIOThread`.
-    :param from_thread: as ``reactor.callFromThread``, for events of other threads.
-    """
-
-    @provider(ILogObserver)
-    def observe(event: dict[str, Any]) -> None:
-        level = _LEVELS.get(event.get("log_level", LogLevel.info), "INFO")
-        if level == "DEBUG" or str(event.get("log_namespace", "")).startswith(_OWN_NAMESPACES):
-            return
-        text = formatEvent(event)
-        failure = event.get("log_failure")
-        if failure is not None:
-            text = f"{text}\n{failure.getTraceback()}" if text else failure.getTraceback()
-        arguments = (level, text, event.get("log_time"))
-        if in_reactor() or from_thread is None:
-            sink.log(*arguments)
-        else:
-            from_thread(sink.log, *arguments)
-
-    result: ILogObserver = observe
-    return result
 
 
 def _retry_after(answer: Answer) -> float:

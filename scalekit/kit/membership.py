@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scalekit.kit.backoff import Backoff
-from scalekit.kit.client import Answer, Client, Unreachable
+from scalekit.kit.client import Answer, Client, why_unreachable
 
 RENEW_SECONDS = 5.0  # a third of the balancer's lease of 15 s: one may be lost
 RENEW_JITTER = 0.2
@@ -88,9 +88,8 @@ class Membership:
             return answer.status < 300
 
         def unreachable(failure: Failure) -> bool:
-            failure.trap(Unreachable)
+            _log.warn("Leaving without the balancer's word: {cause}", cause=why_unreachable(failure))
             self.is_registered = False
-            _log.warn("Leaving without the balancer's word: {cause}", cause=failure.value)
             return False
 
         return self._post("unregister", seconds, wait=f"{wait_seconds:g}").addCallbacks(left, unreachable)
@@ -104,8 +103,7 @@ class Membership:
             return self._failed(f"answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}")
 
         def unreachable(failure: Failure) -> float:
-            failure.trap(Unreachable)
-            return self._failed(str(failure.value))
+            return self._failed(why_unreachable(failure))
 
         def unexpected(failure: Failure) -> float:
             _log.failure("registering with {url}", failure, url=self._url)

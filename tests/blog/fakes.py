@@ -11,7 +11,6 @@ from zope.interface import implementer
 from scalekit.blog.data import Database
 from scalekit.blog.store import Store, open_store
 from scalekit.interfaces import ILogSink
-from scalekit.kit.cache import AsyncCache
 
 T = TypeVar("T")
 
@@ -66,9 +65,6 @@ class FakeCache:
         else:
             carry_out()
         return result
-
-    def as_cache(self) -> AsyncCache:
-        return cast(AsyncCache, self)
 
 
 @implementer(ILogSink)

@@ -39,7 +39,7 @@ class BlogTests(SynchronousTestCase):
 
     def server(self, name: str, client: Client) -> Site:
         posts = Posts("http://data", client)
-        fragments = Fragments(self.cache.as_cache(), self.clock, posts.is_current)
+        fragments = Fragments(self.cache, self.clock, posts.is_current)
         self.addCleanup(fragments.stop)
         return Site(Blog(posts, fragments, self.sink, self.clock, lambda: name), reactor=self.clock)
 

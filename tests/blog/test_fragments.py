@@ -25,7 +25,7 @@ class FragmentsTests(SynchronousTestCase):
         async def is_current(path: str, etag: str) -> bool:
             return etag == str(self.truth)
 
-        return Fragments(self.cache.as_cache(), self.clock, is_current)
+        return Fragments(self.cache, self.clock, is_current)
 
     async def build(self) -> Fragment:
         """Read the truth, then take the time to make a piece of it."""

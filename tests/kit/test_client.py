@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import trustme
 from OpenSSL import SSL
-from treq.client import HTTPClient
 from treq.testing import StubTreq
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.ssl import ContextFactory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -18,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from scalekit.kit import client as module
-from scalekit.kit.client import Client, Unreachable, make_agent, trust
+from scalekit.kit.client import Client, Unreachable, make_client, trust
 
 
 class Echo(Resource):
@@ -51,7 +49,7 @@ class ClientTests(SynchronousTestCase):
         self.assertNoResult(asked)
         self.clock.advance(0.002)
         failure = self.failureResultOf(asked, Unreachable)
-        self.assertEqual(str(failure.value), "http://a/silent: no answer within 0.05 s")
+        self.assertEqual(failure.value.detail, "http://a/silent: no answer within 0.05 s")
 
     def test_redirects_are_answers(self) -> None:
         answer = self.successResultOf(self.client.fetch("GET", "http://a/redirect", seconds=1))
@@ -60,7 +58,7 @@ class ClientTests(SynchronousTestCase):
     def test_an_answer_too_big_is_not_read(self) -> None:
         self.patch(module, "BODY_LIMIT", 10)
         failure = self.failureResultOf(self.client.fetch("GET", "http://a/long-enough", seconds=1), Unreachable)
-        self.assertIn("longer than 10 bytes", str(failure.value))
+        self.assertIn("longer than 10 bytes", failure.value.detail)
 
 
 class _Fixed(ContextFactory):
@@ -86,9 +84,9 @@ class TrustTests(TestCase):
         return number
 
     def client_for(self, ca_path: str) -> Client:
-        agent: Any = make_agent(reactor, ca_path)
-        self.addCleanup(agent._pool.closeCachedConnections)
-        return Client(HTTPClient(agent), cast(IReactorTime, reactor))
+        client = make_client(reactor, ca_path)
+        self.addCleanup(client._treq._agent._pool.closeCachedConnections)
+        return client
 
     def written(self, ca: trustme.CA) -> str:
         path = str(self.mktemp())

@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from scalekit.interfaces import ILogSink
-from scalekit.kit.logs import LogClient, observer
+from scalekit.kit.logs import LogClient
 from tests.kit.fakes import FakeClient
 
 
@@ -174,44 +173,3 @@ class LogClientTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.sink.log("INFO", "too late")
         self.assertEqual(self.clock.getDelayedCalls(), [])
-
-
-class ObserverTests(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.entries: list[tuple[str, str]] = []
-        self.observe = observer(self)
-
-    def log(self, level: str, message: str, timestamp: float | None = None) -> None:
-        self.entries.append((level, message))
-
-    def test_levels_and_text(self) -> None:
-        log = Logger("shop", observer=self.observe)
-        log.debug("not sent")
-        log.info("{count} sold", count=3)
-        log.warn("w")
-        log.error("e")
-        log.critical("c")
-        self.assertEqual(self.entries, [("INFO", "3 sold"), ("WARN", "w"), ("ERROR", "e"), ("PANIC", "c")])
-
-    def test_a_failure_brings_its_traceback(self) -> None:
-        log = Logger("shop", observer=self.observe)
-        try:
-            raise ValueError("sold out")
-        except ValueError:
-            log.failure("selling")
-        ((level, text),) = self.entries
-        self.assertEqual((level, text.splitlines()[0]), ("PANIC", "selling"))
-        self.assertIn("ValueError: sold out", text)
-
-    def test_what_is_said_about_the_way_to_the_log_is_not_sent_that_way(self) -> None:
-        for namespace in ("scalekit.kit.logs", "twisted.web.client._HTTP11ClientFactory"):
-            Logger(namespace, observer=self.observe).error("away")
-        self.assertEqual(self.entries, [])
-
-    def test_other_threads_go_through_the_reactor(self) -> None:
-        handed: list[Any] = []
-        observe = observer(self, lambda: False, lambda *call: handed.append(call))
-        Logger("shop", observer=observe).info("from a thread")
-        self.assertEqual(self.entries, [])
-        handed[0][0](*handed[0][1:])
-        self.assertEqual(self.entries, [("INFO", "from a thread")])
