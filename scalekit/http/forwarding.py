@@ -1,0 +1,250 @@
+"""
+The head of a request as it goes on to an app server.
+
+In this order: fields named in Connection and the standard hop-by-hop ones are dropped, then whatever a client could forge,
+then ours are added (RFC 9110 section 7.6, RFC 7239).  Nothing of the client's bytes is copied: the lines are made from
+the parsed names and values, with one framing of our choosing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from scalekit.errors import ClientFault
+from scalekit.http.heads import Client, Fields, RequestHead
+from scalekit.http.grammar import TOKEN_LIST_ITEM
+from scalekit.http.serializer import CHUNKED, content_length
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_KEEP, _DROP, _CHAIN, _ID, _TRACE, _VIA, _TE, _LIMIT, _PINNED = range(9)
+_KINDS = {
+    b"connection": _DROP,
+    b"keep-alive": _DROP,
+    b"proxy-connection": _DROP,
+    b"proxy-authenticate": _DROP,
+    b"proxy-authorization": _DROP,
+    b"transfer-encoding": _DROP,
+    b"content-length": _DROP,
+    b"host": _DROP,
+    b"upgrade": _DROP,
+    b"expect": _DROP,
+    b"trailer": _DROP,
+    b"http2-settings": _DROP,
+    b"te": _TE,
+    b"via": _VIA,
+    b"max-forwards": _LIMIT,
+    b"forwarded": _CHAIN,
+    b"x-real-ip": _DROP,
+    b"x-forwarded-for": _CHAIN,
+    b"x-request-id": _ID,
+    b"traceparent": _TRACE,
+    # Connection may not take these away from the app (RFC 9110 section 7.6.1 leaves it to the recipient).
+    b"cookie": _PINNED,
+    b"authorization": _PINNED,
+}
+_kinds: dict[bytes, int] = {}
+
+#: Who we are in Via; with the process' own token a request that comes round again is known (RFC 9110 section 7.6.3).
+_VIA_NAME = b"scalekit-"
+
+#: A request id worth keeping: short, printable, harmless in logs.
+_LONGEST_ID = 128
+
+
+def _learn(name: bytes) -> int:
+    lower = name.lower()
+    kind = _KINDS.get(lower)
+    if kind is None:
+        # WSGI and CGI merge `-` and `_`: X_Forwarded_For would be taken for X-Forwarded-For.
+        folded = lower.replace(b"_", b"-")
+        kind = _DROP if folded in _KINDS and folded not in (b"cookie", b"authorization") and folded != lower else _KEEP
+        if folded.startswith(b"x-forwarded-"):
+            kind = _DROP
+    if len(_kinds) < 1024 and len(name) < 64:
+        _kinds[name] = kind
+    return kind
+
+
+class Forwarder:
+    """
+    Makes outgoing heads; one per balancer.
+
+    :param name: our own token in Via; differs between processes.
+    :param trusted: peers whose forwarding fields are believed.
+    :param trace_ids: gives ``(trace id, span id)`` as integers of 128 and 64 random bits.
+    """
+
+    def __init__(self, name: bytes, trusted: tuple[Network, ...], trace_ids: Callable[[], tuple[int, int]]) -> None:
+        self.via = _VIA_NAME + name
+        self._trusted = trusted
+        self._trace_ids = trace_ids
+        self._origins: dict[tuple[str, bytes, bool, int], bytes] = {}
+
+    def is_trusted(self, client: Client) -> bool:
+        """Whether the peer's forwarding fields are believed."""
+        return bool(self._trusted) and is_within(client.address, self._trusted)
+
+    def head(self, head: RequestHead, client: Client, request_id: bytes, fallback_host: bytes) -> bytes:
+        """
+        The outgoing head, framing included: Content-Length where the length is known, else chunked.
+
+        :param fallback_host: Host for an HTTP/1.0 request that has none.
+        :raises ClientFault: 508 if the request has been here before.
+        """
+        out = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", head.host or fallback_host, b"\r\n"]
+        hop = head.hop
+        chain: Fields = []
+        trace = via = b""
+        wants_trailers = False
+        kinds = _kinds
+        for name, value in head.fields:
+            kind = kinds.get(name)
+            if kind is None:
+                kind = _learn(name)
+            if kind == _KEEP:
+                if not hop or name.lower() not in hop:
+                    out += (name, b": ", value, b"\r\n")
+            elif kind == _PINNED:
+                out += (name, b": ", value, b"\r\n")
+            elif kind == _CHAIN:
+                chain.append((name.lower(), value))
+            elif kind == _VIA:
+                if self.via in value:
+                    raise ClientFault(508, "loop", "The request has come back to the balancer that sent it on.")
+                via += value + b", "
+            elif kind == _TRACE:
+                trace = value
+            elif kind == _TE:
+                wants_trailers = wants_trailers or b"trailers" in value.lower()
+            elif kind == _LIMIT:
+                out += (name, b": ", _decremented(value, head.method), b"\r\n")
+        if not trace:
+            trace = b"00-%032x-%016x-00" % self._trace_ids()
+        if chain and self.is_trusted(client):
+            origin = _origin(head, client, chain)
+        else:
+            # The same for every request of a connection to one host, mostly.
+            key = (client.address, head.host, client.is_secure, client.local_port)
+            origin = self._origins.get(key, b"")
+            if not origin:
+                origin = _origin(head, client, [])
+                if len(self._origins) >= 4096:
+                    self._origins.clear()
+                self._origins[key] = origin
+        out += (
+            origin,
+            b"Via: ",
+            via,
+            b"1.1 " if head.version == 11 else b"1.0 ",
+            self.via,
+            b"\r\nX-Request-ID: ",
+            request_id,
+            b"\r\ntraceparent: ",
+            trace,
+            b"\r\n",
+        )
+        if wants_trailers:
+            out.append(b"TE: trailers\r\nConnection: TE\r\n")
+        length = head.length
+        if length is None:
+            out.append(CHUNKED)
+        elif length or head.method in _EXPECT_BODY:
+            out.append(content_length(length))
+        if head.expects_continue and length != 0:
+            out.append(b"Expect: 100-continue\r\n")
+        out.append(b"\r\n")
+        return b"".join(out)
+
+    def request_id(self, head: RequestHead, client: Client) -> bytes | None:
+        """The request id a trusted peer sent, if it is well-formed."""
+        if not self._trusted or not self.is_trusted(client):
+            return None
+        given = head.get(b"x-request-id")
+        if given and len(given) <= _LONGEST_ID and TOKEN_LIST_ITEM.fullmatch(given):
+            return given
+        return None
+
+
+#: Methods whose requests say so when they have no body (RFC 9110 section 8.6).
+_EXPECT_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
+
+
+def _decremented(value: bytes, method: bytes) -> bytes:
+    if method in (b"OPTIONS", b"TRACE") and value.isdigit() and len(value) < 10:
+        return b"%d" % max(0, int(value) - 1)
+    return value
+
+
+def is_last_hop(head: RequestHead) -> bool:
+    """Whether Max-Forwards says that the request ends here (RFC 9110 section 7.6.2)."""
+    if head.method not in (b"OPTIONS", b"TRACE"):
+        return False
+    limit = head.get(b"max-forwards")
+    return limit is not None and limit.isdigit() and int(limit[:9]) == 0
+
+
+def _origin(head: RequestHead, client: Client, chain: Fields) -> bytes:
+    """The lines that tell where the request came from; `chain` is what a trusted peer told before us."""
+    proto = b"https" if client.is_secure else b"http"
+    address = client.address.encode()
+    host = head.host
+    node = b'"[%b]"' % address if b":" in address else address
+    element = b'for=%b;host="%b";proto=%b' % (node, host, proto)
+    forwarded = [value for name, value in chain if name == b"forwarded"]
+    x_for = [value for name, value in chain if name == b"x-forwarded-for"]
+    return b"".join(
+        (
+            b"Forwarded: ",
+            b", ".join([*forwarded, element]),
+            b"\r\nX-Forwarded-For: ",
+            b", ".join([*x_for, address]),
+            b"\r\nX-Forwarded-Proto: ",
+            proto,
+            b"\r\nX-Forwarded-Host: ",
+            host,
+            b"\r\nX-Forwarded-Port: ",
+            b"%d" % client.local_port,
+            b"\r\n",
+        )
+    )
+
+
+def is_within(address: str, networks: tuple[Network, ...]) -> bool:
+    """Whether the address lies in one of the networks."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+_NEVER_TRAILERS = frozenset(
+    (
+        *_KINDS,
+        b"set-cookie",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"cache-control",
+        b"www-authenticate",
+        b"age",
+        b"date",
+        b"expires",
+        b"location",
+        b"retry-after",
+        b"vary",
+        b"range",
+        b"authentication-info",
+    )
+)
+
+
+def safe_trailers(trailers: Fields) -> Fields:
+    """Trailer fields without those for framing, routing, authentication and forwarding (RFC 9110 section 6.5.1)."""
+    return [
+        (name, value)
+        for name, value in trailers
+        if (lower := name.lower().replace(b"_", b"-")) not in _NEVER_TRAILERS and not lower.startswith(b"x-forwarded-")
+    ]

@@ -1,0 +1,202 @@
+"""
+A connection's bytes, message after message: `RequestReader` on the server's side, `ResponseReader` on the client's.
+
+Both are fed with whatever arrived and are then asked for a head, and for body pieces until the body is complete; what
+follows belongs to the next message.  Where pieces are cut makes no difference.  A reader that has raised is finished.
+"""
+
+from __future__ import annotations
+
+from scalekit.errors import ClientFault, UpstreamFault
+from scalekit.http import diagnosis
+from scalekit.http.bodies import ChunkedDecoder, CloseDecoder, Decoder, LengthDecoder
+from scalekit.http.grammar import BARE_LF, REQUEST_LINE
+from scalekit.http.heads import Fields, RequestHead, ResponseHead
+from scalekit.http.limits import HEAD_BYTES, REQUEST_LINE_BYTES
+from scalekit.http.requests import parse_request_head
+from scalekit.http.responses import as_malformed, malformed, parse_response_head
+
+
+class _Reader:
+    """What both directions share: bytes not yet used, and the body under way."""
+
+    __slots__ = ("_growing", "_ready", "_searched", "decoder")
+
+    def __init__(self) -> None:
+        #: Bytes that wait for their head's end; only what comes in pieces gets here.
+        self._growing = bytearray()
+        self._searched = 0
+        #: Bytes that wait for their turn.
+        self._ready = b""
+        self.decoder: Decoder | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes wait here."""
+        return len(self._growing) + len(self._ready)
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived."""
+        if self._growing:
+            self._growing += data
+        elif self._ready:
+            self._ready += data
+        else:
+            self._ready = data
+
+    def _find_head(self) -> int:
+        """The offset of CRLFCRLF in ``_ready``, or -1, and then the bytes are moved aside to grow."""
+        if not self._growing:
+            end = self._ready.find(b"\r\n\r\n")
+            if end >= 0 or not self._ready:
+                return end
+            self._growing += self._ready
+            self._ready = b""
+            fresh = 0
+        else:
+            fresh = self._searched
+            if len(self._growing) == fresh:
+                return -1
+            # Without an LF among the new bytes the head cannot have ended: byte by byte stays cheap.
+            if self._growing.find(b"\n", fresh) < 0:
+                self._searched = len(self._growing)
+                self._check_growing(fresh, False)
+                return -1
+            end = self._growing.find(b"\r\n\r\n", max(0, fresh - 3))
+            if end >= 0:
+                self._ready = bytes(self._growing)
+                self._growing.clear()
+                self._searched = 0
+                return end
+        self._searched = len(self._growing)
+        self._check_growing(fresh, True)
+        return -1
+
+    def _check_growing(self, fresh: int, has_line: bool) -> None:
+        raise NotImplementedError
+
+    def read_body(self) -> bytes:
+        """
+        The body bytes among what arrived; empty when more is needed.  Ask `decoder`'s ``is_complete`` afterwards.
+
+        :raises Fault: see the reader's class.
+        """
+        decoder = self.decoder
+        if decoder is None or not self._ready:
+            return b""
+        data, self._ready = self._ready, b""
+        piece = decoder.decode(data)
+        if decoder.is_complete:
+            self._ready = decoder.rest
+        return piece
+
+
+class RequestReader(_Reader):
+    """
+    Requests from a client.
+
+    :raises ClientFault: from `read_head` and `read_body`.
+    """
+
+    __slots__ = ("_line_checked",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._line_checked = False
+
+    def read_head(self) -> RequestHead | None:
+        """The next request's head, or None until more has arrived; `decoder` is set if it has a body."""
+        if self._ready.startswith(b"\r\n"):
+            # One empty line before a request line is let pass (RFC 9112 section 2.2).
+            self._ready = self._ready[2:]
+        end = self._find_head()
+        if end < 0:
+            return None
+        data = self._ready
+        if data.startswith(b"\r\n"):
+            data, end = data[2:], end - 2
+        head = parse_request_head(data, end)
+        self._line_checked = False
+        self._ready = data[end + 4 :]
+        length = head.length
+        if length == 0:
+            self.decoder = None
+        else:
+            self.decoder = ChunkedDecoder() if length is None else LengthDecoder(length)
+        return head
+
+    def _check_growing(self, fresh: int, has_line: bool) -> None:
+        growing = self._growing
+        if len(growing) > HEAD_BYTES + 4:
+            if growing.find(b"\n", 0, REQUEST_LINE_BYTES) < 0:
+                raise ClientFault(414, "target-too-long", f"The request line is over {REQUEST_LINE_BYTES} bytes.")
+            raise ClientFault(431, "head-too-large", f"The head of the request is over {HEAD_BYTES} bytes.")
+        if fresh == 0 and not growing.startswith(b"\r"):
+            fault = diagnosis.of_beginning(bytes(growing[:65]))
+            if fault is not None:
+                raise fault
+        if has_line:
+            if not self._line_checked:
+                start = 2 if growing.startswith(b"\r\n") else 0
+                if growing.find(b"\n", start) >= 0:
+                    if REQUEST_LINE.match(growing, start) is None:
+                        raise diagnosis.of_request_line(bytes(growing[start:]))
+                    self._line_checked = True
+            if BARE_LF.search(growing, max(0, fresh - 1)):
+                raise ClientFault(400, "bare-lf", "A line ends in LF without CR.")
+        elif len(growing) > REQUEST_LINE_BYTES and not self._line_checked:
+            raise ClientFault(414, "target-too-long", f"The request line is over {REQUEST_LINE_BYTES} bytes.")
+
+
+class ResponseReader(_Reader):
+    """
+    Answers from an app server.
+
+    :raises UpstreamFault: 502, from every method.
+    """
+
+    __slots__ = ("is_reusable",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_reusable = True
+
+    def read_head(self, method: bytes) -> ResponseHead | None:
+        """The answer's head (interim ones too), or None until more has arrived; sets `decoder` and `is_reusable`."""
+        end = self._find_head()
+        if end < 0:
+            return None
+        if end > HEAD_BYTES:
+            raise malformed(f"its head is over {HEAD_BYTES} bytes.")
+        data = self._ready
+        head, self.decoder, self.is_reusable = parse_response_head(data, end, method)
+        self._ready = data[end + 4 :]
+        return head
+
+    def read_body(self) -> bytes:
+        """See `_Reader.read_body`."""
+        try:
+            return super().read_body()
+        except ClientFault as fault:
+            raise as_malformed(fault) from fault
+
+    def end_of_stream(self) -> Fields:
+        """
+        The server has closed the connection, orderly.
+
+        :returns: the trailers (none) if the close completes the body.
+        :raises UpstreamFault: if the answer is cut.
+        """
+        if isinstance(self.decoder, CloseDecoder):
+            self.decoder.is_complete = True
+            return []
+        raise UpstreamFault(502, "answer-cut", "The app server closed the connection before its answer was complete.")
+
+    def _check_growing(self, fresh: int, has_line: bool) -> None:
+        growing = self._growing
+        if len(growing) > HEAD_BYTES + 4:
+            raise malformed(f"its head is over {HEAD_BYTES} bytes.")
+        if not b"HTTP/1.".startswith(growing[:7]):
+            raise malformed("it does not start with HTTP/1.")
+        if has_line and BARE_LF.search(growing, max(0, fresh - 1)):
+            raise malformed("a line ends in LF without CR.")
