@@ -9,53 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry
 from scalekit.logs.memory import MemoryDirectory, PowerLoss
+from tests.logs.lanes import SteppedLane
 
-T = TypeVar("T")
 SECOND = 1_000_000_000
 parts = st.sampled_from([0.0, 0.3, 0.7, 1.0])
 garbage = st.sampled_from([b"", bytes(4), bytes(300), b"garbage"])
-
-
-class SteppedLane:
-    """A lane whose calls run when the test says so."""
-
-    def __init__(self) -> None:
-        self._calls: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]:
-        done: Deferred[T] = Deferred()
-        self._calls.append((call, done))
-        return done
-
-    def close(self) -> None:
-        assert not self._calls
-
-    def step(self) -> bool:
-        """Run the oldest call, if there is one."""
-        if not self._calls:
-            return False
-        call, done = self._calls.popleft()
-        try:
-            result = call()
-        except Exception:
-            done.errback()
-        else:
-            done.callback(result)
-        return True
 
 
 class LogMachine(RuleBasedStateMachine):

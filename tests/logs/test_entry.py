@@ -42,7 +42,7 @@ class FieldTests(SynchronousTestCase):
         """The detail of the 400 that this document gets."""
         fault = self.assertRaises(ClientFault, parse_entry, document)
         self.assertEqual(fault.status, 400)
-        return fault.detail
+        return str(fault.detail)
 
     def test_the_four_fields(self) -> None:
         """The usual spelling, others, and fields that are not ours."""

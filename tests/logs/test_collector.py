@@ -1,0 +1,244 @@
+"""The collector: what it takes, writes, refuses, and finds again."""
+
+from __future__ import annotations
+
+import errno
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.logs.collector import Collector
+from scalekit.logs.entry import Entry
+from scalekit.logs.journal import Unavailable
+from scalekit.logs.memory import MemoryDirectory
+from scalekit.logs.order import ReorderBuffer
+from tests.logs.lanes import SteppedLane
+
+SECOND = 1_000_000_000
+START = 1_700_000_000  # 22:13:20
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+class CollectorTests(SynchronousTestCase):
+    """`Collector`, with a delay of 2 s and a flush every 2 s."""
+
+    def setUp(self) -> None:
+        self.directory = MemoryDirectory()
+        self.clock = Clock()
+        self.clock.advance(START)
+        self.start()
+
+    def start(self, memory_limit: int = 10_000) -> None:
+        """A collector on the directory as it is."""
+        self.lanes = (SteppedLane(), SteppedLane())
+        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, memory_limit=memory_limit)
+        self.collector.startService()
+
+    def crash(self) -> None:
+        """Power loss, and a new start on what was synced."""
+        self.directory = self.directory.survive(0)
+        clock, self.clock = self.clock, Clock()  # the old one's calls are gone, too
+        self.clock.advance(clock.seconds())
+        self.start()
+
+    def work(self) -> None:
+        """Let both threads do all they have to."""
+        while self.lanes[0].step() or self.lanes[1].step():
+            pass
+
+    def append(self, message: str, offset: float | None = 0.0) -> Deferred[None]:
+        """Append an entry of that many seconds from now; None: without a time."""
+        time = None if offset is None else int((self.clock.seconds() + offset) * SECOND)
+        return self.collector.append([Entry(time, "INFO", "s", message)])
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        stopped = self.collector.stopService()
+        self.work()
+        self.successResultOf(stopped)
+
+    def messages(self, name: str = "log.txt") -> str:
+        """The messages of a file, one after the other."""
+        return "".join(line.split(";", 3)[3] for line in self.directory.read(name).decode().splitlines())
+
+    def test_sorted_after_the_delay(self) -> None:
+        """Entries find their places; one that comes when its place is written goes to the late file, counted."""
+        for message, offset in (("c", 0.5), ("a", -1.0), ("b", None)):
+            appended = self.append(message, offset)
+            self.assertNoResult(appended)
+            self.work()
+            self.successResultOf(appended)
+        self.clock.advance(2)
+        self.work()
+        self.assertEqual(
+            self.directory.read("log.txt"), b"2023-11-14 22:13:19;INFO;s;a\n2023-11-14 22:13:20;INFO;s;b\n"
+        )
+        self.append("x", -2.0)
+        self.work()
+        self.clock.advance(2)
+        self.work()
+        self.assertEqual((self.messages(), self.messages("log.txt.late")), ("abc", "x"))
+        counts = self.collector.counts
+        self.assertEqual((counts.accepted, counts.written, counts.written_late, counts.late), (4, 3, 1, 1))
+        self.assertEqual(counts.restamped, 1)
+        self.stop()
+
+    def test_stop_writes_everything(self) -> None:
+        """Also what is not due, what is still being synced, and what sinks hold; a start gives it its place again."""
+        self.append("b", 3)
+        self.work()
+        self.append("a", 0)
+        self.collector.sink("me").log("INFO", "s", self.clock.seconds() + 1)
+        self.stop()
+        self.assertEqual(self.messages(), "asb")
+        self.failureResultOf(self.append("x"), Unavailable)
+        self.assertEqual(self.collector.trouble, "The log is not running.")
+        self.start()
+        self.append("c", 0.5)
+        self.stop()
+        self.assertEqual((self.messages(), self.messages("log.txt.late")), ("acsb", ""))
+
+    def test_a_crash_loses_nothing(self) -> None:
+        """What was acknowledged is there after it, and the refused queue is not."""
+        acknowledged = self.append("a", -1)
+        self.work()
+        self.successResultOf(acknowledged)
+        lost = self.append("b")
+        self.crash()
+        self.assertNoResult(lost)
+        self.stop()
+        self.assertEqual(self.messages(), "a")
+
+    def test_a_late_entry_that_a_flush_overtakes(self) -> None:
+        """A checkpoint covers only the numbers that were in the buffer: one that was still being synced survives."""
+        self.append("a", -1)
+        self.work()
+        self.clock.advance(1.9)
+        late = self.append("b", -3)
+        self.clock.advance(0.1)
+        self.lanes[1].step()
+        self.assertEqual(self.messages(), "a")
+        self.lanes[0].step()
+        self.successResultOf(late)
+        self.crash()
+        self.clock.advance(2)
+        self.work()
+        self.assertEqual((self.messages(), self.messages("log.txt.late")), ("a", "b"))
+        self.stop()
+
+    def test_a_slow_disk_makes_nothing_late(self) -> None:
+        """The watermark waits for what was received and is not yet synced."""
+        slow = self.append("a", 0)
+        self.clock.advance(60)
+        self.work()
+        self.successResultOf(slow)
+        self.clock.advance(2)
+        self.work()
+        self.assertEqual((self.messages(), self.messages("log.txt.late")), ("a", ""))
+        self.stop()
+
+    def test_a_tick_survives_an_exception(self) -> None:
+        """It is logged, and the next tick flushes."""
+        self.append("a")
+        self.work()
+
+        def broken(buffer: ReorderBuffer, now: int) -> None:
+            raise ValueError("once")
+
+        patch = self.patch(ReorderBuffer, "release", broken)
+        self.clock.advance(2)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        patch.restore()
+        self.clock.advance(2)
+        self.work()
+        self.assertEqual(self.messages(), "a")
+        self.stop()
+
+    def test_a_flush_that_takes_long(self) -> None:
+        """The next ticks wait for it, acknowledgements do not."""
+        self.append("a")
+        self.work()
+        self.clock.advance(2)
+        for _ in range(3):
+            self.clock.advance(2)
+        appended = self.append("b")
+        self.lanes[0].step()
+        self.successResultOf(appended)
+        self.assertTrue(self.lanes[1].step())
+        self.assertFalse(self.lanes[1].step())
+        self.assertEqual(self.messages(), "a")
+        self.stop()
+
+    def test_a_flush_that_fails_is_done_again(self) -> None:
+        """Nothing of it counts, whichever step failed; the health says so meanwhile."""
+        for failing in (0, 1):  # the log file, the checkpoint
+            self.append(str(failing))
+            self.work()
+            self.clock.advance(2)
+            self.directory.fail_after(failing, 0.5, FULL)
+            self.work()
+            self.assertEqual(self.collector.trouble, "The log file cannot be written.")
+            self.clock.advance(2)
+            self.work()
+            self.assertIsNone(self.collector.trouble)
+        self.assertEqual((self.messages(), self.collector.counts.flush_failures), ("01", 2))
+        self.stop()
+
+    def test_a_full_disk_refuses(self) -> None:
+        """503, unhealthy, and no number is lost from the accounts."""
+        refused = self.append("a")
+        self.directory.fail_after(0, error=FULL, times=9)
+        self.work()
+        self.failureResultOf(refused, Unavailable)
+        self.assertEqual(self.collector.trouble, "The journal cannot be written.")
+        self.directory.fail_after(0, error=FULL, times=0)
+        self.append("b")
+        self.stop()
+        self.assertEqual((self.messages(), self.collector.counts.refused, self.collector.counts.accepted), ("b", 1, 1))
+
+    def test_memory_has_a_bound(self) -> None:
+        """Beyond it 503, until the flush has made room."""
+        self.append("x" * 10_000)
+        self.work()
+        self.failureResultOf(self.append("y"), Unavailable)
+        self.clock.advance(2)
+        self.failureResultOf(self.append("y"), Unavailable)  # it is not on disk yet
+        self.work()
+        self.append("z")
+        self.work()
+        self.assertLess(self.collector.waiting_bytes, 1000)
+        self.stop()
+
+    def test_who_cancels_cancels_only_the_answer(self) -> None:
+        """What is on its way to the disk gets into the file."""
+        cancelled = self.append("a")
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.stop()
+        self.assertEqual(self.messages(), "a")
+
+    def test_no_entries(self) -> None:
+        """Nothing is at once on disk, also when the log is stopped; stopping twice is once."""
+        self.successResultOf(self.collector.append([]))
+        self.stop()
+        self.successResultOf(self.collector.stopService())
+        self.assertEqual(repr(self.collector), "<Collector, closed>")
+
+    def test_segments_are_removed(self) -> None:
+        """What the older checkpoint covers goes; a segment that cannot be removed stays, and harms nobody."""
+        self.collector.journal._segment_bytes = 1
+        for number in range(8):
+            self.append(str(number))
+            self.work()
+            self.clock.advance(2)
+            if number == 7:
+                self.directory.fail_after(2, error=FULL)  # after the log file and the checkpoint
+            self.work()
+        names = [name for name in self.directory.names() if name.startswith("journal-")]
+        self.assertLess(len(names), 5)
+        self.stop()
+        self.assertEqual(self.messages(), "01234567")
+        self.start()
+        self.stop()
+        self.assertEqual(self.messages(), "01234567")

@@ -1,0 +1,125 @@
+"""The two kinds of directory keep the same rules."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.errors import ConfigurationFault
+from scalekit.logs.directory import Directory, LocalDirectory
+from scalekit.logs.memory import MemoryDirectory
+
+
+def directory_rules(make: Callable[[str], Directory]) -> type[SynchronousTestCase]:
+    """The tests that every provider has to pass; ``make`` makes a new empty one at a path."""
+
+    class Rules(SynchronousTestCase):
+        """What `Directory` promises."""
+
+        def test_what_is_not_there(self) -> None:
+            """It is empty and has no size; to remove or rename it is an error."""
+            directory = make(self.mktemp())
+            self.assertEqual((directory.names(), directory.size("a"), directory.read("a")), ([], 0, b""))
+            self.assertRaises((OSError, KeyError), directory.remove, "a")
+            directory.close()
+
+        def test_files_that_grow(self) -> None:
+            """Appended to, synced, read; a name is given once."""
+            directory = make(self.mktemp())
+            file = directory.create("a")
+            file.write(b"one")
+            file.write(b"two")
+            file.sync()
+            file.close()
+            self.assertEqual((directory.read("a"), directory.size("a"), directory.names()), (b"onetwo", 6, ["a"]))
+            self.assertRaises(FileExistsError, directory.create, "a")
+            directory.rename("a", "b")
+            self.assertEqual(directory.names(), ["b"])
+            directory.remove("b")
+            self.assertEqual(directory.names(), [])
+            directory.close()
+
+        def test_writing_from_an_offset(self) -> None:
+            """What was there from it on is gone, also when nothing is written."""
+            directory = make(self.mktemp())
+            for offset, data, content in (
+                (0, b"12345678", b"12345678"),
+                (4, b"x", b"1234x"),
+                (2, b"", b"12"),
+                (2, b"ab", b"12ab"),
+            ):
+                directory.write_from("a", offset, data)
+                self.assertEqual(directory.read("a"), content)
+            directory.close()
+
+        def test_replacing(self) -> None:
+            """The new content, and nothing else left behind."""
+            directory = make(self.mktemp())
+            directory.replace("a", b"old")
+            directory.replace("a", b"new")
+            self.assertEqual((directory.read("a"), directory.names()), (b"new", ["a"]))
+            directory.close()
+
+    return Rules
+
+
+MemoryDirectoryRules = directory_rules(lambda path: MemoryDirectory())
+LocalDirectoryRules = directory_rules(LocalDirectory)
+
+
+class MemoryDirectoryTests(SynchronousTestCase):
+    """`MemoryDirectory`."""
+
+    def test_power_loss(self) -> None:
+        """What was synced is there; of the rest, the asked part, and garbage at its end."""
+        directory = MemoryDirectory()
+        file = directory.create("a")
+        file.write(b"safe")
+        file.sync()
+        file.write(b"unsafe")
+        for part, garbage, content in ((0, b"", b"safe"), (0.5, b"", b"safeuns"), (1, b"??", b"safeunsa??")):
+            self.assertEqual(directory.survive(part, garbage).read("a"), content)
+
+    def test_a_failed_sync_is_for_ever(self) -> None:
+        """As on Linux: the next sync claims success, and the data are not safe."""
+        directory = MemoryDirectory()
+        file = directory.create("a")
+        file.write(b"x")
+        directory.fail_after(0, error=OSError())
+        self.assertRaises(OSError, file.sync)
+        file.sync()
+        self.assertEqual(directory.survive(0).read("a"), b"")
+
+
+class LocalDirectoryTests(SynchronousTestCase):
+    """`LocalDirectory`."""
+
+    def test_only_one_has_it(self) -> None:
+        """A second daemon gets one clear line, until the first has closed it."""
+        path = self.mktemp()
+        first = LocalDirectory(path)
+        fault = self.assertRaises(ConfigurationFault, LocalDirectory, path)
+        self.assertEqual(str(fault), f"{path}: another log daemon has this directory")
+        first.close()
+        LocalDirectory(path).close()
+
+    def test_a_directory_that_cannot_be_used(self) -> None:
+        """A file in its place, or on the way to it, is told in one line."""
+        path = self.mktemp()
+        with open(path, "w"):
+            pass
+        for place in (path, os.path.join(path, "below")):
+            fault = self.assertRaises(ConfigurationFault, LocalDirectory, place)
+            self.assertTrue(str(fault).startswith(f"{place}: cannot be used as the log directory: "), str(fault))
+
+    def test_nobody_else_reads_it(self) -> None:
+        """The directory and its files are the owner's only."""
+        path = self.mktemp()
+        directory = LocalDirectory(path)
+        directory.write_from("a", 0, b"x")
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o700)
+        self.assertEqual(stat.S_IMODE(os.stat(os.path.join(path, "a")).st_mode), 0o600)
+        directory.close()
