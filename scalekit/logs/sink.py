@@ -64,7 +64,7 @@ class InProcessSink:
             return
         # A str of Python's may hold what UTF-8 cannot carry.
         message = cut(message.encode(errors="backslashreplace").decode(), MESSAGE_LIMIT)
-        time = int((self._clock.seconds() if timestamp is None else timestamp) * 1_000_000_000)
+        time = int(float(self._clock.seconds() if timestamp is None else timestamp) * 1_000_000_000)
         if not -(1 << 63) <= time < 1 << 63:
             raise OverflowError("no time that a clock shows")
         self._entries.append(Entry(time, nearest_level(level), self._source, message))

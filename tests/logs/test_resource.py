@@ -1,0 +1,118 @@
+"""The routes of port 6000, under our own Site, and below a path of a stock one."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.logs.bodies import BODY_LIMIT
+from scalekit.logs.collector import Collector
+from scalekit.logs.memory import MemoryDirectory
+from scalekit.logs.resource import LogResource
+from scalekit.web.memory import MemoryExchange, ask
+from scalekit.web.site import Site
+from tests.logs.lanes import SteppedLane
+
+GOOD = b'{"Level":"INFO","Timestamp":"2023-11-14T22:13:20Z","Source":"shop","Message":"sold"}'
+
+
+class LogResourceTests(SynchronousTestCase):
+    """`LogResource`."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.directory = MemoryDirectory()
+        self.lanes = (SteppedLane(), SteppedLane())
+        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, memory_limit=100_000)
+        self.collector.startService()
+        self.site = Site(LogResource(self.collector), BODY_LIMIT)
+
+    def post(
+        self, path: bytes, body: bytes, kind: bytes = b"", coding: bytes = b"", method: bytes = b"POST"
+    ) -> MemoryExchange:
+        """Ask, and do not let the disk work yet."""
+        fields = [(b"Content-Type", kind)] if kind else []
+        fields += [(b"Content-Encoding", coding)] if coding else []
+        return ask(self.site, method, path, fields, body)
+
+    def done(self, exchange: MemoryExchange) -> tuple[int, Any]:
+        """Let the disk work; the status and the decoded answer."""
+        while self.lanes[0].step():
+            pass
+        self.assertTrue(exchange.is_finished)
+        return exchange.status, json.loads(exchange.sent)
+
+    def test_one_entry(self) -> None:
+        """200 once it is on disk and not before; then it gets into the file."""
+        exchange = self.post(b"/", GOOD, b"application/json; charset=utf-8")
+        self.assertFalse(exchange.is_finished)
+        self.assertEqual(self.done(exchange), (200, {"accepted": 1}))
+        self.assertEqual(self.done(self.post(b"/", GOOD)), (200, {"accepted": 1}))  # as Go sends it
+        self.clock.advance(2)
+        self.lanes[1].step()
+        self.assertEqual(self.directory.read("log.txt"), b"2023-11-14 22:13:20;INFO;shop;sold\n" * 2)
+
+    def test_malformed(self) -> None:
+        """400 that names the field; counted."""
+        for body, word in ((b"{}", "Level"), (b"nonsense", "JSON"), (GOOD.replace(b"2023", b"x"), "Timestamp")):
+            status, answer = self.done(self.post(b"/", body))
+            self.assertEqual(status, 400)
+            self.assertIn(word, answer["detail"])
+        self.assertEqual(self.collector.counts.rejected, 3)
+
+    def test_batches(self) -> None:
+        """NDJSON, also gzip, and arrays: good ones are taken, bad ones named."""
+        answer = {"accepted": 2, "rejected": [{"line": 2, "error": "Level: missing."}], "rejected_count": 1}
+        lines = b"\n".join([GOOD, b"{}", GOOD])
+        array = b"[%s]" % b",".join([GOOD, b"{}", GOOD])
+        for body, kind, coding in (
+            (lines, b"application/x-ndjson", b""),
+            (lines, b"", b""),
+            (gzip.compress(lines), b"application/x-ndjson", b"gzip"),
+            (array, b"application/json", b""),
+        ):
+            self.assertEqual(self.done(self.post(b"/v1/entries", body, kind, coding)), (200, answer))
+        self.assertEqual((self.collector.counts.accepted, self.collector.counts.rejected), (8, 4))
+        nothing = {"accepted": 0, "rejected": [], "rejected_count": 0}
+        self.assertEqual(self.done(self.post(b"/v1/entries", b"")), (200, nothing))
+
+    def test_refusals(self) -> None:
+        """Types that another origin's page may send, codings, sizes, methods, paths."""
+        bomb = gzip.compress(bytes(2_000_000))
+        for path, body, kind, coding, method, status in (
+            (b"/", GOOD, b"text/plain", b"", b"POST", 415),
+            (b"/", GOOD, b"application/x-www-form-urlencoded", b"", b"POST", 415),
+            (b"/", GOOD, b"application/x-ndjson", b"", b"POST", 415),
+            (b"/v1/entries", GOOD, b"text/plain", b"", b"POST", 415),
+            (b"/v1/entries", GOOD, b"", b"br", b"POST", 415),
+            (b"/v1/entries", bomb, b"", b"gzip", b"POST", 413),
+            (b"/v1/entries", b"\n" * 20_000, b"", b"", b"POST", 413),
+            (b"/v1/entries", b"7", b"application/json", b"", b"POST", 400),
+            (b"/v1/entries", b"", b"", b"", b"PUT", 405),
+            (b"/", b"", b"", b"", b"DELETE", 405),
+            (b"/v1", b"", b"", b"", b"POST", 404),
+            (b"/v1/other", b"", b"", b"", b"POST", 404),
+            (b"//", b"", b"", b"", b"POST", 404),
+        ):
+            answered, answer = self.done(self.post(path, body, kind, coding, method))
+            self.assertEqual((answered, answer["status"]), (status, status), (path, kind, coding, method))
+
+    def test_busy(self) -> None:
+        """503 with Retry-After, as problem details."""
+        big = GOOD.replace(b"sold", b"x" * 110_000)
+        self.done(self.post(b"/", big))
+        exchange = self.post(b"/", GOOD)
+        self.assertEqual((self.done(exchange)[0], exchange.status), (503, 503))
+        self.assertIn((b"retry-after", b"1"), [(name.lower(), value) for name, value in exchange.fields])
+
+    def test_a_client_that_leaves(self) -> None:
+        """Its entry stays on its way."""
+        exchange = self.post(b"/", GOOD)
+        exchange.leave()
+        self.lanes[0].step()
+        self.assertEqual(self.collector.counts.accepted, 1)
