@@ -45,7 +45,7 @@ class IExchange(Interface):
     """
 
     head = Attribute("The request: a `scalekit.http.heads.RequestHead`.")
-    client = Attribute("Who asks: a `scalekit.http.heads.Client` (address, port, whether over TLS, the listener's port).")
+    client = Attribute("Who asks: a `scalekit.http.heads.Client`, one a connection.")
     request_id = Attribute("bytes: names this exchange in logs, answers and towards the app server.")
     record = Attribute("A `scalekit.http.heads.Outcome` that responders fill in as they go; reported when it is over.")
 
@@ -127,10 +127,10 @@ class IAnswerReceiver(Interface):
     def failed(fault: Exception) -> None:
         """No (complete) answer will come: a `scalekit.errors.UpstreamFault`.  Nothing follows."""
 
-    def pause() -> None:
+    def hold() -> None:
         """Enough of the request's body is queued towards the app server."""
 
-    def resume() -> None:
+    def release() -> None:
         """There is room again for the request's body."""
 
 

@@ -92,10 +92,10 @@ class PingAnswer:
             self._is_over = True
             self.status.errback(fault)
 
-    def pause(self) -> None:
+    def hold(self) -> None:
         """There is no body to hold back."""
 
-    def resume(self) -> None:
+    def release(self) -> None:
         """There is no body to go on with."""
 
     def _cancelled(self, status: Deferred[int]) -> None:

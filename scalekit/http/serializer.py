@@ -9,7 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from scalekit.errors import OurFault
-from scalekit.http.heads import Fields, ResponseHead
+from scalekit.http.heads import Fields, RequestHead, ResponseHead
 
 _STATUS_LINES = {int(s): b"HTTP/1.1 %d %s\r\n" % (s, s.phrase.encode()) for s in HTTPStatus}
 
@@ -51,6 +51,23 @@ def response_head(head: ResponseHead, framing: bytes, connection: bytes, date: b
         date = b""
     return b"".join(
         (status_line(head.status, head.reason), date, field_lines(head.fields), framing, connection, b"\r\n")
+    )
+
+
+def request_head(head: RequestHead) -> bytes:
+    """The head of a request of our own, without a body."""
+    return b"".join(
+        (
+            head.method,
+            b" ",
+            head.target,
+            b" HTTP/1.1\r\nHost: ",
+            head.host,
+            b"\r\n",
+            field_lines(head.fields),
+            b"" if head.keep_alive else CLOSE,
+            b"\r\n",
+        )
     )
 
 

@@ -203,8 +203,8 @@ class PingAnswerTests(SynchronousTestCase):
         """An answer in one piece gives its status, also a redirection, which nobody follows."""
         self.ping.continued()
         self.ping.informed(103, [])
-        self.ping.pause()
-        self.ping.resume()
+        self.ping.hold()
+        self.ping.release()
         self.ping.answered(ResponseHead(302, [(b"Location", b"/login")]), b"moved")
         self.assertEqual((self.successResultOf(self.ping.status), self.cuts), (302, 0))
 

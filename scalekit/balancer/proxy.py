@@ -1,0 +1,361 @@
+"""
+The reverse proxy: an exchange goes to an app server of its route's service and the answer comes back, both streaming.
+
+What may be tried again is decided in `_Forward._may_retry` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from scalekit.balancer.instance import Instance
+from scalekit.balancer.pickers import RoundRobin
+from scalekit.balancer.roster import Roster
+from scalekit.balancer.routes import Route, Routing
+from scalekit.balancer.upstreams import Upstreams
+from scalekit.errors import ClientFault, Fault, UpstreamFault
+from scalekit.http.forwarding import Forwarder, is_last_hop, safe_trailers
+from scalekit.http.heads import Fields, RequestHead, ResponseHead
+from scalekit.http.targets import readings
+from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver, IResponder
+from scalekit.net.pool import Pool
+from scalekit.net.upstream import UNUSED, UpstreamConnection
+
+#: RFC 9110 section 9.2.2: doing it twice is the same as doing it once.
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+
+#: What is kept of a body so that it can be sent again; a form or a JSON call fits, an upload does not.
+REPLAYED_BODY_BYTES = 64 * 1024
+
+#: A client that waits for 100 gets it after this even if the app server does not speak of it (RFC 9110 section 10.1.1
+#: lets it go on without anyway); curl itself waits 1 s.
+CONTINUE_SECONDS = 1.0
+
+#: The first instance, and one more.
+MOST_ATTEMPTS = 2
+
+NO_APP_SERVERS = "No app servers found"
+
+
+@implementer(IResponder)
+class ReverseProxy:
+    """
+    :param clock: an `IReactorTime`.
+    :param max_body_bytes: a longer request body is answered with 413; None: no limit.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        routing: Routing,
+        upstreams: Upstreams,
+        forwarder: Forwarder,
+        clock: Any,
+        new_picker: Callable[[], RoundRobin] = RoundRobin,
+        max_body_bytes: int | None = None,
+    ) -> None:
+        self.roster = roster
+        self.upstreams = upstreams
+        self.forwarder = forwarder
+        self.clock = clock
+        self.max_body_bytes = max_body_bytes
+        self._routing = routing
+        self._new_picker = new_picker
+        self._pickers: dict[str, RoundRobin] = {}
+
+    def respond(self, exchange: Any) -> None:
+        head: RequestHead = exchange.head
+        path = head.normal_path
+        route = self._routing.table.route(head.host, path)
+        if path is not head.path:
+            self._check_readings(head, route)
+        if route is None:
+            raise UpstreamFault(503, "no-route", "No service is configured for this host and path.")
+        service = route.service
+        exchange.record.service = service
+        available = self.roster.available(service)
+        if not available:
+            raise UpstreamFault(503, "no-app-servers", NO_APP_SERVERS)
+        length = head.length
+        if length and self.max_body_bytes is not None and length > self.max_body_bytes:
+            raise _too_large(self.max_body_bytes)
+        if is_last_hop(head):
+            raise ClientFault(
+                405, "last-hop", "Max-Forwards ends here, and the balancer itself answers no such request."
+            )
+        picker = self._pickers.get(service)
+        if picker is None:
+            picker = self._pickers[service] = self._new_picker()
+        _Forward(self, exchange, picker).begin(picker.first(available))
+
+    def _check_readings(self, head: RequestHead, route: Route | None) -> None:
+        """Refuse a path that an app server may read as one of another route: `/public/..%2fadmin`."""
+        find = self._routing.table.route
+        for reading in readings(head.path):
+            if find(head.host, reading) != route:
+                raise ClientFault(400, "ambiguous-path", "The path means different routes to different readers.")
+
+    def __repr__(self) -> str:
+        return f"<ReverseProxy {self._routing!r}>"
+
+
+def _too_large(limit: int) -> ClientFault:
+    return ClientFault(413, "body-too-large", f"The body of the request is over {limit} bytes.")
+
+
+@implementer(IBodyReceiver)
+class _Body:
+    """
+    A request's body on its way: handed on piece by piece, and its beginning kept, so that it can be sent again.
+
+    :ivar kept: what has come so far; None once that is too much.
+    """
+
+    __slots__ = ("_forward", "_limit", "_size", "has_ended", "kept")
+
+    def __init__(self, forward: _Forward, limit: int | None) -> None:
+        self._forward = forward
+        self._limit = limit
+        self._size = 0
+        self.kept: list[bytes] | None = []
+        self.has_ended = False
+
+    def data(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._limit is not None and self._size > self._limit:
+            self._forward.refuse(_too_large(self._limit))
+            return
+        if self.kept is not None:
+            if self._size <= REPLAYED_BODY_BYTES:
+                self.kept.append(piece)
+            else:
+                self.kept = None
+        connection = self._forward.connection
+        if connection is not None:
+            connection.write(piece)
+
+    def end(self, trailers: Fields) -> None:
+        self.has_ended = True
+        # Trailers go to nobody: an app server has no way to say beforehand that it takes them.
+        connection = self._forward.connection
+        if connection is not None:
+            connection.finish([])
+
+
+@implementer(IAnswerReceiver, IAnswerObserver)
+class _Forward:
+    """
+    One exchange on its way through the proxy.
+
+    :ivar connection: the one that carries the present attempt; None while there is none.
+    """
+
+    __slots__ = (
+        "_body",
+        "_continue_call",
+        "_exchange",
+        "_give_up",
+        "_has_begun",
+        "_has_replayed",
+        "_instance",
+        "_outgoing",
+        "_picker",
+        "_proxy",
+        "_tried",
+        "connection",
+    )
+
+    def __init__(self, proxy: ReverseProxy, exchange: Any, picker: RoundRobin) -> None:
+        self._proxy = proxy
+        self._exchange = exchange
+        self._picker = picker
+        self.connection: UpstreamConnection | None = None
+        self._instance: Instance | None = None
+        self._give_up: Callable[[], None] | None = None
+        self._outgoing = b""
+        self._body: _Body | None = None
+        self._has_begun = False
+        self._has_replayed = False
+        self._tried: list[Instance] = []
+        self._continue_call: Any = None
+
+    def begin(self, instance: Instance) -> None:
+        exchange = self._exchange
+        exchange.observe(self)
+        self._outgoing = self._proxy.forwarder.head(
+            exchange.head, exchange.client, exchange.request_id, instance.id.encode()
+        )
+        self._attempt(instance)
+
+    def _attempt(self, instance: Instance) -> None:
+        self._instance = instance
+        self._tried.append(instance)
+        instance.in_flight += 1
+        record = self._exchange.record
+        record.instance = instance.id
+        record.attempts += 1
+        pool = self._proxy.upstreams.pool(instance)
+        connection = pool.take()
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._open(pool)
+
+    def _open(self, pool: Pool) -> None:
+        self.connection = None
+        self._give_up = pool.open(self._send, self.failed)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self._give_up = None
+        self.connection = connection
+        head = self._exchange.head
+        length = head.length
+        if length == 0:
+            connection.send(self._outgoing, head.method, self)
+            return
+        connection.send(self._outgoing, head.method, self, True, length is None)
+        body = self._body
+        if body is not None:
+            # Sent again: what has come so far, and then what comes.
+            for piece in body.kept or ():
+                connection.write(piece)
+            if body.has_ended:
+                connection.finish([])
+            else:
+                self._exchange.resume()
+        elif head.expects_continue:
+            if self._continue_call is None:
+                self._continue_call = self._proxy.clock.callLater(CONTINUE_SECONDS, self._receive)
+        else:
+            self._receive()
+
+    def _receive(self) -> None:
+        """Ask the client for its body."""
+        self._stop_waiting()
+        if self._body is None:
+            body = self._body = _Body(self, self._proxy.max_body_bytes)
+            self._exchange.receive(body)
+
+    def _stop_waiting(self) -> None:
+        call, self._continue_call = self._continue_call, None
+        if call is not None and call.active():
+            call.cancel()
+
+    # The app server's answer: IAnswerReceiver.
+
+    def continued(self) -> None:
+        if self._continue_call is not None:
+            self._receive()
+
+    def informed(self, status: int, fields: Fields) -> None:
+        self._exchange.inform(status, fields)
+
+    def answered(self, head: ResponseHead, body: bytes) -> None:
+        exchange = self._exchange
+        self._leave()
+        head.fields.append((b"X-Request-ID", exchange.request_id))
+        exchange.answer(head, body)
+
+    def began(self, head: ResponseHead) -> None:
+        self._has_begun = True
+        head.fields.append((b"X-Request-ID", self._exchange.request_id))
+        self._exchange.begin(head)
+
+    def data(self, piece: bytes) -> None:
+        self._exchange.write(piece)
+
+    def ended(self, trailers: Fields) -> None:
+        exchange = self._exchange
+        self._leave()
+        if trailers:
+            trailers = safe_trailers(trailers) if b"trailers" in (exchange.head.get(b"te") or b"").lower() else []
+        exchange.finish(trailers)
+
+    def hold(self) -> None:
+        self._exchange.pause()
+
+    def release(self) -> None:
+        self._exchange.resume()
+
+    def failed(self, fault: Fault) -> None:
+        exchange, instance = self._exchange, self._instance
+        assert instance is not None
+        proxy = self._proxy
+        was_sent = self.connection is not None
+        if not was_sent:
+            proxy.roster.connect_failed(instance, proxy.clock.seconds())
+        if self._has_begun:
+            self._leave()
+            exchange.abort(fault)
+            return
+        if not self._may_retry(fault, was_sent):
+            self._leave()
+            exchange.fail(fault)
+            return
+        if was_sent and fault is UNUSED and self.connection.is_reused and not self._has_replayed:  # type: ignore[union-attr]
+            # It closed an idle connection just as we used it: its fault as little as ours. A fresh one tells.
+            self._has_replayed = True
+            self._open(proxy.upstreams.pool(instance))
+            return
+        other = self._picker.after(proxy.roster.available(exchange.record.service), self._tried)
+        if other is None or len(self._tried) >= MOST_ATTEMPTS:
+            self._leave()
+            exchange.fail(fault)
+            return
+        instance.in_flight -= 1
+        self._instance = None
+        self.connection = None
+        self._attempt(other)
+
+    def _may_retry(self, fault: Fault, was_sent: bool) -> bool:
+        """
+        Whether the request may be sent once more, here or elsewhere: nothing of an answer has come, what was sent can be
+        sent again, and doing it twice does no harm.
+        """
+        if not was_sent:
+            return True
+        if self.connection.has_answered or fault.status == 504:  # type: ignore[union-attr]
+            return False
+        if self._exchange.head.method not in IDEMPOTENT:
+            return False
+        return self._body is None or self._body.kept is not None
+
+    # The client: IAnswerObserver.
+
+    def aborted(self, fault: Exception) -> None:
+        connection, give_up = self.connection, self._give_up
+        self._leave()
+        if connection is not None:
+            connection.cancel()
+        elif give_up is not None:
+            give_up()
+
+    def pause(self) -> None:
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        if self.connection is not None:
+            self.connection.resume()
+
+    def refuse(self, fault: Fault) -> None:
+        """The request turns out to be one that is not answered by an app server."""
+        exchange = self._exchange
+        self.aborted(fault)
+        exchange.fail(fault)
+
+    def _leave(self) -> None:
+        """This exchange and the app server have no more to do with each other."""
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            instance.in_flight -= 1
+        self.connection = None
+        self._give_up = None
+        if self._continue_call is not None:
+            self._stop_waiting()
+
+    def __repr__(self) -> str:
+        return f"<_Forward {self._exchange!r} to {self._instance!r}>"

@@ -1,0 +1,79 @@
+"""The connections to every app server: one pool an instance, opened by TCP or TLS as the instance says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from scalekit.balancer.instance import Instance, State, Transition
+from scalekit.balancer.prober import PingAnswer, ping_head
+from scalekit.errors import UpstreamFault
+from scalekit.http.serializer import request_head
+from scalekit.net.connecting import connect
+from scalekit.net.deadlines import Wheel
+from scalekit.net.pool import Pool
+from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+
+
+class Upstreams:
+    """
+    :param tls_context: gives the context for https instances; called for each connection, so it may be replaced.
+    """
+
+    def __init__(
+        self, reactor: Any, wheel: Wheel, timeouts: UpstreamTimeouts, tls_context: Callable[[], Any], ping_path: str
+    ) -> None:
+        self._reactor = reactor
+        self._wheel = wheel
+        self._timeouts = timeouts
+        self._tls_context = tls_context
+        self._ping_path = ping_path
+        self._pools: dict[Instance, Pool] = {}
+
+    def pool(self, instance: Instance) -> Pool:
+        """The pool of this instance."""
+        pool = self._pools.get(instance)
+        if pool is None:
+            pool = self._pools[instance] = self._new_pool(instance)
+        return pool
+
+    def _new_pool(self, instance: Instance) -> Pool:
+        def open_connection(
+            protocol: UpstreamConnection, failed: Callable[[UpstreamFault], None]
+        ) -> Callable[[], None]:
+            tls = None
+            if instance.scheme == "https":
+                tls = (self._tls_context(), instance.server_name or instance.address)
+            return connect(
+                self._reactor, instance.address, instance.port, protocol, self._timeouts.connect, tls, failed
+            )
+
+        return Pool(open_connection, self._wheel, self._timeouts)
+
+    def transition(self, change: Transition) -> None:
+        """An instance that leaves keeps what is in flight and nothing else."""
+        if change.after in (State.DRAINING, State.GONE):
+            pool = self._pools.pop(change.instance, None)
+            if pool is not None:
+                pool.close()
+
+    def probe(self, instance: Instance) -> Deferred[int]:
+        """Ask the instance's ping path on a connection of its own; fires with the status."""
+        give_up: list[Callable[[], None]] = []
+        answer = PingAnswer(lambda: give_up[0]())
+
+        def ready(connection: UpstreamConnection) -> None:
+            give_up[0] = connection.cancel
+            connection.send(request_head(ping_head(instance, self._ping_path)), b"GET", answer)
+
+        # Not from the instance's pool: what is to be known is whether a new connection is answered.
+        pool = self._new_pool(instance)
+        pool.close()
+        give_up.append(lambda: None)
+        give_up[0] = pool.open(ready, answer.failed)
+        return answer.status
+
+    def __repr__(self) -> str:
+        return f"<Upstreams {len(self._pools)} pools>"

@@ -1,0 +1,216 @@
+"""
+`WireExchange`: one request on an HTTP/1.1 connection and its answer.
+
+It writes the answer and keeps its state; the body's side and what comes next are its connection's (`server`).
+Once it is over it has no connection any more, and every call is without effect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scalekit.errors import ClientFault, Fault, OurFault
+from scalekit.http.heads import Client, Fields, Outcome, RequestHead, ResponseHead
+from scalekit.http.problems import problem_answer
+from scalekit.http.serializer import (
+    CHUNKED,
+    CLOSE,
+    KEEP_ALIVE,
+    chunk,
+    content_length,
+    interim_head,
+    last_chunk,
+    response_head,
+)
+from scalekit.interfaces import IExchange
+
+if TYPE_CHECKING:
+    from scalekit.net.server import ServerConnection
+
+_log = Logger()
+
+CLIENT_GONE = ClientFault(499, "client-gone", "The client closed the connection before its answer was complete.")
+
+
+@implementer(IExchange)
+class WireExchange:
+    """
+    See `IExchange`.
+
+    :ivar started: the clock's seconds when the head was complete.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_chunked",
+        "_left",
+        "_suppressed",
+        "client",
+        "connection",
+        "head",
+        "observer",
+        "receiver",
+        "record",
+        "request_id",
+        "started",
+    )
+
+    def __init__(
+        self, connection: ServerConnection, head: RequestHead, client: Client, request_id: bytes, started: float
+    ) -> None:
+        self.connection: ServerConnection | None = connection
+        self.head = head
+        self.client = client
+        self.request_id = request_id
+        self.started = started
+        self.record = Outcome()
+        self.observer: Any = None
+        self.receiver: Any = None
+        self._begun = False
+        self._chunked = False
+        self._suppressed = False
+        #: Body bytes still owed to the client; None when the length is not known.
+        self._left: int | None = None
+
+    def observe(self, observer: object) -> None:
+        self.observer = observer
+
+    def receive(self, receiver: object) -> None:
+        if self.connection is not None:
+            self.connection.receive(self, receiver)
+
+    def discard(self) -> None:
+        if self.connection is not None:
+            self.connection.discard(self)
+
+    def pause(self) -> None:
+        if self.connection is not None:
+            self.connection.pause_body(self)
+
+    def resume(self) -> None:
+        if self.connection is not None:
+            self.connection.resume_body(self)
+
+    def inform(self, status: int, fields: Fields) -> None:
+        if self.connection is not None and not self._begun and self.head.version >= 11:
+            self.connection.transport.write(interim_head(status, fields))
+
+    def answer(self, head: ResponseHead, body: bytes = b"") -> None:
+        connection = self.connection
+        if connection is None or self._begun:
+            return
+        status = head.status
+        if status == 204:
+            framing, body = b"", b""
+        elif status == 304 or self.head.method == b"HEAD":
+            length = head.length
+            if length is None and status != 304 and body:
+                length = len(body)
+            framing, body = (b"" if length is None else content_length(length)), b""
+        else:
+            if head.length is not None and head.length != len(body):
+                self.fail(OurFault(500, "bad-length", "The answer's body is not as long as it says."))
+                return
+            framing = content_length(len(body))
+        try:
+            data = self._head_bytes(connection, head, framing) + body
+        except OurFault as fault:
+            self.fail(fault)
+            return
+        self._begun = True
+        record = self.record
+        record.status = status
+        record.sent = len(body)
+        connection.transport.write(data)
+        connection.answered(self)
+
+    def begin(self, head: ResponseHead) -> None:
+        connection = self.connection
+        if connection is None or self._begun:
+            return
+        status = head.status
+        length = head.length
+        if status == 204 or status == 304 or self.head.method == b"HEAD":
+            self._suppressed = True
+            framing = b"" if length is None or status == 204 else content_length(length)
+        elif length is not None:
+            framing = content_length(length)
+            self._left = length
+        elif self.head.version >= 11:
+            framing = CHUNKED
+            self._chunked = True
+        else:
+            # HTTP/1.0 knows no chunks: the close is the end.
+            framing = b""
+            connection.keeps_alive = False
+        try:
+            data = self._head_bytes(connection, head, framing)
+        except OurFault as fault:
+            self.fail(fault)
+            return
+        self._begun = True
+        self.record.status = status
+        connection.transport.write(data)
+
+    def write(self, data: bytes) -> None:
+        connection = self.connection
+        if connection is None or self._suppressed or not data:
+            return
+        size = len(data)
+        if self._left is not None:
+            if size > self._left:
+                self.abort(OurFault(500, "bad-length", "The answer's body is longer than it said."))
+                return
+            self._left -= size
+        elif self._chunked:
+            data = chunk(data)
+        self.record.sent += size
+        connection.transport.write(data)
+
+    def finish(self, trailers: Any = ()) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        if self._left:
+            self.abort(OurFault(500, "bad-length", "The answer's body is shorter than it said."))
+            return
+        if self._chunked:
+            connection.transport.write(last_chunk(list(trailers)))
+        connection.answered(self)
+
+    def fail(self, fault: Exception) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        if self._begun:
+            self.abort(fault)
+            return
+        if not isinstance(fault, Fault):
+            _log.failure("{head!r} could not be answered", head=self.head, failure=Failure(fault))
+            fault = OurFault(500, "internal-error", "Something went wrong here; the log has more.")
+        self.record.reason = fault.reason
+        head, body = problem_answer(fault, self.head, self.request_id, self.record.attempts)
+        self.answer(head, body)
+
+    def abort(self, fault: Exception) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        if isinstance(fault, Fault) and not self.record.reason:
+            self.record.reason = fault.reason
+        connection.cut(self)
+
+    def _head_bytes(self, connection: ServerConnection, head: ResponseHead, framing: bytes) -> bytes:
+        if not connection.will_keep_alive(self):
+            line = CLOSE
+        else:
+            line = KEEP_ALIVE if self.head.version == 10 else b""
+        return response_head(head, framing, line, connection.factory.date_line)
+
+    def __repr__(self) -> str:
+        state = "over" if self.connection is None else "answering" if self._begun else "waiting"
+        return f"<WireExchange {self.head!r} {state}>"

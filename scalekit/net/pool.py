@@ -1,0 +1,91 @@
+"""
+The connections to one app server: idle ones, the last used first, so that the others may grow old and close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scalekit.errors import UpstreamFault
+from scalekit.net.deadlines import Wheel
+from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+
+#: Idle connections kept to one app server; more than that have shown to be needed only in a peak that is over.
+#: A gunicorn with 4 workers of 8 threads can use 32.
+MOST_IDLE = 64
+
+
+class Pool:
+    """
+    :param open_connection: ``(protocol, failed) -> cancel``: opens a connection for this protocol, within its deadline,
+        or calls ``failed(fault)`` once.
+    """
+
+    def __init__(
+        self,
+        open_connection: Callable[[UpstreamConnection, Callable[[UpstreamFault], None]], Callable[[], None]],
+        wheel: Wheel,
+        timeouts: UpstreamTimeouts,
+    ) -> None:
+        self._open_connection = open_connection
+        self._wheel = wheel
+        self._timeouts = timeouts
+        self.idle: list[UpstreamConnection] = []
+        self._waiting: dict[UpstreamConnection, Callable[[UpstreamConnection], None]] = {}
+        self._is_closed = False
+
+    def take(self) -> UpstreamConnection | None:
+        """An idle connection, the last used; None if there is none."""
+        return self.idle.pop() if self.idle else None
+
+    def open(
+        self, ready: Callable[[UpstreamConnection], None], failed: Callable[[UpstreamFault], None]
+    ) -> Callable[[], None]:
+        """
+        Open a new connection.
+
+        :returns: a callable that gives it up; neither callback is called after it.
+        """
+        connection = UpstreamConnection(self, self._wheel, self._timeouts)
+        self._waiting[connection] = ready
+
+        def not_opened(fault: UpstreamFault) -> None:
+            if self._waiting.pop(connection, None) is not None:
+                failed(fault)
+
+        cancel = self._open_connection(connection, not_opened)
+
+        def give_up() -> None:
+            if self._waiting.pop(connection, None) is not None:
+                cancel()
+
+        return give_up
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """A connection that was being opened stands."""
+        ready = self._waiting.pop(connection, None)
+        if ready is not None:
+            ready(connection)
+        else:
+            connection.close()
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Its exchange is complete."""
+        if self._is_closed or len(self.idle) >= MOST_IDLE:
+            connection.close()
+        else:
+            self.idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """It has ended."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def close(self) -> None:
+        """End the idle ones now, and the busy ones after what they carry."""
+        self._is_closed = True
+        for connection in self.idle[:]:
+            connection.close()
+
+    def __repr__(self) -> str:
+        return f"<Pool {len(self.idle)} idle, {len(self._waiting)} opening{' closed' if self._is_closed else ''}>"

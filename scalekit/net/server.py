@@ -1,0 +1,589 @@
+"""
+A client's HTTP/1.1 connection: bytes to exchanges, one after the other (RFC 9112 section 9).
+
+State is in three places and nowhere else: ``_exchange`` (None between requests), ``_body`` (how the request's body stands)
+and ``_wait`` (what the armed deadline is about).
+
+=========== =================================== ===========================================
+``_body``   means                               what arrives goes
+=========== =================================== ===========================================
+NO_BODY     complete, or never was              to the next request: waits, reading pauses
+UNCLAIMED   its responder has not asked yet     nowhere: waits, reading pauses
+FLOWING     has a receiver                      to the receiver
+HELD        has a receiver, which paused        nowhere: waits, reading pauses
+DRAINING    the answer is out already           away, up to `DRAINED_BODY_BYTES`
+=========== =================================== ===========================================
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from scalekit.errors import ClientFault
+from scalekit.http.heads import Client, Fields, RequestHead
+from scalekit.http.limits import DRAINED_BODY_BYTES
+from scalekit.http.problems import problem_answer
+from scalekit.http.reader import RequestReader
+from scalekit.http.serializer import CLOSE, CONTINUE, content_length, response_head
+from scalekit.net.deadlines import FAR, Timeouts, Wheel
+from scalekit.net.exchange import CLIENT_GONE, WireExchange
+from scalekit.net.transports import plain_address
+
+_log = Logger()
+
+NO_BODY, UNCLAIMED, FLOWING, HELD, DRAINING = range(5)
+IDLE, HEAD, BODY, PROGRESS, LINGER = range(5)
+
+#: How long a refused client may go on sending before its connection is cut: enough for the answer to cross, so that it
+#: is not lost to a reset (RFC 9112 section 9.6); nginx's lingering_timeout is 5 s.
+LINGER_SECONDS = 2.0
+
+#: Chances for the peer of a body below the rate are looked at this often once the grace is over.
+_RATE_CHECK_SECONDS = 5.0
+
+
+class _Drain:
+    """Receives what nobody wants."""
+
+    def data(self, piece: bytes) -> None:
+        pass
+
+    def end(self, trailers: Fields) -> None:
+        pass
+
+
+_DRAIN = _Drain()
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class ServerConnection(Protocol):
+    """One client's connection."""
+
+    factory: HTTPFactory
+    transport: Any
+
+    def __init__(self, factory: HTTPFactory) -> None:
+        self.factory = factory
+        self.keeps_alive = True
+        self.deadline = self.scheduled = FAR
+        self._wheel = factory.wheel
+        self._reader = RequestReader()
+        self._exchange: WireExchange | None = None
+        self._body = NO_BODY
+        self._wait = IDLE
+        self._is_looping = False
+        self._is_read_closed = False
+        self._is_reading = True
+        self._is_closing = False
+        self._body_bytes = 0
+        self._body_since = 0.0
+        self._queued_before = 0
+
+    # What the transport tells.
+
+    def connectionMade(self) -> None:
+        transport = self.transport
+        self.factory.connections.add(self)
+        peer, host = transport.getPeer(), transport.getHost()
+        self.client = Client(
+            plain_address(getattr(peer, "host", "unix")),
+            getattr(peer, "port", 0),
+            getattr(transport, "is_secure", False),
+            getattr(host, "port", 0),
+            getattr(transport, "server_name", None),
+        )
+        self.client.local_address = plain_address(getattr(host, "host", ""))
+        transport.registerProducer(self, True)
+        self._wheel.arm(self, self.factory.timeouts.idle)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._is_closing:
+            return  # Lingering: the answer to what broke the rules is under way.
+        self._reader.feed(data)
+        if self._exchange is None:
+            self._next()
+        elif self._body == FLOWING or self._body == DRAINING:
+            self._pump()
+        else:
+            # A pipelined request, or a body nobody asked for yet: one read's worth waits here, the rest at the client.
+            self._read(False)
+
+    def readConnectionLost(self) -> None:
+        self._is_read_closed = True
+        self.keeps_alive = False
+        if self._exchange is None or self._is_closing:
+            self.transport.loseConnection()
+        elif self._body in (FLOWING, DRAINING):
+            self._gone(ClientFault(400, "body-cut", "The client closed the connection before its body was complete."))
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self._is_closing = True
+        self.factory.lost(self)
+        self._wheel.disarm(self)
+        exchange = self._exchange
+        if exchange is not None:
+            self._end(exchange, CLIENT_GONE)
+
+    def pauseProducing(self) -> None:
+        self._wait_for(PROGRESS)
+        exchange = self._exchange
+        if exchange is not None and exchange.observer is not None:
+            exchange.observer.pause()
+
+    def resumeProducing(self) -> None:
+        self._wheel.disarm(self)
+        exchange = self._exchange
+        if exchange is None:
+            self._wait_for(IDLE)
+            return
+        if self._body in (FLOWING, DRAINING):
+            self._wait_for(BODY)
+        if exchange.observer is not None:
+            exchange.observer.resume()
+
+    def stopProducing(self) -> None:
+        pass
+
+    # Request after request.
+
+    def _next(self) -> None:
+        """Answer what is there; answers given at once come back into this loop and not into a deeper one."""
+        if self._is_looping:
+            return
+        self._is_looping = True
+        try:
+            while self._exchange is None and not self._is_closing:
+                try:
+                    head = self._reader.read_head()
+                except ClientFault as fault:
+                    self._refuse(fault)
+                    return
+                if head is None:
+                    self._await_head()
+                    return
+                self._begin(head)
+        finally:
+            self._is_looping = False
+
+    def _await_head(self) -> None:
+        if self._is_read_closed:
+            self.transport.loseConnection()
+            return
+        if not self._is_reading:
+            self._read(True)
+        if self._reader.held_bytes:
+            # Armed at the first byte only: one more byte does not move it.
+            if self._wait != HEAD or self.deadline == FAR:
+                self._wait_for(HEAD)
+        elif self._wait != IDLE or self.deadline == FAR:
+            self._wait_for(IDLE)
+
+    def _begin(self, head: RequestHead) -> None:
+        factory = self.factory
+        if not head.keep_alive or factory.is_draining:
+            self.keeps_alive = False
+        exchange = self._exchange = WireExchange(
+            self, head, self.client, factory.request_id(head, self.client), factory.seconds()
+        )
+        if head.length == 0:
+            self._body = NO_BODY
+            self.deadline = FAR
+        else:
+            self._body = UNCLAIMED
+            self._body_bytes = 0
+            self.deadline = FAR
+        try:
+            factory.respond(exchange)
+        except Exception as fault:
+            exchange.fail(fault)
+
+    def _refuse(self, fault: ClientFault) -> None:
+        """Answer bytes that are no request, and close: where the next message would start is not known."""
+        self.factory.refused(fault, self.client)
+        head, body = problem_answer(fault, None, self.factory.new_request_id())
+        self.transport.write(response_head(head, content_length(len(body)), CLOSE, self.factory.date_line) + body)
+        self._linger()
+
+    # The body's side; called by the exchange.
+
+    def receive(self, exchange: WireExchange, receiver: Any) -> None:
+        """Let the body flow to ``receiver``."""
+        if exchange is not self._exchange or exchange.receiver is not None:
+            return
+        exchange.receiver = receiver
+        if self._body != UNCLAIMED:
+            receiver.end([])
+            return
+        self._body = FLOWING
+        if exchange.head.expects_continue and not self._reader.held_bytes:
+            self.transport.write(CONTINUE)
+        self._wait_for(BODY)
+        self._pump()
+
+    def discard(self, exchange: WireExchange) -> None:
+        """Let the body go nowhere."""
+        self.receive(exchange, _DRAIN)
+
+    def pause_body(self, exchange: WireExchange) -> None:
+        """Hold the body."""
+        if exchange is self._exchange and self._body == FLOWING:
+            self._body = HELD
+            self._read(False)
+            self.deadline = FAR
+
+    def resume_body(self, exchange: WireExchange) -> None:
+        """Let it flow again."""
+        if exchange is self._exchange and self._body == HELD:
+            self._body = FLOWING
+            self._wait_for(BODY)
+            self._pump()
+
+    def _pump(self) -> None:
+        """Hand on what has arrived of the body."""
+        exchange, reader = self._exchange, self._reader
+        decoder = reader.decoder
+        assert exchange is not None and decoder is not None
+        while self._body == FLOWING or self._body == DRAINING:
+            try:
+                piece = reader.read_body()
+            except ClientFault as fault:
+                self._broken_body(exchange, fault)
+                return
+            if piece:
+                self._body_bytes += len(piece)
+                if self._body == DRAINING:
+                    if self._body_bytes > DRAINED_BODY_BYTES:
+                        self._linger()
+                        return
+                else:
+                    exchange.receiver.data(piece)
+                    if exchange is not self._exchange:
+                        return
+            if decoder.is_complete:
+                self._body_complete(exchange, decoder.trailers)
+                return
+            if not piece:
+                if self._is_read_closed:
+                    self._gone(ClientFault(400, "body-cut", "The client closed before its body was complete."))
+                else:
+                    self._read(True)
+                return
+
+    def _body_complete(self, exchange: WireExchange, trailers: Fields) -> None:
+        was_draining = self._body == DRAINING
+        if self._body == HELD:
+            return
+        self._body = NO_BODY
+        self.deadline = FAR
+        self._reader.decoder = None
+        if was_draining:
+            self._over()
+        else:
+            if self._reader.held_bytes:
+                self._read(False)
+            elif not self._is_reading:
+                self._read(True)
+            exchange.receiver.end(trailers)
+
+    def _broken_body(self, exchange: WireExchange, fault: ClientFault) -> None:
+        """The framing is lost: answer if nothing has been answered, and close in any case."""
+        self.keeps_alive = False
+        self._body = NO_BODY
+        if self._was_answered(exchange):
+            self._linger()
+            return
+        observer = exchange.observer
+        exchange.observer = None
+        if observer is not None:
+            observer.aborted(fault)
+        # The answer closes the connection in any case; unread bytes are waited for, so that it arrives.
+        self._body = DRAINING
+        exchange.fail(fault)
+        if not self._is_closing:
+            self._linger()
+
+    # The answer's side; called by the exchange.
+
+    def will_keep_alive(self, exchange: WireExchange) -> bool:
+        """Whether the connection goes on after this answer, as far as is known now."""
+        if not self.keeps_alive or self._is_closing:
+            return False
+        if self._body == NO_BODY:
+            return True
+        decoder = self._reader.decoder
+        left = getattr(decoder, "remaining", 0)
+        if left > DRAINED_BODY_BYTES or (exchange.head.expects_continue and self._body == UNCLAIMED):
+            # A client that waits for 100 may or may not send its body now: nobody can tell where the next request starts.
+            self.keeps_alive = False
+            return False
+        return True
+
+    def answered(self, exchange: WireExchange) -> None:
+        """The last byte of the answer has been written."""
+        self.factory.report(exchange)
+        exchange.connection = None
+        exchange.observer = None
+        if self._body == NO_BODY:
+            self._over()
+        elif not self.will_keep_alive(exchange):
+            self._linger()
+        else:
+            self._body = DRAINING
+            self._body_bytes = 0
+            self._wait_for(BODY)
+            self._pump()
+
+    def cut(self, exchange: WireExchange) -> None:
+        """End the connection in a way that the client cannot take for the answer's end."""
+        self._is_closing = True
+        self._end(exchange, None)
+        self.transport.abortConnection()
+
+    def _over(self) -> None:
+        """Request and answer are complete."""
+        self._exchange = None
+        if not self.keeps_alive:
+            self._close()
+            return
+        if self._is_looping:
+            return
+        if self._reader.held_bytes:
+            self._next()
+        else:
+            self._await_head()
+
+    def _was_answered(self, exchange: WireExchange) -> bool:
+        return exchange.connection is None
+
+    def _end(self, exchange: WireExchange, fault: ClientFault | None) -> None:
+        """The exchange ends without a complete answer."""
+        self._exchange = None
+        self._body = NO_BODY
+        if self._was_answered(exchange):
+            return
+        if fault is not None and not exchange.record.reason:
+            exchange.record.reason = fault.reason
+        self.factory.report(exchange)
+        exchange.connection = None
+        observer, exchange.observer = exchange.observer, None
+        if observer is not None and fault is not None:
+            observer.aborted(fault)
+
+    def _gone(self, fault: ClientFault) -> None:
+        exchange = self._exchange
+        self._is_closing = True
+        if exchange is not None:
+            self._end(exchange, fault)
+        self.transport.abortConnection()
+
+    # Closing, reading, waiting.
+
+    def close_when_idle(self) -> None:
+        """End after what is under way (RFC 9112 section 9.6)."""
+        self.keeps_alive = False
+        if self._exchange is None and not self._is_closing:
+            self._close()
+
+    def _close(self) -> None:
+        self._is_closing = True
+        self.transport.unregisterProducer()
+        self._wait_for(PROGRESS)
+        self.transport.loseConnection()
+
+    def _linger(self) -> None:
+        """Close our side now and the whole once the client has, or soon."""
+        self._exchange = None
+        self._is_closing = True
+        self.transport.unregisterProducer()
+        if self._is_read_closed:
+            self._wait_for(PROGRESS)
+            self.transport.loseConnection()
+            return
+        self._wait_for(LINGER)
+        self._read(True)
+        self.transport.loseWriteConnection()
+
+    def _read(self, is_wanted: bool) -> None:
+        if is_wanted != self._is_reading and not self._is_read_closed:
+            self._is_reading = is_wanted
+            if is_wanted:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
+
+    def _wait_for(self, what: int) -> None:
+        timeouts = self.factory.timeouts
+        self._wait = what
+        if what == IDLE:
+            seconds = timeouts.idle
+        elif what == HEAD:
+            seconds = timeouts.request_head
+        elif what == BODY:
+            seconds = timeouts.body_grace
+            self._body_since = self._wheel.now
+            self._body_bytes = 0 if self._body != DRAINING else self._body_bytes
+        elif what == PROGRESS:
+            seconds = timeouts.answer_progress
+            self._queued_before = self._queued()
+        else:
+            seconds = LINGER_SECONDS
+        self._wheel.arm(self, seconds)
+
+    def _queued(self) -> int:
+        return getattr(self.transport, "queued_bytes", 0)
+
+    def deadline_passed(self) -> None:
+        """The armed time is over; see `_wait`."""
+        wait = self._wait
+        if wait == PROGRESS or (wait == IDLE and self._queued()):
+            queued = self._queued()
+            if queued and queued < self._queued_before:
+                self._wait_for(PROGRESS)
+            else:
+                self._gone(ClientFault(408, "answer-stalled", "The client took nothing of its answer for too long."))
+        elif wait == IDLE:
+            self._close()
+        elif wait == HEAD:
+            self._refuse(ClientFault(408, "head-timeout", "The head of the request took too long."))
+        elif wait == BODY:
+            self._check_rate()
+        else:
+            self.transport.abortConnection()
+
+    def _check_rate(self) -> None:
+        exchange = self._exchange
+        elapsed = self._wheel.now - self._body_since
+        if exchange is None or self._body == HELD:
+            return
+        if self._body_bytes >= self.factory.timeouts.body_rate * elapsed:
+            self._wheel.arm(self, _RATE_CHECK_SECONDS)
+            return
+        self._broken_body(exchange, ClientFault(408, "body-timeout", "The body of the request came too slowly."))
+
+    def __repr__(self) -> str:
+        state = "closing" if self._is_closing else "idle" if self._exchange is None else repr(self._exchange)
+        return f"<ServerConnection {state}>"
+
+
+class HTTPFactory(Factory):
+    """
+    Makes a `ServerConnection` for each client, and holds what they share.
+
+    :param responder: answers every exchange.
+    :param clock: an `IReactorTime`.
+    :param wall: gives seconds since the epoch, for Date.
+    :param name: starts every request id; differs between processes and starts.
+    :param wheel: shared deadlines, which their owner starts and stops; without it the factory has its own.
+    :param outcomes: is told ``(exchange, seconds)`` at the end of every exchange.
+    :param known_request_id: gives the id that a trusted peer sent along, or None.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        responder: Any,
+        clock: Any,
+        wall: Callable[[], float],
+        name: bytes,
+        wheel: Wheel | None = None,
+        timeouts: Timeouts | None = None,
+        outcomes: Callable[[Any, float], None] | None = None,
+        known_request_id: Callable[[RequestHead, Client], bytes | None] | None = None,
+    ) -> None:
+        self.respond = responder.respond
+        self.seconds: Callable[[], float] = clock.seconds
+        self.timeouts = timeouts or Timeouts()
+        self._wall = wall
+        self._owns_wheel = wheel is None
+        self._is_stopped = False
+        self.wheel = wheel or Wheel(clock)
+        self.wheel.every_tick(self._refresh_date)
+        self.connections: set[ServerConnection] = set()
+        self.is_draining = False
+        #: The Date line of every answer without one; a tick old at most.
+        self.date_line = b""
+        self._refresh_date()
+        self.refusals: dict[str, int] = {}
+        self._outcomes = outcomes
+        self._name = name
+        self._numbers = itertools.count(1)
+        self._known_request_id = known_request_id
+        self._drained: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> ServerConnection:
+        return ServerConnection(self)
+
+    def startFactory(self) -> None:
+        self._is_stopped = False
+        if self._owns_wheel:
+            self.wheel.start()
+
+    def stopFactory(self) -> None:
+        self._is_stopped = True
+        self._rest()
+
+    def _rest(self) -> None:
+        """Stop our own wheel once no port and no connection needs it."""
+        if self._owns_wheel and self._is_stopped and not self.connections:
+            self.wheel.stop()
+
+    def _refresh_date(self) -> None:
+        self.date_line = b"Date: %b\r\n" % formatdate(self._wall(), usegmt=True).encode()
+
+    def new_request_id(self) -> bytes:
+        """A request id of our own."""
+        return b"%b-%x" % (self._name, next(self._numbers))
+
+    def request_id(self, head: RequestHead, client: Client) -> bytes:
+        """The id for this request."""
+        if self._known_request_id is not None:
+            known = self._known_request_id(head, client)
+            if known is not None:
+                return known
+        return b"%b-%x" % (self._name, next(self._numbers))
+
+    def report(self, exchange: WireExchange) -> None:
+        """An exchange is over."""
+        if self._outcomes is not None:
+            self._outcomes(exchange, self.seconds() - exchange.started)
+
+    def refused(self, fault: ClientFault, client: Client) -> None:
+        """Bytes were no request; counted by reason."""
+        self.refusals[fault.reason] = self.refusals.get(fault.reason, 0) + 1
+
+    def lost(self, connection: ServerConnection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        if self.is_draining and not self.connections:
+            waiting, self._drained = self._drained, []
+            for deferred in waiting:
+                deferred.callback(None)
+        self._rest()
+
+    def drain(self) -> Deferred[None]:
+        """Let every connection end after what is under way on it; fires when none is left.  Has no deadline."""
+        self.is_draining = True
+        for connection in list(self.connections):
+            connection.close_when_idle()
+        deferred: Deferred[None] = Deferred(lambda cancelled: self._drained.remove(cancelled))
+        if self.connections:
+            self._drained.append(deferred)
+        else:
+            deferred.callback(None)
+        return deferred
+
+    def __repr__(self) -> str:
+        return f"<HTTPFactory {len(self.connections)} connections{' draining' if self.is_draining else ''}>"

@@ -1,0 +1,288 @@
+"""
+A connection to an app server: one request at a time, its answer as it comes.
+
+Between requests it lies in its `Pool`.  Whatever arrives while it lies there, or after an answer, ends it: the framing of
+that server is not to be trusted any more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scalekit.errors import Fault, UpstreamFault
+from scalekit.http.heads import Fields
+from scalekit.http.reader import ResponseReader
+from scalekit.http.responses import malformed
+from scalekit.http.serializer import chunk, last_chunk
+from scalekit.net.deadlines import FAR, Wheel
+
+UNUSED = UpstreamFault(502, "connection-closed", "The app server closed the connection before it answered.")
+
+
+class UpstreamTimeouts:
+    """
+    In seconds.
+
+    :ivar connect: until the connection (and its TLS) stands.
+    :ivar first_byte: from the whole request to the answer's head.
+    :ivar read: between two pieces of an answer, and for the server to take some of the request's body.
+    :ivar idle: how long an unused connection is kept: uvicorn and node close theirs after 5.
+    """
+
+    __slots__ = ("connect", "first_byte", "idle", "read")
+
+    def __init__(self, connect: float = 2.0, first_byte: float = 30.0, read: float = 60.0, idle: float = 4.0) -> None:
+        self.connect = connect
+        self.first_byte = first_byte
+        self.read = read
+        self.idle = idle
+
+
+@implementer(IPushProducer)
+class UpstreamConnection(Protocol):
+    """
+    :param pool: where it goes back to after a complete exchange.
+
+    :ivar is_reused: whether it has carried an exchange before the present one.
+    :ivar has_answered: whether a byte of the present answer has arrived.
+    """
+
+    transport: Any
+
+    def __init__(self, pool: Any, wheel: Wheel, timeouts: UpstreamTimeouts) -> None:
+        self._pool = pool
+        self._wheel = wheel
+        self._timeouts = timeouts
+        self._reader = ResponseReader()
+        self._receiver: Any = None
+        self._method = b""
+        self._has_head = False
+        self._is_sending = False
+        self._is_chunked = False
+        self._is_closed = False
+        self._is_paused = False
+        self.deadline = self.scheduled = FAR
+        self.is_reused = False
+        self.has_answered = False
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+        self._pool.connected(self)
+
+    # The request.
+
+    def send(self, head: bytes, method: bytes, receiver: Any, has_body: bool = False, is_chunked: bool = False) -> None:
+        """
+        Send a request's head; its answer goes to the `IAnswerReceiver`.
+
+        :param has_body: whether `write` and `finish` follow.
+        :param is_chunked: whether that body is to be sent in chunks.
+        """
+        self._receiver = receiver
+        self._method = method
+        self._has_head = self.has_answered = self._is_paused = False
+        self._is_sending = has_body
+        self._is_chunked = is_chunked
+        # With a body the answer is awaited from the body's end on; until then the client's pace counts.
+        if has_body:
+            self.deadline = FAR
+        else:
+            self._wheel.arm(self, self._timeouts.first_byte)
+        self.transport.write(head)
+
+    def write(self, piece: bytes) -> None:
+        """Send a piece of the body."""
+        if self._receiver is not None and self._is_sending:
+            self.transport.write(chunk(piece) if self._is_chunked else piece)
+
+    def finish(self, trailers: Fields) -> None:
+        """The body is complete."""
+        if self._receiver is not None and self._is_sending:
+            self._is_sending = False
+            if self._is_chunked:
+                self.transport.write(last_chunk(trailers))
+            if not self._has_head:
+                self._wheel.arm(self, self._timeouts.first_byte)
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more; the receiver hears nothing."""
+        self._receiver = None
+        self.close()
+
+    # The answer.
+
+    def dataReceived(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            self.close()
+            return
+        self.has_answered = True
+        self._reader.feed(data)
+        try:
+            if self._has_head:
+                self._body(receiver)
+            else:
+                self._head(receiver)
+        except Fault as fault:
+            self._fail(fault)
+
+    def _head(self, receiver: Any) -> None:
+        reader = self._reader
+        head = reader.read_head(self._method)
+        while head is not None and head.status < 200:
+            if head.status == 101:
+                raise malformed("it switches protocols without having been asked.")
+            if head.status == 100:
+                receiver.continued()
+            else:
+                receiver.informed(head.status, head.fields)
+            if self._receiver is not receiver:
+                return
+            head = reader.read_head(self._method)
+        if head is None:
+            return
+        self._has_head = True
+        decoder = reader.decoder
+        if decoder is None:
+            self._done()
+            receiver.answered(head, b"")
+            return
+        piece = reader.read_body()
+        if decoder.is_complete and not decoder.trailers:
+            self._done()
+            receiver.answered(head, piece)
+            return
+        self._wheel.arm(self, self._timeouts.read)
+        receiver.began(head)
+        if self._receiver is not receiver:
+            return
+        if piece:
+            receiver.data(piece)
+        if decoder.is_complete and self._receiver is receiver:
+            self._done()
+            receiver.ended(decoder.trailers)
+
+    def _body(self, receiver: Any) -> None:
+        reader = self._reader
+        piece = reader.read_body()
+        decoder = reader.decoder
+        assert decoder is not None
+        if decoder.is_complete:
+            # Look for bytes too many before the last piece goes out: they spoil the whole answer.
+            self._done()
+            if piece:
+                receiver.data(piece)
+            receiver.ended(decoder.trailers)
+            return
+        if not self._is_paused:
+            self._wheel.arm(self, self._timeouts.read)
+        if piece:
+            receiver.data(piece)
+
+    def _done(self) -> None:
+        """The answer is complete: take leave of the receiver, and back to the pool."""
+        reader = self._reader
+        if reader.held_bytes:
+            raise malformed("bytes follow it.")
+        self._receiver = None
+        reader.decoder = None
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
+        if reader.is_reusable and not self._is_sending and not self._is_closed:
+            self.is_reused = True
+            self._wheel.arm(self, self._timeouts.idle)
+            self._pool.give_back(self)
+        else:
+            self.close()
+
+    # Back-pressure.
+
+    def pause(self) -> None:
+        """Read no more of the answer until `resume`."""
+        if self._receiver is not None and not self._is_paused:
+            self._is_paused = True
+            self.deadline = FAR
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._receiver is not None and self._is_paused:
+            self._is_paused = False
+            self._wheel.arm(self, self._timeouts.read)
+            self.transport.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        if self._receiver is not None:
+            self._wheel.arm(self, self._timeouts.read)
+            self._receiver.hold()
+
+    def resumeProducing(self) -> None:
+        if self._receiver is not None:
+            self.deadline = FAR
+            if not self._is_sending:
+                self._wheel.arm(self, self._timeouts.first_byte)
+            self._receiver.release()
+
+    def stopProducing(self) -> None:
+        pass
+
+    # Its end.
+
+    def deadline_passed(self) -> None:
+        """The armed time is over."""
+        if self._receiver is None:
+            self.close()
+        elif self._has_head:
+            self._fail(UpstreamFault(504, "answer-stalled", "The app server stopped in the middle of its answer."))
+        elif self._is_sending:
+            self._fail(UpstreamFault(504, "body-stalled", "The app server took nothing of the request for too long."))
+        else:
+            self._fail(UpstreamFault(504, "answer-timeout", "The app server did not answer in time."))
+
+    def close(self) -> None:
+        """End the connection now."""
+        self._is_closed = True
+        self._wheel.disarm(self)
+        self._pool.forget(self)
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def _fail(self, fault: Fault) -> None:
+        receiver, self._receiver = self._receiver, None
+        self.close()
+        if receiver is not None:
+            receiver.failed(fault)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
+        self._is_closed = True
+        self._wheel.disarm(self)
+        self._pool.forget(self)
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if not self._has_head:
+            receiver.failed(
+                UpstreamFault(502, "malformed-answer", "The app server closed the connection inside its answer's head.")
+                if self.has_answered
+                else UNUSED
+            )
+            return
+        try:
+            if reason is None or not reason.check(ConnectionDone):
+                raise UpstreamFault(502, "answer-cut", "The connection to the app server broke in its answer.")
+            trailers = self._reader.end_of_stream()
+        except UpstreamFault as fault:
+            receiver.failed(fault)
+        else:
+            receiver.ended(trailers)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "idle" if self._receiver is None else "busy"
+        return f"<UpstreamConnection {state}{' reused' if self.is_reused else ''}>"
