@@ -3,31 +3,50 @@ TCP and unix transports that write at once.
 
 Twisted queues what is written, asks to be told when the socket is writable and sends in the next turn of the loop: two
 ``epoll_ctl`` calls and a poll per write.  Here ``write`` sends at once if nothing is queued and queues only what the
-socket did not take; the rest of the contract (producers, half-close, ``loseConnection`` after the last byte) is Twisted's.
+socket did not take; the rest of the contract (producers, half-close, ``loseConnection`` after the last byte, a loss
+reported by the reactor and never from inside ``write``) is Twisted's.
+
+`scalekit.net.tls` puts TLS on them, `scalekit.net.ports` accepts them, `scalekit.net.connecting` opens them.
 """
 
 from __future__ import annotations
 
 import socket
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet import tcp, unix
+from twisted.internet import address, main, tcp
+from twisted.python.failure import Failure
 
 #: What a connection may have queued before its producer is paused: two reads of 64 KiB from the other side.
 QUEUE_BYTES = 128 * 1024
 
+#: What one turn reads: what Twisted reads, and four TLS records.
+READ_BYTES = 64 * 1024
 
-class WriteAtOnce:
-    """Mix in before a Twisted connection class."""
+Address = address.IPv4Address | address.IPv6Address | address.UNIXAddress
 
-    connected: Any
-    disconnecting: Any
-    dataBuffer: bytes
-    _tempDataBuffer: list[bytes]
-    _tempDataLen: int
-    _writeDisconnected: bool
-    offset: int
-    socket: Any
+if TYPE_CHECKING:
+    _Connection = tcp.Connection
+else:
+    _Connection = object
+
+
+class WriteAtOnce(_Connection):
+    """
+    Mix in before a Twisted connection class.
+
+    :ivar is_secure: whether this is TLS.
+    :ivar negotiated_protocol: what ALPN agreed on, such as ``http/1.1``; None without.
+    :ivar server_name: the name that a TLS client asked for (SNI), in lower case; None without.
+    """
+
+    is_secure = False
+    negotiated_protocol: str | None = None
+    server_name: str | None = None
+
+    bufferSize = QUEUE_BYTES
+    _read_ended = False
 
     @property
     def queued_bytes(self) -> int:
@@ -36,29 +55,135 @@ class WriteAtOnce:
 
     def write(self, data: bytes) -> None:
         """Send ``data`` now as far as the socket takes it, the rest when it can."""
-        if (
-            self.connected
-            and not self.dataBuffer
-            and not self._tempDataBuffer
-            and not self._writeDisconnected
-            and not self.disconnecting
-        ):
+        if not self.connected or self._writeDisconnected or not data:
+            return
+        if not isinstance(data, bytes):
+            raise TypeError(f"bytes are written, not {type(data).__name__}")
+        # A pull producer is asked for more when the queue has been sent, so for one there must be a queue.
+        if not self.dataBuffer and not self._tempDataLen and (self.producer is None or self.streamingProducer):
             try:
                 sent = self.socket.send(data)
-            except BlockingIOError:
-                sent = 0
             except OSError:
-                # Queued, so that the loss is reported by the reactor and not from inside the caller's write.
-                super().write(data)  # type: ignore[misc]
-                return
+                # No room, or the connection is gone: the next send, from the reactor, tells which and reports it.
+                sent = 0
             if sent == len(data):
                 return
-            data = memoryview(data)[sent:].tobytes()
-        super().write(data)  # type: ignore[misc]
+            if sent:
+                data = data[sent:]
+        super().write(data)
 
-    def writeSequence(self, pieces: Any) -> None:
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Write the pieces as one."""
-        self.write(b"".join(pieces))
+        self.write(b"".join(iovec))
+
+    def doRead(self) -> Any:
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+        if not data:
+            return main.CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        self._read_ended = True
+        super().readConnectionLost(reason)
+
+    def startReading(self) -> None:
+        # Past the end there is nothing to read: each turn would find the same end again.
+        if not self._read_ended:
+            super().startReading()
+
+    def pauseProducing(self) -> None:
+        if self.connected:
+            super().pauseProducing()
+
+    def loseWriteConnection(self) -> None:
+        if self.connected:
+            super().loseWriteConnection()
+
+    def startTLS(self, ctx: Any, normal: bool = True) -> None:
+        """Refused: `write` would go past a TLS that Twisted puts on top."""
+        raise NotImplementedError("whether a connection uses TLS is settled when it is made")
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Answers are written whole: there is nothing to wait for; on from the start on TCP, not known to unix."""
+        if self.socket.family != socket.AF_UNIX:
+            super().setTcpNoDelay(enabled)
+
+    def getHost(self) -> Any:
+        return address_of(self.socket.getsockname())
+
+
+class ServerTransport(WriteAtOnce, tcp.Server):
+    """
+    An accepted connection.
+
+    :ivar on_closed: called once when it is gone, before the protocol hears of it.
+    """
+
+    on_closed: Callable[[], object] | None = None
+
+    def __init__(
+        self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any
+    ) -> None:
+        # Not tcp.Server's: it adapts the protocol to an interface for a log prefix, once a connection.
+        tcp.Connection.__init__(self, sock, protocol, reactor)
+        self.server = server
+        self.client = client
+        self.sessionno = sessionno
+        self.hostname = client[0] if isinstance(client, tuple) else "unix"
+        self.logstr = self.repstr = f"<connection {sessionno} from {self.hostname}>"
+        self.startReading()
+        self.connected = 1
+
+    def getPeer(self) -> Any:
+        return address_of(self.client)
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self.on_closed is not None:
+            on_closed, self.on_closed = self.on_closed, None
+            on_closed()
+        super().connectionLost(reason)
+
+
+class ClientTransport(WriteAtOnce, tcp.Connection):
+    """
+    A connection that we opened: `scalekit.net.connecting` makes it when the socket is connected.
+
+    :param peer: what the socket was connected to: (host, port), an IPv6 socket's tuple, or a unix path.
+    """
+
+    def __init__(self, sock: socket.socket, peer: Any, protocol: Any, reactor: Any) -> None:
+        super().__init__(sock, protocol, reactor)
+        self._peer = peer
+        self.logstr = f"<connection to {peer}>"
+        self.connected = 1
+
+    def getPeer(self) -> Any:
+        return address_of(self._peer)
+
+    def __repr__(self) -> str:
+        return self.logstr
+
+
+def address_of(name: Any) -> Address:
+    """
+    A socket's name as Twisted's address: of a dual-stack socket's IPv4 peer, ``::ffff:a.b.c.d``, its IPv4 address.
+
+    :param name: from ``getsockname``, ``getpeername`` or ``accept``.
+    """
+    if not isinstance(name, tuple):
+        return address.UNIXAddress(name or None)
+    if len(name) == 2:
+        return address.IPv4Address("TCP", *name)
+    host = plain_address(name[0])
+    if host is not name[0]:
+        return address.IPv4Address("TCP", host, name[1])
+    return address.IPv6Address("TCP", *name)
 
 
 def plain_address(host: str) -> str:
@@ -66,52 +191,3 @@ def plain_address(host: str) -> str:
     if host.startswith("::ffff:") and "." in host:
         return host[7:]
     return host
-
-
-class ServerTransport(WriteAtOnce, tcp.Server):  # type: ignore[misc]
-    """An accepted TCP connection."""
-
-    is_secure = False
-    server_name: str | None = None
-
-    def __init__(self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().__init__(sock, protocol, client, server, sessionno, reactor)
-        self.bufferSize = QUEUE_BYTES
-
-
-class ClientTransport(WriteAtOnce, tcp.Client):  # type: ignore[misc]
-    """A TCP connection that we open."""
-
-    is_secure = False
-
-    def _connectDone(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.bufferSize = QUEUE_BYTES
-        super()._connectDone()
-
-
-class ListeningPort(tcp.Port):
-    """A TCP port whose connections are `ServerTransport`."""
-
-    transport = ServerTransport
-
-
-class Connector(tcp.Connector):
-    """Opens a `ClientTransport`."""
-
-    def _makeTransport(self) -> ClientTransport:
-        return ClientTransport(self.host, self.port, self.bindAddress, self, self.reactor)
-
-
-class UnixServerTransport(WriteAtOnce, unix.Server):  # type: ignore[misc]
-    """An accepted unix connection."""
-
-    is_secure = False
-    server_name: str | None = None
-
-
-class UnixListeningPort(unix.Port):
-    """A unix port whose connections are `UnixServerTransport`."""
-
-    transport = UnixServerTransport

@@ -1,0 +1,252 @@
+"""
+Listening sockets, and what is accepted from them.
+
+A port takes the connections that its `Admission` allows; over the limit they are closed at once and counted.  When the
+process has no descriptor left it stops accepting for a moment: the clients wait in the kernel's queue.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scalekit.net.tls import ServerTLS
+from scalekit.net.tls_transports import TLSServerTransport
+from scalekit.net.transports import ServerTransport, address_of, plain_address
+
+#: Connections that wait to be accepted; more than Linux's 4,096 (net.core.somaxconn) would be cut to that silently.
+BACKLOG = 1024
+#: Accepted in one turn, so that a storm of new clients does not starve those that are served.
+ACCEPTS_PER_TURN = 64
+#: How long a port rests when there is no descriptor or memory for a connection (nginx: accept_mutex_delay, 500 ms).
+REST_SECONDS = 0.5
+#: Owner and group: who may talk to a private socket file.
+SOCKET_MODE = 0o660
+
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_log = Logger()
+
+
+class Admission:
+    """
+    How many connections the ports of one service have open together.
+
+    :ivar limit: over it, new ones are refused.
+    :ivar open: those open now; ``refused``: those closed for the limit, ``failed_handshakes``: those that never got
+        through TLS, since the start.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.open = 0
+        self.refused = 0
+        self.failed_handshakes = 0
+
+    def leave(self) -> None:
+        """One has closed."""
+        self.open -= 1
+
+    def handshake_failed(self, why: Exception) -> None:
+        """One never got through TLS: port scanners and plain HTTP are worth a number, not a line in the log."""
+        self.failed_handshakes += 1
+        _log.debug("TLS: {why}", why=why)
+
+    def __repr__(self) -> str:
+        return f"<Admission {self.open} of {self.limit}, {self.refused} refused>"
+
+
+class Port(tcp.Port):
+    """
+    A TCP port, in clear or with TLS.
+
+    :param interface: an IP literal; ``::`` takes IPv4 as well, and only that where there is no IPv6.
+    :param tls: None for clear.
+    """
+
+    _rest: IDelayedCall | None = None
+    _is_exhausted = False
+    reactor: Any
+
+    def __init__(
+        self, port: int, factory: Any, interface: str, reactor: Any, admission: Admission, tls: ServerTLS | None = None
+    ) -> None:
+        super().__init__(port, factory, BACKLOG, interface, reactor)
+        self.admission = admission
+        self.tls = tls
+
+    def createInternetSocket(self) -> socket.socket:
+        sock: socket.socket = super().createInternetSocket()
+        if self.addressFamily == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if self.addressFamily != socket.AF_UNIX:
+            # Linux and the BSDs hand it down to what is accepted: no call for each connection.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def startListening(self) -> None:
+        try:
+            super().startListening()
+        except CannotListenError as why:
+            if self.interface != "::" or why.socketError.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise
+            _log.warn("no IPv6 here: listening on 0.0.0.0:{port} instead of [::]:{port}", port=self.port)
+            self.interface = "0.0.0.0"
+            self.addressFamily = socket.AF_INET
+            super().startListening()
+
+    def doRead(self) -> None:
+        admission = self.admission
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                sock, client = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as why:
+                if why.errno in _EXHAUSTED:
+                    self._exhausted(why)
+                    return
+                continue  # That one client is gone (ECONNABORTED) or filtered (EPERM): accept(2).
+            if admission.open >= admission.limit:
+                admission.refused += 1
+                sock.close()
+                continue
+            self._is_exhausted = False
+            try:
+                self._accepted(sock, client)
+            except Exception:
+                _log.failure("a connection from {client} could not be taken", client=client)
+                sock.close()
+
+    def _accepted(self, sock: socket.socket, client: Any) -> None:
+        if self.addressFamily == socket.AF_INET6:
+            client = _canonical(client)
+        session = self.sessionno = self.sessionno + 1
+        admission = self.admission
+        transport: ServerTransport
+        protocol: Any = None
+        if self.tls is not None:
+            transport = TLSServerTransport(
+                sock, client, self, session, self.reactor, self.tls, self.factory, admission.handshake_failed
+            )
+        else:
+            protocol = self.factory.buildProtocol(address_of(client))  # type: ignore[union-attr]
+            if protocol is None:
+                sock.close()
+                return
+            transport = ServerTransport(sock, protocol, client, self, session, self.reactor)
+        admission.open += 1
+        transport.on_closed = admission.leave
+        if self.tls is None:
+            try:
+                protocol.makeConnection(transport)
+            except Exception:
+                _log.failure("connectionMade of {protocol!r}", protocol=protocol)
+                transport.abortConnection()
+
+    def _exhausted(self, why: OSError) -> None:
+        if not self._is_exhausted:
+            self._is_exhausted = True
+            _log.error("cannot accept a connection: {why}; {open} are open", why=why.strerror, open=self.admission.open)
+        self.stopReading()
+        self._rest = self.reactor.callLater(REST_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self.startReading()
+
+    def loseConnection(self, connDone: Failure | None = None) -> Any:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        return super().loseConnection() if connDone is None else super().loseConnection(connDone)
+
+    stopListening = loseConnection
+
+    def getHost(self) -> Any:
+        return address_of(self.socket.getsockname())
+
+
+class UnixPort(Port):
+    """A unix socket, in clear; its file is made for owner and group, and removed at the end."""
+
+    addressFamily = socket.AF_UNIX
+
+    def __init__(self, path: str, factory: Any, reactor: Any, admission: Admission) -> None:
+        super().__init__(0, factory, "", reactor, admission)
+        self.path = path
+
+    def startListening(self) -> None:
+        """
+        :raises CannotListenError: the file cannot be made, or another process listens on it.
+        """
+        sock = self.createInternetSocket()
+        try:
+            remove_stale_socket(self.path)
+            # So that the file never stands open to all, not even between bind and chmod.
+            mask = os.umask(0o777 & ~SOCKET_MODE)
+            try:
+                sock.bind(self.path)
+            finally:
+                os.umask(mask)
+            sock.listen(self.backlog)
+        except OSError as why:
+            sock.close()
+            raise CannotListenError(None, self.path, why) from None
+        self.socket = sock
+        self.fileno = sock.fileno  # type: ignore[method-assign]
+        self.connected = True
+        self.factory.doStart()  # type: ignore[union-attr]
+        self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        try:
+            os.unlink(self.path)
+        except OSError:
+            pass
+        super().connectionLost(reason)
+
+    def _logConnectionLostMsg(self) -> None:
+        _log.info("{port!r} closed", port=self)
+
+    def __repr__(self) -> str:
+        return f"<UnixPort {self.path}>"
+
+
+def remove_stale_socket(path: str) -> None:
+    """
+    Remove the socket file of a process that has died.
+
+    :raises OSError: EADDRINUSE, somebody listens on it, or it is another kind of file.
+    """
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return
+    if is_socket:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            if probe.connect_ex(path) == errno.ECONNREFUSED:
+                os.unlink(path)
+                return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _canonical(client: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The peer of an IPv6 socket: an IPv4 one as such, a link-local one with its interface."""
+    host, port, _, scope = client
+    plain = plain_address(host)
+    if plain is not host:
+        return plain, port
+    if scope:
+        host = socket.getnameinfo(client, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+        return host, port, *client[2:]
+    return client

@@ -1,0 +1,250 @@
+"""
+TLS contexts: what we offer as a server, what we demand as a client.
+
+TLS 1.2 and 1.3, ECDHE key exchange and AEAD ciphers only, X25519, P-256 and P-384, no renegotiation, no compression, no
+early data; session tickets on.  The transports that use them are in `scalekit.net.tls_transports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.bindings.openssl.binding import Binding
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
+from service_identity import CertificateError, VerificationError
+from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+
+from scalekit.errors import ConfigurationFault
+
+#: From accept until the handshake is complete (http.md; HAProxy's and nginx's default is a minute).
+HANDSHAKE_SECONDS = 10.0
+
+# Finite-field groups cost a server ten times the CPU of X25519: they are left out, not only put last.
+_GROUPS = b"X25519:P-256:P-384"
+# For TLS 1.2; the suites of TLS 1.3 are all of this kind.
+_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+# SSL_CTX_set1_curves_list and SSL_get_verify_result are not in pyOpenSSL's own interface.
+_lib = Binding.lib
+_ffi = Binding.ffi
+
+
+class ServerTLS:
+    """
+    The certificate of a listener, and the context made of it.
+
+    A context may not change after its first connection: `reload` puts a new one in its place for new connections.
+
+    :ivar context: for the next connection.
+    """
+
+    def __init__(
+        self,
+        certificate: Path,
+        private_key: Path,
+        protocols: Sequence[str] = ("http/1.1",),
+        handshake_seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        """
+        :param certificate: a PEM file, the server's certificate first, then those between it and the authority.
+        :param private_key: a PEM file.
+        :param protocols: for ALPN, the most wanted first.
+        :raises ConfigurationFault: one of the files cannot be used; the fault names it.
+        """
+        self.certificate = certificate
+        self.private_key = private_key
+        self.protocols = tuple(protocols)
+        self.handshake_seconds = handshake_seconds
+        self.reload()
+
+    def reload(self) -> None:
+        """
+        Read the files again.
+
+        :raises ConfigurationFault: one of them cannot be used; the old context stays.
+        """
+        self.context = server_context(self.certificate, self.private_key, self.protocols)
+
+    def __repr__(self) -> str:
+        return f"<ServerTLS {self.certificate} {','.join(self.protocols)}>"
+
+
+class ClientTLS:
+    """
+    How the certificates of servers are checked.
+
+    :ivar verify: whether they are.
+    """
+
+    def __init__(self, ca: Path | None = None, verify: bool = True, protocols: Sequence[str] = ()) -> None:
+        """
+        :param ca: a PEM file with the authorities that are trusted; None: those of the system.
+        :param protocols: for ALPN, the most wanted first.
+        :raises ConfigurationFault: the file cannot be used.
+        """
+        self.ca = ca
+        self.verify = verify
+        self.context = client_context(ca, verify, protocols)
+
+    def connection(self, sock: Any, server_name: str) -> SSL.Connection:
+        """A client's end on this socket; SNI is for names only (RFC 6066 section 3)."""
+        connection = SSL.Connection(self.context, sock)
+        connection.set_connect_state()
+        if not _is_address(server_name):
+            connection.set_tlsext_host_name(server_name.encode("idna"))
+        return connection
+
+    def check_identity(self, connection: SSL.Connection, server_name: str) -> str:
+        """What is wrong with the name in the server's certificate (RFC 9525); empty if nothing is."""
+        if not self.verify:
+            return ""
+        try:
+            if _is_address(server_name):
+                verify_ip_address(connection, server_name)
+            else:
+                verify_hostname(connection, server_name)
+        except (VerificationError, CertificateError, ValueError):
+            return f"certificate verify failed: the certificate is not for {server_name}"
+        return ""
+
+    def __repr__(self) -> str:
+        return f"<ClientTLS {self.ca or 'the system authorities'}{'' if self.verify else ' unverified'}>"
+
+
+def server_context(certificate: Path, private_key: Path, protocols: Sequence[str] = ("http/1.1",)) -> SSL.Context:
+    """
+    A server's context.
+
+    :raises ConfigurationFault: a file cannot be read, is no PEM, or the key is not that of the certificate.
+    """
+    chain = _certificates(certificate)
+    key = _private_key(private_key)
+    context = _context(SSL.TLS_SERVER_METHOD)
+    try:
+        context.use_certificate(chain[0])
+        for issuer in chain[1:]:
+            context.add_extra_chain_cert(issuer)
+    except (SSL.Error, ValueError, TypeError) as why:
+        raise ConfigurationFault(
+            f"{certificate}: {_reason(why)}, expected a certificate that OpenSSL accepts"
+        ) from None
+    if chain[0].public_key() != key.public_key():
+        raise ConfigurationFault(f"{private_key}: is not the private key of {certificate}")
+    try:
+        context.use_privatekey(key)
+        context.check_privatekey()
+    except (SSL.Error, ValueError, TypeError) as why:
+        raise ConfigurationFault(f"{private_key}: {_reason(why)}, expected the private key of {certificate}") from None
+    # Tickets carry the sessions: a cache in memory would only grow. Resumption needs the context's name.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_id(b"scalekit")
+    wanted = [protocol.encode("ascii") for protocol in protocols]
+    if wanted:
+
+        def select(connection: SSL.Connection, offered: list[bytes]) -> Any:
+            for protocol in wanted:
+                if protocol in offered:
+                    return protocol
+            # A fatal alert (RFC 7301 section 3.2): who asks for another protocol shall not be answered in this one.
+            raise SSL.Error([("SSL routines", "", "no application protocol in common")])
+
+        context.set_alpn_select_callback(select)
+    return context
+
+
+def client_context(ca: Path | None = None, verify: bool = True, protocols: Sequence[str] = ()) -> SSL.Context:
+    """
+    A client's context.
+
+    :raises ConfigurationFault: the file with the authorities cannot be read or is no PEM.
+    """
+    context = _context(SSL.TLS_CLIENT_METHOD)
+    if verify:
+        context.set_verify(SSL.VERIFY_PEER)
+        if ca is None:
+            context.set_default_verify_paths()
+        else:
+            store = context.get_cert_store()
+            assert store is not None
+            for authority in _certificates(ca):
+                store.add_cert(X509.from_cryptography(authority))
+    if protocols:
+        context.set_alpn_protos([protocol.encode("ascii") for protocol in protocols])
+    return context
+
+
+def failure_reason(connection: SSL.Connection, why: Exception) -> tuple[str, str]:
+    """
+    Why a client's handshake failed.
+
+    :returns: ``tls-verify`` or ``tls-handshake``, and a sentence.
+    """
+    result = _lib.SSL_get_verify_result(connection._ssl)
+    if result:  # X509_V_OK is 0
+        text = _ffi.string(_lib.X509_verify_cert_error_string(result)).decode("ascii", "replace")
+        return "tls-verify", f"certificate verify failed: {text}"
+    return "tls-handshake", f"TLS handshake failed: {_reason(why)}"
+
+
+def forget_errors() -> None:
+    """
+    Empty OpenSSL's queue of errors after a failure.
+
+    The queue is the thread's: what is left in it would be taken for the next connection's failure (SSL_get_error(3)).
+    """
+    _lib.ERR_clear_error()
+
+
+def _context(method: int) -> SSL.Context:
+    context = SSL.Context(method)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(_CIPHERS)
+    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
+    # An idle connection would hold 32 KiB of buffers (nginx and Node set this too).
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    if _lib.SSL_CTX_set1_curves_list(context._context, _GROUPS) != 1:
+        forget_errors()
+        raise RuntimeError("this OpenSSL does not know the groups X25519, P-256 and P-384")
+    return context
+
+
+def _certificates(file: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read(file))
+    except ValueError:
+        raise ConfigurationFault(f"{file}: found no certificate, expected PEM (-----BEGIN CERTIFICATE-----)") from None
+
+
+def _private_key(file: Path) -> Any:
+    try:
+        return load_pem_private_key(_read(file), None)
+    except TypeError:
+        raise ConfigurationFault(f"{file}: the private key is encrypted, expected one without a password") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigurationFault(f"{file}: found no private key, expected PEM (-----BEGIN PRIVATE KEY-----)") from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as why:
+        raise ConfigurationFault(f"{file}: {why.strerror}, expected a readable PEM file") from None
+
+
+def _reason(why: Exception) -> str:
+    """One line of an OpenSSL error."""
+    if isinstance(why, SSL.SysCallError):
+        return "the connection was closed" if why.args[0] == -1 else str(why.args[1])
+    if why.args and isinstance(why.args[0], list):
+        return "; ".join(reason or function for _, function, reason in why.args[0]) or "unknown error"
+    return str(why) or type(why).__name__
+
+
+def _is_address(name: str) -> bool:
+    return isIPAddress(name) or isIPv6Address(name)
