@@ -256,12 +256,10 @@ class _Forward:
     def answered(self, head: ResponseHead, body: bytes) -> None:
         exchange = self._exchange
         self._leave()
-        head.fields.append((b"X-Request-ID", exchange.request_id))
         exchange.answer(head, body)
 
     def began(self, head: ResponseHead) -> None:
         self._has_begun = True
-        head.fields.append((b"X-Request-ID", self._exchange.request_id))
         self._exchange.begin(head)
 
     def data(self, piece: bytes) -> None:

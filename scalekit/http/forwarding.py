@@ -80,7 +80,6 @@ class Forwarder:
         self.via = _VIA_NAME + name
         self._trusted = trusted
         self._trace_ids = trace_ids
-        self._origins: dict[tuple[str, bytes, bool, int], bytes] = {}
 
     def is_trusted(self, client: Client) -> bool:
         """Whether the peer's forwarding fields are believed."""
@@ -93,6 +92,18 @@ class Forwarder:
         :param fallback_host: Host for an HTTP/1.0 request that has none.
         :raises ClientFault: 508 if the request has been here before.
         """
+        made = head.made
+        if made is None or made[0] is not client:
+            made = self._make(head, client, fallback_host)
+            if head.host:
+                head.made = made
+        _, before, trace, after = made
+        if not trace:
+            trace = b"00-%032x-%016x-00" % self._trace_ids()
+        return b"%b%b\r\ntraceparent: %b\r\n%b" % (before, request_id, trace, after)
+
+    def _make(self, head: RequestHead, client: Client, fallback_host: bytes) -> tuple[Client, bytes, bytes, bytes]:
+        """Whose head it is, what stands before the request id, the client's traceparent, and what stands after it."""
         out = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", head.host or fallback_host, b"\r\n"]
         hop = head.hop
         chain: Fields = []
@@ -120,42 +131,21 @@ class Forwarder:
                 wants_trailers = wants_trailers or b"trailers" in value.lower()
             elif kind == _LIMIT:
                 out += (name, b": ", _decremented(value, head.method), b"\r\n")
-        if not trace:
-            trace = b"00-%032x-%016x-00" % self._trace_ids()
-        if chain and self.is_trusted(client):
-            origin = _origin(head, client, chain)
-        else:
-            # The same for every request of a connection to one host, mostly.
-            key = (client.address, head.host, client.is_secure, client.local_port)
-            origin = self._origins.get(key, b"")
-            if not origin:
-                origin = _origin(head, client, [])
-                if len(self._origins) >= 4096:
-                    self._origins.clear()
-                self._origins[key] = origin
-        out += (
-            origin,
-            b"Via: ",
-            via,
-            b"1.1 " if head.version == 11 else b"1.0 ",
-            self.via,
-            b"\r\nX-Request-ID: ",
-            request_id,
-            b"\r\ntraceparent: ",
-            trace,
-            b"\r\n",
-        )
+        version = b"1.1 " if head.version == 11 else b"1.0 "
+        out += (_origin(head, client, chain if self.is_trusted(client) else []), b"Via: ", via, version, self.via)
+        out.append(b"\r\nX-Request-ID: ")
+        after = []
         if wants_trailers:
-            out.append(b"TE: trailers\r\nConnection: TE\r\n")
+            after.append(b"TE: trailers\r\nConnection: TE\r\n")
         length = head.length
         if length is None:
-            out.append(CHUNKED)
+            after.append(CHUNKED)
         elif length or head.method in _EXPECT_BODY:
-            out.append(content_length(length))
+            after.append(content_length(length))
         if head.expects_continue and length != 0:
-            out.append(b"Expect: 100-continue\r\n")
-        out.append(b"\r\n")
-        return b"".join(out)
+            after.append(b"Expect: 100-continue\r\n")
+        after.append(b"\r\n")
+        return client, b"".join(out), trace, b"".join(after)
 
     def request_id(self, head: RequestHead, client: Client) -> bytes | None:
         """The request id a trusted peer sent, if it is well-formed."""

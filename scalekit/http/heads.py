@@ -7,6 +7,8 @@ the order and the repetition of the wire.
 
 from __future__ import annotations
 
+from typing import Any
+
 Fields = list[tuple[bytes, bytes]]
 
 
@@ -31,6 +33,9 @@ class RequestHead:
     :ivar keep_alive: whether the client wants the connection kept.
     :ivar expects_continue: whether it waits for ``100 Continue``.
     :ivar hop: lower-case names that Connection nominated.
+    :ivar made: what `scalekit.http.forwarding` has made of this head, for the next time that it comes (see `reader`).
+
+    A head is shared between requests that came with the same bytes: treat it as immutable.
     """
 
     __slots__ = (
@@ -40,6 +45,7 @@ class RequestHead:
         "host",
         "keep_alive",
         "length",
+        "made",
         "method",
         "normal_path",
         "path",
@@ -78,6 +84,7 @@ class RequestHead:
         self.normal_path = path if normal_path is None else normal_path
         self.expects_continue = expects_continue
         self.hop = hop
+        self.made: Any = None
 
     def get(self, lower_name: bytes) -> bytes | None:
         """The values of this field joined by ``, `` (RFC 9110 section 5.3); None if it is absent."""
@@ -97,9 +104,11 @@ class ResponseHead:
     :ivar length: the body's length in bytes; None when it is not known before its end.
     :ivar reason: the reason phrase; empty: the usual one.
     :ivar has_date: whether fields hold a Date; one is added if not.
+    :ivar lines: what `scalekit.http.serializer` has made of status and fields; a head that is being answered with may
+        not change any more.
     """
 
-    __slots__ = ("fields", "has_date", "length", "reason", "status")
+    __slots__ = ("fields", "has_date", "length", "lines", "reason", "status")
 
     def __init__(
         self, status: int, fields: Fields, length: int | None = None, reason: bytes = b"", has_date: bool = False
@@ -109,6 +118,7 @@ class ResponseHead:
         self.length = length
         self.reason = reason
         self.has_date = has_date
+        self.lines = b""
 
     def get(self, lower_name: bytes) -> bytes | None:
         """The values of this field joined by ``, ``; None if it is absent."""

@@ -20,38 +20,38 @@ from scalekit.http.responses import as_malformed, malformed, parse_response_head
 class _Reader:
     """What both directions share: bytes not yet used, and the body under way."""
 
-    __slots__ = ("_growing", "_ready", "_searched", "decoder")
+    __slots__ = ("_growing", "_searched", "decoder", "ready")
 
     def __init__(self) -> None:
         #: Bytes that wait for their head's end; only what comes in pieces gets here.
         self._growing = bytearray()
         self._searched = 0
         #: Bytes that wait for their turn.
-        self._ready = b""
+        self.ready = b""
         self.decoder: Decoder | None = None
 
     @property
     def held_bytes(self) -> int:
         """How many bytes wait here."""
-        return len(self._growing) + len(self._ready)
+        return len(self._growing) + len(self.ready)
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
         if self._growing:
             self._growing += data
-        elif self._ready:
-            self._ready += data
+        elif self.ready:
+            self.ready += data
         else:
-            self._ready = data
+            self.ready = data
 
     def _find_head(self) -> int:
-        """The offset of CRLFCRLF in ``_ready``, or -1, and then the bytes are moved aside to grow."""
+        """The offset of CRLFCRLF in `ready`, or -1, and then the bytes are moved aside to grow."""
         if not self._growing:
-            end = self._ready.find(b"\r\n\r\n")
-            if end >= 0 or not self._ready:
+            end = self.ready.find(b"\r\n\r\n")
+            if end >= 0 or not self.ready:
                 return end
-            self._growing += self._ready
-            self._ready = b""
+            self._growing += self.ready
+            self.ready = b""
             fresh = 0
         else:
             fresh = self._searched
@@ -64,7 +64,7 @@ class _Reader:
                 return -1
             end = self._growing.find(b"\r\n\r\n", max(0, fresh - 3))
             if end >= 0:
-                self._ready = bytes(self._growing)
+                self.ready = bytes(self._growing)
                 self._growing.clear()
                 self._searched = 0
                 return end
@@ -82,12 +82,12 @@ class _Reader:
         :raises Fault: see the reader's class.
         """
         decoder = self.decoder
-        if decoder is None or not self._ready:
+        if decoder is None or not self.ready:
             return b""
-        data, self._ready = self._ready, b""
+        data, self.ready = self.ready, b""
         piece = decoder.decode(data)
         if decoder.is_complete:
-            self._ready = decoder.rest
+            self.ready = decoder.rest
         return piece
 
 
@@ -98,27 +98,36 @@ class RequestReader(_Reader):
     :raises ClientFault: from `read_head` and `read_body`.
     """
 
-    __slots__ = ("_line_checked",)
+    __slots__ = ("_last", "_last_bytes", "_line_checked")
 
     def __init__(self) -> None:
         super().__init__()
         self._line_checked = False
+        self._last: RequestHead | None = None
+        self._last_bytes = b""
 
     def read_head(self) -> RequestHead | None:
         """The next request's head, or None until more has arrived; `decoder` is set if it has a body."""
-        if self._ready.startswith(b"\r\n"):
+        ready = self.ready
+        if ready == self._last_bytes and ready:
+            self.ready = b""
+            self.decoder = None
+            return self._last
+        if ready.startswith(b"\r\n"):
             # One empty line before a request line is let pass (RFC 9112 section 2.2).
-            self._ready = self._ready[2:]
+            self.ready = ready[2:]
         end = self._find_head()
         if end < 0:
             return None
-        data = self._ready
+        data = self.ready
         if data.startswith(b"\r\n"):
             data, end = data[2:], end - 2
         head = parse_request_head(data, end)
         self._line_checked = False
-        self._ready = data[end + 4 :]
+        self.ready = data[end + 4 :]
         length = head.length
+        if length == 0 and not self.ready:
+            self._last, self._last_bytes = head, data
         if length == 0:
             self.decoder = None
         else:
@@ -155,22 +164,34 @@ class ResponseReader(_Reader):
     :raises UpstreamFault: 502, from every method.
     """
 
-    __slots__ = ("is_reusable",)
+    __slots__ = ("_last", "_last_bytes", "_last_is_head", "is_reusable")
 
     def __init__(self) -> None:
         super().__init__()
         self.is_reusable = True
+        self._last: ResponseHead | None = None
+        self._last_bytes = b""
+        self._last_is_head = False
 
     def read_head(self, method: bytes) -> ResponseHead | None:
         """The answer's head (interim ones too), or None until more has arrived; sets `decoder` and `is_reusable`."""
+        ready = self.ready
+        last = self._last
+        if last is not None and ready.startswith(self._last_bytes) and (method == b"HEAD") is self._last_is_head:
+            self.ready = ready[len(self._last_bytes) :]
+            self.decoder = LengthDecoder(last.length) if last.length and method != b"HEAD" else None
+            return last
         end = self._find_head()
         if end < 0:
             return None
         if end > HEAD_BYTES:
             raise malformed(f"its head is over {HEAD_BYTES} bytes.")
-        data = self._ready
-        head, self.decoder, self.is_reusable = parse_response_head(data, end, method)
-        self._ready = data[end + 4 :]
+        data = self.ready
+        head, decoder, self.is_reusable = parse_response_head(data, end, method)
+        self.decoder = decoder
+        self.ready = data[end + 4 :]
+        if self.is_reusable and (decoder is None or type(decoder) is LengthDecoder) and head.status == 200:
+            self._last, self._last_bytes, self._last_is_head = head, data[: end + 4], method == b"HEAD"
         return head
 
     def read_body(self) -> bytes:

@@ -24,6 +24,8 @@ _SPECIAL = {
     b"upgrade": _DROPPED,
     b"te": _DROPPED,
     b"trailer": _DROPPED,
+    # Ours is on every answer; an app that echoes it would double it.
+    b"x-request-id": _DROPPED,
 }
 _kinds: dict[bytes, int] = {}
 
@@ -86,7 +88,7 @@ def parse_response_head(data: bytes, end: int, method: bytes) -> tuple[ResponseH
             if is_chunked or minor == b"0" or value.lower() != b"chunked":
                 raise malformed("Transfer-Encoding is not exactly one chunked.")
             is_chunked = True
-        elif kind == _CONNECTION:
+        elif kind == _CONNECTION and value != b"keep-alive":
             named = tokens(value)
             if named is None:
                 raise malformed("Connection is not a list of field names.")

@@ -39,18 +39,25 @@ def field_lines(fields: Fields) -> bytes:
     return block
 
 
-def response_head(head: ResponseHead, framing: bytes, connection: bytes, date: bytes) -> bytes:
+def response_head(head: ResponseHead, framing: bytes, connection: bytes, date: bytes, request_id: bytes) -> bytes:
     """
     A final answer's head.
 
     :param framing: one whole line (see `content_length`, `CHUNKED`), or nothing.
     :param connection: a whole Connection line, or nothing.
     :param date: a whole Date line, used if the head has none.
+    :param request_id: for X-Request-ID.
+    :raises OurFault: see `field_lines`.
     """
-    if head.has_date:
-        date = b""
-    return b"".join(
-        (status_line(head.status, head.reason), date, field_lines(head.fields), framing, connection, b"\r\n")
+    lines = head.lines
+    if not lines:
+        lines = head.lines = status_line(head.status, head.reason) + field_lines(head.fields)
+    return b"%b%bX-Request-ID: %b\r\n%b%b\r\n" % (
+        lines,
+        b"" if head.has_date else date,
+        request_id,
+        framing,
+        connection,
     )
 
 

@@ -209,7 +209,7 @@ class WireExchange:
             line = CLOSE
         else:
             line = KEEP_ALIVE if self.head.version == 10 else b""
-        return response_head(head, framing, line, connection.factory.date_line)
+        return response_head(head, framing, line, connection.factory.date_line, self.request_id)
 
     def __repr__(self) -> str:
         state = "over" if self.connection is None else "answering" if self._begun else "waiting"

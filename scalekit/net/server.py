@@ -212,8 +212,10 @@ class ServerConnection(Protocol):
     def _refuse(self, fault: ClientFault) -> None:
         """Answer bytes that are no request, and close: where the next message would start is not known."""
         self.factory.refused(fault, self.client)
-        head, body = problem_answer(fault, None, self.factory.new_request_id())
-        self.transport.write(response_head(head, content_length(len(body)), CLOSE, self.factory.date_line) + body)
+        request_id = self.factory.new_request_id()
+        head, body = problem_answer(fault, None, request_id)
+        line = response_head(head, content_length(len(body)), CLOSE, self.factory.date_line, request_id)
+        self.transport.write(line + body)
         self._linger()
 
     # The body's side; called by the exchange.
@@ -227,7 +229,7 @@ class ServerConnection(Protocol):
             receiver.end([])
             return
         self._body = FLOWING
-        if exchange.head.expects_continue and not self._reader.held_bytes:
+        if exchange.head.expects_continue and not self._reader.ready:
             self.transport.write(CONTINUE)
         self._wait_for(BODY)
         self._pump()
@@ -291,7 +293,7 @@ class ServerConnection(Protocol):
         if was_draining:
             self._over()
         else:
-            if self._reader.held_bytes:
+            if self._reader.ready:
                 self._read(False)
             elif not self._is_reading:
                 self._read(True)
@@ -359,7 +361,7 @@ class ServerConnection(Protocol):
             return
         if self._is_looping:
             return
-        if self._reader.held_bytes:
+        if self._reader.ready:
             self._next()
         else:
             self._await_head()

@@ -188,7 +188,7 @@ class UpstreamConnection(Protocol):
     def _done(self) -> None:
         """The answer is complete: take leave of the receiver, and back to the pool."""
         reader = self._reader
-        if reader.held_bytes:
+        if reader.ready:
             raise malformed("bytes follow it.")
         self._receiver = None
         reader.decoder = None

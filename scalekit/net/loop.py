@@ -1,0 +1,56 @@
+"""
+`QuickReactor`: Twisted's epoll reactor without a log context around every event.
+
+Twisted copies and installs a dictionary per event, so that a log line says which connection it is about; at two events a
+proxied request that is a tenth of the proxy's time.  Our log lines name what they are about themselves.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from twisted.internet.epollreactor import EPOLLIN, EPollReactor
+from twisted.internet.main import installReactor
+from twisted.logger import Logger
+
+_log = Logger()
+
+
+class QuickReactor(EPollReactor):
+    """See the module."""
+
+    def doPoll(self, timeout: float) -> None:
+        """Wait, and let every descriptor that is ready read or write."""
+        if timeout is None:
+            timeout = -1
+        selectables = self._selectables
+        try:
+            # As many events at once as there are descriptors: none has to wait for a second turn.
+            ready = self._poller.poll(timeout, len(selectables))
+        except OSError as error:
+            if error.errno == errno.EINTR:
+                return
+            raise
+        for descriptor, event in ready:
+            selectable = selectables.get(descriptor)
+            if selectable is None:
+                continue  # Closed by one that came before it.
+            if event == EPOLLIN:
+                try:
+                    why = selectable.doRead()
+                except Exception as error:
+                    _log.failure("reading from {selectable!r} failed", selectable=selectable)
+                    why = error
+                if why:
+                    self._disconnectSelectable(selectable, why, True)
+            else:
+                self._doReadOrWrite(selectable, descriptor, event)
+
+    doIteration = doPoll
+
+
+def install() -> None:
+    """Make it this process' reactor, unless there is one already."""
+    if "twisted.internet.reactor" not in sys.modules:
+        installReactor(QuickReactor())
