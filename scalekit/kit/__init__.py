@@ -2,10 +2,11 @@
 The kit: what an application imports to live behind the balancer.  Importing it never installs a reactor.
 
 * `server`: `AppServer`, a Twisted service that listens, registers, and drains before it stops; **open this first**.
+* `serving`: `app_server`, the usual parts of an `AppServer` put together.
 * `membership`: `Membership`, registering and draining by itself, for applications that listen in their own way.
 * `cache`: `AsyncCache`, a client of the cache service for which "away" is a miss, never an error.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
   `twisted.logger`, and `queue` is its bounded memory.
-* `client`: what these share: one request with one deadline, and trust in the local CA; `backoff` and `breaker`: when
-  to ask again, and when not to; `ping`: answering the balancer's probes.
+* `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
+  `backoff` and `breaker`: when to ask again, and when not to; `ping`: answering the balancer's probes.
 """

@@ -1,5 +1,5 @@
 """
-One HTTP request with one deadline, over connections that are kept, to servers that are verified.
+One HTTP request with one deadline.
 
 Whatever goes wrong between us and the other side (refused, cut, too slow, too big, not trusted) is one fault,
 `Unreachable`: those who call do the same about all of it.
@@ -11,24 +11,18 @@ import os
 from typing import Any, NamedTuple, cast
 
 from treq.client import HTTPClient
-from twisted.internet._sslverify import IOpenSSLTrustRoot  # documented by the public functions that take one
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
-from twisted.internet.ssl import optionsForClientTLS, platformTrust
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, ResponseFailed, _HTTP11ClientFactory
+from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IPolicyForHTTPS, IResponse
-from zope.interface import implementer
+from twisted.web.iweb import IResponse
 
 from scalekit.errors import UpstreamFault
+from scalekit.kit.agent import make_agent
 
-# Our listeners close idle connections no sooner than this many seconds and one more (the keep-alive race).
-IDLE_SECONDS = 4
-# Idle connections kept for each server; more requests than these at a time open their own.
-IDLE_CONNECTIONS = 16
 BODY_LIMIT = 4 * 1024 * 1024  # bytes: four times the largest value that the cache takes
 
 
@@ -56,65 +50,6 @@ class Answer(NamedTuple):
         """The first field of this name."""
         values = self.headers.getRawHeaders(name)
         return values[0] if values else None
-
-
-@implementer(IOpenSSLTrustRoot)
-class _FileOfCAs:
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def _addCACertsToContext(self, context: Any) -> None:  # the one, undocumented, method of the interface
-        context.load_verify_locations(self._path)
-
-
-@implementer(IPolicyForHTTPS)
-class Trust:
-    """
-    Trusts the certificates of one CA, for host names and IP addresses alike; made by `trust`.
-
-    The file is read at the first connection that finds it, not before: the balancer may make the CA after we start.
-    """
-
-    def __init__(self, ca_path: str | None) -> None:
-        self._ca_path = ca_path
-        self._creators: dict[bytes, Any] = {}  # a TLS context is costly: one for each of the few servers we talk to
-
-    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
-        """A connection creator that verifies this host; raises OSError if the CA cannot be read."""
-        creator = self._creators.get(hostname)
-        if creator is None:
-            root: Any = platformTrust()
-            if self._ca_path:
-                with open(self._ca_path, "rb"):  # OpenSSL's own error would not name the file
-                    root = _FileOfCAs(self._ca_path)
-            name = hostname.decode("ascii").strip("[]")
-            creator = self._creators[hostname] = optionsForClientTLS(name, trustRoot=root)
-        return creator
-
-    def __repr__(self) -> str:
-        return f"<Trust {self._ca_path or 'the system'}>"
-
-
-def trust(ca_path: str | os.PathLike[str] | None) -> Trust:
-    """A policy that trusts the CA certificates in this PEM file; None: those of the system."""
-    return Trust(None if ca_path is None else os.fspath(ca_path))
-
-
-class _QuietFactory(_HTTP11ClientFactory):
-    noisy = False  # otherwise every connection is a line in the log, also the one that carries log entries
-
-
-class _QuietPool(HTTPConnectionPool):
-    _factory = _QuietFactory
-
-
-def make_agent(reactor: Any, ca_path: str | os.PathLike[str] | None, connect_seconds: float = 2.0) -> IAgent:
-    """An agent with a keep-alive pool of its own that trusts this CA; for `Client`."""
-    pool = _QuietPool(reactor)
-    pool.maxPersistentPerHost = IDLE_CONNECTIONS
-    pool.cachedConnectionTimeout = IDLE_SECONDS
-    agent: IAgent = Agent(reactor, trust(ca_path), connectTimeout=connect_seconds, pool=pool)
-    return agent
 
 
 class Client:

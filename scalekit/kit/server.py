@@ -6,10 +6,10 @@ Its life::
     privilegedStartService   listens
     startService             registers the port it really has
     drain                    /ping answers 410; the balancer is asked to send nothing more, and says when nothing is in
-                             flight; then the listener closes
+                             flight; then the listener closes, and what others asked us directly finishes
     stopService              drains, unless that is done, and ends
 
-`AppServer` is put together from parts; `app_server` in this module puts the usual ones together.
+`AppServer` is put together from parts; `scalekit.kit.serving.app_server` puts the usual ones together.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _log = Logger()
 
 
 class Listening(Protocol):
-    """What an app server listens with: a service, such as `scalekit.net.listening.ListeningService`."""
+    """What an app server listens with: a service, such as `scalekit.kit.serving.HTTPListening`."""
 
     def addresses(self) -> list[Any]:
         """The addresses that are really bound, once it has started."""
 
-    def stop_listening(self) -> Any:
-        """Accept nothing more; connections that are open go on."""
+    def drain(self) -> Any:
+        """Accept nothing more; a Deferred, perhaps, that fires when what is under way has finished."""
 
     def setServiceParent(self, parent: Any) -> None: ...
 
@@ -51,6 +51,8 @@ class AppServer(MultiService):
     :param application: an ``IResource``, served by `scalekit.web.site.Site`, or an `IResponder`.
     :param listen: makes the listening service for a responder.
     :param join: makes the membership for the port that was bound; None: it is not registered anywhere.
+
+    :ivar port: the first port that was bound; 0 before the start, and with unix sockets only.
     """
 
     def __init__(
@@ -68,15 +70,12 @@ class AppServer(MultiService):
         self._drain_seconds = drain_seconds
         self._membership: Membership | None = None
         self._drained: Deferred[None] | None = None
-
-    @property
-    def port(self) -> int:
-        """The first port that is bound; 0 if there is none: before the start, or with a unix socket only."""
-        ports = [getattr(address, "port", 0) for address in self._listening.addresses()]
-        return next((port for port in ports if port), 0)
+        self.port = 0
 
     def startService(self) -> None:
         super().startService()
+        ports = [getattr(address, "port", 0) for address in self._listening.addresses()]
+        self.port = next((port for port in ports if port), 0)
         if self._join is None:
             return
         if not self.port:
@@ -95,7 +94,7 @@ class AppServer(MultiService):
             self._front.is_draining = True
             wait = min(self._drain_seconds, HURRIED_DRAIN_SECONDS) if is_hurried else self._drain_seconds
             left: Deferred[Any] = self._membership.drain(wait) if self._membership else succeed(None)
-            left.addCallback(lambda _: maybeDeferred(self._listening.stop_listening))
+            left.addCallback(lambda _: maybeDeferred(self._listening.drain))
             left.addErrback(lambda failure: _log.failure("draining", failure))
             self._drained = left.addCallback(lambda _: None)
         # One of its own for each who asks: they do not share what their callbacks make of it.

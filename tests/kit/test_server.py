@@ -35,7 +35,7 @@ class FakeListening(Service):
     def addresses(self) -> list[Any]:
         return [self.address]
 
-    def stop_listening(self) -> None:
+    def drain(self) -> None:
         self.told.append("stops listening")
 
     def stopService(self) -> None:

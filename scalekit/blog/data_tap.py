@@ -1,0 +1,76 @@
+"""``twistd scalekit-data``: the blog's data service."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.python import usage
+
+from scalekit.blog.data import BODY_LIMIT, Database, DataResource
+from scalekit.blog.seed import seed
+from scalekit.blog.tap import AppOptions, open_client, open_logging, open_tls
+from scalekit.kit.serving import HTTPListening
+from scalekit.net.addresses import local_names
+from scalekit.ops.daemon import DrainingService, explained_faults
+from scalekit.web.guard import Guard
+from scalekit.web.site import Site
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 1_000_000:
+        raise ValueError("expected a number up to 1,000,000")
+    return int(text)
+
+
+class Options(AppOptions):
+    daemon = "scalekit-data"
+    sections = ("data",)
+    optParameters = [
+        ["database", None, None, "The SQLite file; made with a few posts on first start."],
+        ["seed-posts", None, 0, "Fill a new database with so many made-up posts instead, for a benchmark.", _count],
+        ["seed-comments", None, 0, "And with so many made-up comments.", _count],
+    ]
+    flag_keys = AppOptions.flag_keys | {"database": "data.database"}
+
+    def postOptions(self) -> None:
+        if self["seed-comments"] and not self["seed-posts"]:
+            raise usage.UsageError("--seed-comments needs --seed-posts: comments are on posts")
+        super().postOptions()
+
+
+@explained_faults()
+def makeService(options: Options) -> DrainingService:
+    settings = options.settings
+    daemon = DrainingService(options, reactor)
+    clock: Any = reactor
+    sink = open_logging(settings, "data", open_client(settings), daemon)
+    posts, comments = options["seed-posts"], options["seed-comments"]
+    database = Database(clock, settings.data.database, lambda store: seed(store, time.time(), posts, comments))
+    database.setServiceParent(daemon)
+
+    def note(exchange: Any, seconds: float) -> None:
+        head, status = exchange.head, exchange.record.status
+        if head.normal_path != b"/ping":
+            level = "ERROR" if status >= 500 else "INFO"
+            request = f"{head.method.decode('latin-1')} {head.target[:200].decode('latin-1')}"
+            sink.log(level, f"{request} {status} {seconds * 1000:.1f}ms")
+
+    listening = HTTPListening(
+        settings.data.listen,
+        Guard(
+            Site(DataResource(database, time.time), limit=BODY_LIMIT, parse_forms=False),
+            local_names(socket.gethostname()),
+        ),
+        reactor=reactor,
+        wall=time.time,
+        chance=random.random,
+        tls=open_tls(settings, daemon, settings.data.listen),
+        outcomes=note,
+    )
+    listening.setServiceParent(daemon)
+    daemon.on_drain(lambda is_hurried: listening.drain())
+    return daemon

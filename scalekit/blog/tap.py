@@ -1,0 +1,134 @@
+"""``twistd scalekit-blog``: a blog app server behind the balancer."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.python.threadable import isInIOThread
+
+from scalekit.blog.app import FORM_BYTES, Blog
+from scalekit.blog.fragments import Fragments
+from scalekit.blog.posts import Posts
+from scalekit.config import Config
+from scalekit.interfaces import ILogSink
+from scalekit.kit.cache import AsyncCache
+from scalekit.kit.client import Client, make_client
+from scalekit.kit.logs import LogClient
+from scalekit.kit.observer import LogService, observer
+from scalekit.kit.serving import app_server, server_tls
+from scalekit.kit.sinks import Nowhere
+from scalekit.net.addresses import local_names
+from scalekit.net.tls import ServerTLS
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
+from scalekit.web.site import Site
+
+
+class AppOptions(DaemonOptions):
+    """The options of an application on the kit: environment variables stand in for its flags."""
+
+    environ = os.environ
+    optParameters = [
+        ["logs", None, None, "URL of the log service; or SCALEKIT_LOGS."],
+        [
+            "ca",
+            None,
+            None,
+            "PEM file of the CA that our peers are checked with; or SCALEKIT_CA. Default: the local CA.",
+        ],
+    ]
+    flag_keys = {"logs": "log_client.url", "ca": "balancer.upstream_tls.ca"}
+    variables: Mapping[str, str] = {"logs": "SCALEKIT_LOGS", "ca": "SCALEKIT_CA"}
+
+    def postOptions(self) -> None:
+        for flag, variable in self.variables.items():
+            if self[flag] is None:
+                self[flag] = self.environ.get(variable) or None
+        super().postOptions()
+
+
+class Options(AppOptions):
+    daemon = "scalekit-blog"
+    sections = ("blog",)
+    optParameters = [
+        ["balancer", None, None, "URL of the balancer's registration port; or SCALEKIT_BALANCER."],
+        ["service", None, None, "The service to register as; or SCALEKIT_SERVICE."],
+        ["cache", None, None, "URL of the cache service; or SCALEKIT_CACHE."],
+        ["data", None, None, "URL of the data service; or SCALEKIT_DATA."],
+    ]
+    flag_keys = AppOptions.flag_keys | {name: f"blog.{name}" for name in ("balancer", "service", "cache", "data")}
+    variables = {
+        **AppOptions.variables,
+        **{name: f"SCALEKIT_{name.upper()}" for name in ("balancer", "service", "cache", "data")},
+    }
+
+
+@explained_faults()
+def makeService(options: Options) -> DrainingService:
+    settings = options.settings
+    daemon = DrainingService(options, reactor)
+    first = settings.blog.listen[0]
+    client = open_client(settings)
+    sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon)
+    tls = open_tls(settings, daemon, settings.blog.listen)
+    posts = Posts(settings.blog.data, client)
+    fragments = Fragments(AsyncCache(settings.blog.cache, client, _clock), _clock, posts.is_current)
+
+    def name() -> str:
+        """Host and port, as bound."""
+        host = f"[{first.host}]" if ":" in first.host else first.host
+        return f"{host}:{server.port}" if host else first.path
+
+    server = app_server(
+        Site(Blog(posts, fragments, sink, _clock, name), limit=FORM_BYTES, parse_forms=False),
+        settings.blog.listen,
+        client=client,
+        reactor=reactor,
+        wall=time.time,
+        random=random.random,
+        tls=tls,
+        balancer=settings.blog.balancer,
+        service=settings.blog.service,
+    )
+    server.setServiceParent(daemon)
+    daemon.on_drain(server.drain)
+    daemon.on_drain(lambda is_hurried: fragments.stop())
+    return daemon
+
+
+_clock: Any = reactor
+
+
+def open_client(settings: Config) -> Client:
+    """A client that trusts the configured CA, else the local one if there is or will be one, else the system's."""
+    ca = settings.balancer.upstream_tls.ca
+    local = Path(settings.state_directory, "tls", "ca.pem")
+    if not ca and (local.exists() or not settings.tls.certificate):
+        ca = str(local)
+    return make_client(reactor, ca or None)
+
+
+def open_logging(settings: Config, source: str, client: Client, daemon: DrainingService) -> ILogSink:
+    """Where entries go; what is logged by `twisted.logger` goes there too."""
+    if not settings.log_client.url:
+        return Nowhere()
+    sink = LogClient(settings.log_client.url, source, client, _clock, random.random, time.time)
+    LogService(sink, observer(sink, isInIOThread, _clock.callFromThread)).setServiceParent(daemon)
+    return sink
+
+
+def open_tls(settings: Config, daemon: DrainingService, listen: Any) -> ServerTLS | None:
+    """The certificate of these listeners, read again at SIGHUP; None if none of them needs one."""
+    if not any(url.is_secure for url in listen):
+        return None
+    directory = Path(settings.state_directory, "tls")
+    names = local_names(socket.gethostname())
+    tls = server_tls(directory, time.time(), names, settings.tls.certificate, settings.tls.private_key)
+    daemon.on_reload(lambda config: tls.reload())
+    return tls
