@@ -1,0 +1,106 @@
+"""Tests of `scalekit.kit.serving`: an app server on real sockets, over TLS by a local CA."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Site
+
+from scalekit.config.urls import ListenURL
+from scalekit.kit.client import Client, make_client
+from scalekit.kit.serving import app_server, server_tls
+
+NAMES = ["localhost", "127.0.0.1"]
+
+
+class Application(Resource):
+    """Answers ``/`` at once, and any other path when the test says so."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Any] = []
+        self.asked: Deferred[None] = Deferred()
+
+    def render_GET(self, request: Any) -> Any:
+        if request.path == b"/":
+            return b"the application"
+        self.waiting.append(request)
+        self.asked.callback(None)
+        return NOT_DONE_YET
+
+
+class Balancer(Resource):
+    """Keeps what it is asked."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.registered: Deferred[None] = Deferred()
+
+    def render_POST(self, request: Any) -> bytes:
+        self.asked.append(request.uri.decode())
+        if not self.registered.called:
+            self.registered.callback(None)
+        return b""
+
+
+class AppServerTests(TestCase):
+    def setUp(self) -> None:
+        self.reactor = cast(Any, reactor)
+        self.balancer = Balancer()
+        self.application = Application()
+        port = self.reactor.listenTCP(0, Site(self.balancer), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.balancer_url = f"http://127.0.0.1:{port.getHost().port}"
+        self.directory = Path(self.mktemp())
+        self.tls = server_tls(self.directory, time.time(), NAMES)
+
+    def client(self) -> Client:
+        client = make_client(self.reactor, str(self.directory / "ca.pem"))
+        self.addCleanup(client._treq._agent._pool.closeCachedConnections)
+        return client
+
+    async def test_the_whole_life(self) -> None:
+        client = self.client()
+        server = app_server(
+            self.application,
+            [ListenURL("https", "127.0.0.1", 0)],
+            client=self.client(),
+            reactor=self.reactor,
+            wall=time.time,
+            random=random.random,
+            tls=self.tls,
+            balancer=self.balancer_url,
+            service="shop",
+        )
+        server.privilegedStartService()
+        server.startService()
+        url = f"https://127.0.0.1:{server.port}"
+        await self.balancer.registered
+        self.assertEqual(self.balancer.asked, [f"/register?port={server.port}&service=shop&scheme=https"])
+        self.assertEqual((await client.fetch("GET", url + "/", seconds=20)).body, b"the application")
+        self.assertEqual((await client.fetch("GET", url + "/ping", seconds=20)).status, 200)
+
+        slow = client.fetch("GET", url + "/slow", seconds=20)
+        await self.application.asked
+        stopped = cast("Deferred[None]", server.stopService())
+        self.application.waiting[0].write(b"finished")
+        self.application.waiting[0].finish()
+        self.assertEqual((await slow).body, b"finished")
+        await stopped
+        self.assertEqual(self.balancer.asked[1], f"/unregister?port={server.port}&service=shop&scheme=https&wait=30")
+
+    def test_a_pair_of_one_s_own_is_used_as_it_is(self) -> None:
+        own = server_tls(Path("/nowhere"), 0, [], str(self.tls.certificate), str(self.tls.private_key))
+        self.assertEqual(own.certificate, self.tls.certificate)
