@@ -19,7 +19,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.resource import Resource
@@ -96,6 +96,8 @@ class Blog(Resource):
         except Fault as fault:
             view = View("Sorry", pages.sorry(_HEADINGS.get(fault.status, "That did not work"), fault.detail))
             view = view._replace(status=fault.status)
+        except CancelledError:
+            raise  # the reader has left; `answer_later` knows
         except Exception:
             _log.failure("answering {path}", path=request.path)
             view = View("Sorry", pages.sorry("That is our fault", "Something went wrong here."), status=500)

@@ -6,6 +6,7 @@ import re
 from urllib.parse import urlencode
 
 from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -184,6 +185,14 @@ class BlogTests(SynchronousTestCase):
         self.assertEqual((exchange.status, exchange.values(b"retry-after")), (503, [b"1"]))
         self.assertIn(b"Come back in a moment", exchange.sent)
         self.assertIn("ERROR GET /posts/3 503", self.sink.entries[-1])
+
+    def test_a_reader_who_leaves_is_no_fault_of_ours(self) -> None:
+        waiting: Deferred[bytes | None] = Deferred()
+        self.patch(self.cache, "get", lambda key: waiting)
+        exchange = self.get("/posts/2")
+        exchange.leave()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.sink.entries, [])
 
     def test_our_own_fault_is_a_page_and_a_traceback_in_the_log(self) -> None:
         self.patch(pages, "post_fragment", lambda post: 1 / 0)
