@@ -13,4 +13,5 @@ time is an argument.
 * `resource`: the routes of port 5000.
 * `service`: the purge, a LoopingCall.
 * `metrics`: the store's counters for Prometheus.
+* `tap`: the daemon, ``twistd scalekit-cache``.
 """
