@@ -16,7 +16,7 @@ each reader.  Each request is one line in the central log.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -29,7 +29,7 @@ from scalekit.blog import pages
 from scalekit.blog.forms import Form, parse_form, refuse_cross_site
 from scalekit.blog.fragments import Fragment, Fragments
 from scalekit.blog.posts import Posts
-from scalekit.blog.store import PostFields
+from scalekit.blog.store import Post, PostFields
 from scalekit.blog.stylesheet import STYLESHEET
 from scalekit.errors import ClientFault, Fault
 from scalekit.interfaces import ILogSink
@@ -167,21 +167,22 @@ class Blog(Resource):
     async def _create(self, request: Request) -> View:
         form = _form(request)
         try:
-            post = await self._posts.create(form.fields)
+            post = await self._write(self._posts.create(form.fields), "/")
         except ClientFault as fault:
             main = pages.form("Write a post", "/posts", form, fault.detail)
             return View("Write a post", main, status=fault.status)
-        return await self._gone_to(post.id)
+        return _gone_to(post)
 
     async def _update(self, request: Request, post_id: int) -> View:
         form = _form(request)
         try:
-            await self._posts.update(post_id, form.fields, form.revision)
+            work = self._posts.update(post_id, form.fields, form.revision)
+            post = await self._write(work, f"/posts/{post_id}", "/")
         except ClientFault as fault:
             if fault.status == 404:
                 raise
             return await self._explain(post_id, form, fault)
-        return await self._gone_to(post_id)
+        return _gone_to(post)
 
     async def _explain(self, post_id: int, form: Form, fault: ClientFault) -> View:
         """The form again, with what is wrong; after a change by somebody else, also with the post as it is now."""
@@ -194,11 +195,29 @@ class Blog(Resource):
         main = pages.form("Edit the post", f"/posts/{post_id}", form, complaint, now)
         return View("Edit the post", main, status=fault.status)
 
-    async def _gone_to(self, post_id: int) -> View:
-        """A write is done: the cache forgets, then the reader is sent to the post."""
-        path = f"/posts/{post_id}"
-        await self._fragments.invalidate([path, "/"])
-        return View("Saved", f'<main class="narrow"><p><a href="{path}">Saved.</a></p></main>', status=303, go_to=path)
+    def _write(self, work: Coroutine[Any, Any, Post], *paths: str) -> Deferred[Post]:
+        """
+        Write, then wait until the cache has forgotten these paths; fails as the writing does.
+
+        Both are done also if the writer leaves meanwhile, and the cache forgets also if it is unknown what became of
+        the writing: only a refusal has certainly changed nothing.
+        """
+
+        async def carry_out() -> Post:
+            try:
+                post = await work
+            except ClientFault:
+                raise
+            except Exception:
+                await self._fragments.invalidate(paths)
+                raise
+            await self._fragments.invalidate(paths)
+            return post
+
+        # Waiting may be cancelled, what is waited for not.
+        waiting: Deferred[Post] = Deferred()
+        Deferred.fromCoroutine(carry_out()).addCallbacks(waiting.callback, waiting.errback)
+        return waiting
 
     async def _cached(self, path: str, build: Callable[[], Awaitable[Fragment]]) -> View:
         fragment, is_cached = await self._fragments.get(path, build)
@@ -212,6 +231,11 @@ class Blog(Resource):
         self._sink.log(
             level, f"{method} {target} {view.status} {seconds * 1000:.1f}ms {view.source} id={request_id[:100]}"
         )
+
+
+def _gone_to(post: Post) -> View:
+    path = f"/posts/{post.id}"
+    return View("Saved", f'<main class="narrow"><p><a href="{path}">Saved.</a></p></main>', status=303, go_to=path)
 
 
 def _form(request: Request) -> Form:

@@ -95,8 +95,11 @@ class Database(Service):
         if self._store is None or self._waiting >= WAITING_LIMIT:
             raise OurFault(503, "busy", "The data service has more to do than it can.")
         self._waiting += 1
-        result: Deferred[T] = deferToThreadPool(self._reactor, self._pool, query, self._store)
-        return result.addBoth(self._finished)
+        # A client who leaves cancels its waiting; the query stays in the queue, and is counted until it has run.
+        waiting: Deferred[T] = Deferred()
+        work: Deferred[T] = deferToThreadPool(self._reactor, self._pool, query, self._store)
+        work.addBoth(self._finished).addCallbacks(waiting.callback, waiting.errback)
+        return waiting
 
     def _finished(self, result: T) -> T:
         self._waiting -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
+import msgspec
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -193,6 +194,26 @@ class BlogTests(SynchronousTestCase):
         exchange.leave()
         self.assertEqual(self.flushLoggedErrors(), [])
         self.assertEqual(self.sink.entries, [])
+
+    def test_a_writer_who_leaves_has_written_all_the_same(self) -> None:
+        self.get("/posts/2")
+        client = FakeClient(self.clock)
+        site = self.server("127.0.0.1:3002", client)
+        exchange = ask(site, b"POST", b"/posts/2", [FORM], urlencode(NEW).encode())
+        exchange.leave()
+        self.assertEqual(len(client.waiting), 1, "the request to the data service goes on")
+        changed = self.database.store.update(2, PostFields("New title", "A", "B"), NOW)
+        client.answer(200, msgspec.json.encode(changed))
+        self.assertEqual(self.cache.told[-2:], ["delete /posts/2", "delete /"])
+        self.assertIn(b"New title", self.get("/posts/2").sent)
+
+    def test_the_cache_forgets_also_when_nobody_knows_what_became_of_the_writing(self) -> None:
+        client = FakeClient(self.clock)
+        site = self.server("127.0.0.1:3002", client)
+        exchange = ask(site, b"POST", b"/posts/2", [FORM], urlencode(NEW).encode())
+        client.cut()
+        self.assertEqual(exchange.status, 503)
+        self.assertEqual(self.cache.told[-2:], ["delete /posts/2", "delete /"])
 
     def test_our_own_fault_is_a_page_and_a_traceback_in_the_log(self) -> None:
         self.patch(pages, "post_fragment", lambda post: 1 / 0)
