@@ -14,21 +14,27 @@ from scalekit.http.serializer import request_head
 from scalekit.net.connecting import connect
 from scalekit.net.deadlines import Wheel
 from scalekit.net.pool import Pool
+from scalekit.net.tls import ClientTLS
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 
 
 class Upstreams:
     """
-    :param tls_context: gives the context for https instances; called for each connection, so it may be replaced.
+    :param client_tls: gives how https instances are checked; called for each connection, so it may be replaced.
     """
 
     def __init__(
-        self, reactor: Any, wheel: Wheel, timeouts: UpstreamTimeouts, tls_context: Callable[[], Any], ping_path: str
+        self,
+        reactor: Any,
+        wheel: Wheel,
+        timeouts: UpstreamTimeouts,
+        client_tls: Callable[[], ClientTLS],
+        ping_path: str,
     ) -> None:
         self._reactor = reactor
         self._wheel = wheel
         self._timeouts = timeouts
-        self._tls_context = tls_context
+        self._client_tls = client_tls
         self._ping_path = ping_path
         self._pools: dict[Instance, Pool] = {}
 
@@ -43,11 +49,14 @@ class Upstreams:
         def open_connection(
             protocol: UpstreamConnection, failed: Callable[[UpstreamFault], None]
         ) -> Callable[[], None]:
-            tls = None
-            if instance.scheme == "https":
-                tls = (self._tls_context(), instance.server_name or instance.address)
             return connect(
-                self._reactor, instance.address, instance.port, protocol, self._timeouts.connect, tls, failed
+                self._reactor,
+                (instance.address, instance.port),
+                protocol,
+                failed,
+                self._client_tls() if instance.scheme == "https" else None,
+                instance.server_name or instance.address,
+                self._timeouts.connect,
             )
 
         return Pool(open_connection, self._wheel, self._timeouts)

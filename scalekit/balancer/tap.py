@@ -1,0 +1,227 @@
+"""
+The balancer's composition root: ``twistd scalekit-balancer``.
+
+`add_balancer` is for every daemon that has the balancer in it (scalekit-balancer, scalekit-all).
+"""
+
+from __future__ import annotations
+
+from scalekit.net import loop
+
+loop.install()
+
+import os  # noqa: E402
+import random  # noqa: E402
+import secrets  # noqa: E402
+import socket  # noqa: E402
+import time  # noqa: E402
+from typing import Any, cast  # noqa: E402
+
+from prometheus_client import CollectorRegistry  # noqa: E402
+from twisted.application.service import Service  # noqa: E402
+from twisted.internet import reactor as _reactor  # noqa: E402
+from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
+from twisted.internet.task import deferLater  # noqa: E402
+from twisted.internet.threads import deferToThread  # noqa: E402
+from twisted.logger import Logger  # noqa: E402
+
+from scalekit.balancer.health import HealthRules  # noqa: E402
+from scalekit.balancer.instance import Transition  # noqa: E402
+from scalekit.balancer.pickers import ALGORITHMS  # noqa: E402
+from scalekit.balancer.prober import Prober  # noqa: E402
+from scalekit.balancer.proxy import ReverseProxy  # noqa: E402
+from scalekit.balancer.registrar import RegistrarResource  # noqa: E402
+from scalekit.balancer.resolver import StaticServers  # noqa: E402
+from scalekit.balancer.roster import Roster  # noqa: E402
+from scalekit.balancer.routes import Claim, Routing  # noqa: E402
+from scalekit.balancer.upstreams import Upstreams  # noqa: E402
+from scalekit.config import Config  # noqa: E402
+from scalekit.http.forwarding import Forwarder  # noqa: E402
+from scalekit.interfaces import ILogSink  # noqa: E402
+from scalekit.net.addresses import local_names  # noqa: E402
+from scalekit.net.deadlines import Timeouts, Wheel  # noqa: E402
+from scalekit.net.listening import ListeningService  # noqa: E402
+from scalekit.net.server import HTTPFactory  # noqa: E402
+from scalekit.net.tls import ServerTLS  # noqa: E402
+from scalekit.net.upstream import UpstreamTimeouts  # noqa: E402
+from scalekit.ops.access_log import AccessLog  # noqa: E402
+from scalekit.ops.certificates import ServerCertificate, open_client_tls  # noqa: E402
+from scalekit.ops.access import read_tokens  # noqa: E402
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start  # noqa: E402
+from scalekit.ops.metrics import RequestMetrics, add_operational_routes  # noqa: E402
+from scalekit.web.access import registration_role  # noqa: E402
+from scalekit.web.compress import Compress  # noqa: E402
+from scalekit.web.guard import Guard  # noqa: E402
+from scalekit.web.site import Site  # noqa: E402
+
+reactor = cast(Any, _reactor)
+_log = Logger(namespace="scalekit.balancer")
+
+#: balancer.md, "Draining, exactly": how long a load balancer above us gets to see that we are going.
+ANNOUNCE_SECONDS = 5.0
+
+
+class Options(DaemonOptions):
+    """``twistd scalekit-balancer --help``."""
+
+    daemon = "scalekit-balancer"
+    sections = ("balancer", "registration")
+    environ = os.environ
+    optParameters = [  # noqa: RUF012 - the way of usage.Options
+        ["access-log", None, None, "A file, or - for stdout."],
+        ["logs", None, None, "URL of the log service that entries are sent to."],
+    ]
+    flag_keys = {"access-log": "balancer.access_log", "logs": "log_client.url"}  # noqa: RUF012
+
+
+@explained_faults()
+def makeService(options: Options) -> DrainingService:
+    """The daemon."""
+    daemon = DrainingService(options, reactor)
+    settings = options.settings
+    names = local_names(socket.gethostname())
+    certificate = add_certificate(daemon, settings, names)
+    sink = None
+    if settings.log_client.url:
+        from scalekit.blog.tap import open_client, open_logging
+
+        sink = open_logging(settings, "balancer", open_client(settings), daemon)
+    add_balancer(daemon, settings, names, certificate, sink)
+    return daemon
+
+
+def add_certificate(daemon: DrainingService, settings: Config, names: list[str]) -> ServerTLS:
+    """The certificate of all https listeners of this daemon."""
+    certificate = ServerCertificate(settings, names, reactor, time.time)
+    certificate.setServiceParent(daemon)
+    daemon.on_reload(certificate.reload)
+    return certificate.tls
+
+
+def add_balancer(
+    daemon: DrainingService,
+    settings: Config,
+    names: list[str],
+    certificate: ServerTLS,
+    sink: ILogSink | None,
+) -> tuple[ListeningService, ListeningService]:
+    """
+    Add the balancer's services to a daemon.
+
+    :param names: what this machine is called.
+    :param sink: takes an entry for every request and every change of an instance's state.
+    :returns: the public and the private listeners.
+    """
+    config = settings.balancer
+    wheel = Wheel(reactor)
+    _Ticking(wheel).setServiceParent(daemon)
+    rules = HealthRules(config.health.interval, config.health.timeout, config.health.rise, config.health.fall)
+    roster = Roster(random.random, rules, config.drain.deadline)
+    routing = Routing([Claim.of(service.name, service.hosts, service.path) for service in config.service])
+    roster.observe_claims(routing.settle)
+    timeouts = config.timeouts
+    # Made at the first https instance: the local CA may come into being after us.
+    client_tls: list[Any] = []
+
+    def check() -> Any:
+        if not client_tls:
+            client_tls.append(open_client_tls(settings))
+        return client_tls[0]
+
+    upstreams = Upstreams(
+        reactor,
+        wheel,
+        UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read),
+        check,
+        config.health.path,
+    )
+    roster.observe(upstreams.transition)
+    roster.observe(lambda change: _tell(change, sink))
+    name = secrets.token_hex(4).encode()
+    forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
+    responder: Any = ReverseProxy(
+        roster, routing, upstreams, forwarder, reactor, ALGORITHMS[config.algorithm], config.limits.max_body_bytes
+    )
+    if config.compression.enabled:
+        responder = Compress(responder, reactor, deferToThread, config.compression.algorithms)
+
+    access_log = AccessLog(config.access_log, reactor, time.time, sink)
+    access_log.setServiceParent(daemon)
+    daemon.on_reload(lambda fresh: access_log.reopen())
+    metrics = RequestMetrics()
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    note, count = access_log.record, metrics.record
+
+    def outcomes(exchange: Any, seconds: float) -> None:
+        note(exchange, seconds)
+        count(exchange, seconds)
+
+    limits = Timeouts(
+        timeouts.request_head, timeouts.body_rate, timeouts.body_rate_after, timeouts.answer_progress, timeouts.idle
+    )
+    factory = HTTPFactory(responder, reactor, time.time, name, wheel, limits, outcomes, forwarder.request_id)
+    public = ListeningService(
+        config.listen, factory, reactor, certificate, config.limits.max_connections, fail_start=fail_start
+    )
+
+    def listeners() -> list[tuple[str, int]]:
+        return [
+            (address.host, address.port)
+            for service in (public, private)
+            for address in service.addresses()
+            if hasattr(address, "port")
+        ]
+
+    root = RegistrarResource(roster, routing, reactor, listeners)
+    add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else None)
+    site = Site(root, parse_forms=False)
+
+    def guarded(fresh: Config) -> Guard:
+        return Guard(site, names, read_tokens(fresh.registration.token_file), registration_role)
+
+    private_factory = HTTPFactory(guarded(settings), reactor, time.time, name + b"r", wheel)
+    private = ListeningService(
+        settings.registration.listen, private_factory, reactor, certificate, fail_start=fail_start
+    )
+
+    def reload(fresh: Config) -> None:
+        private_factory.respond = guarded(fresh).respond
+
+    daemon.on_reload(reload)
+
+    def drain(is_hurried: bool) -> Deferred[Any]:
+        # Until it is told, a load balancer above us goes on sending: take it, and say on every answer that we close.
+        factory.is_draining = True
+        announced = deferLater(reactor, 0 if is_hurried else ANNOUNCE_SECONDS)
+        return announced.addCallback(lambda _: DeferredList([public.stop_listening(), factory.drain()]))
+
+    daemon.on_drain(drain)
+    Prober(roster, upstreams.probe, reactor).setServiceParent(daemon)
+    servers = {service.name: service.servers for service in config.service if service.servers}
+    StaticServers(roster, servers, reactor.nameResolver, reactor).setServiceParent(daemon)
+    # Last, so that everything behind a listener stands when it opens.
+    private.setServiceParent(daemon)
+    public.setServiceParent(daemon)
+    return public, private
+
+
+class _Ticking(Service):
+    """Starts and stops a wheel with its daemon."""
+
+    def __init__(self, wheel: Wheel) -> None:
+        self._wheel = wheel
+
+    def startService(self) -> None:
+        super().startService()
+        self._wheel.start()
+
+    def stopService(self) -> None:
+        self._wheel.stop()
+        super().stopService()
+
+
+def _tell(change: Transition, sink: ILogSink | None) -> None:
+    _log.info("{change!r}", change=change)
+    if sink is not None:
+        sink.log("INFO", repr(change).strip("<>"))

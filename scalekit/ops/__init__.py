@@ -1,0 +1,13 @@
+"""
+Operation: what every daemon needs around what it does.
+
+* `daemon`: **open this first**: the front that a feature's ``tap.py`` imports (`DaemonOptions`, `DrainingService`,
+  `fail_start`), and how a tap looks.
+* `options`: twistd's options of a daemon: configuration, flags over it, pid and log file.
+* `draining`: signals: SIGTERM and SIGINT drain and end with status 0, SIGHUP reads the configuration again.
+* `starting`: what keeps a daemon from starting is one line on the terminal and exit status 1.
+* `console`: the log of ``twistd -n``, readable.
+* `access_log`: exchanges -> JSON lines in a file and entries for the log service, in batches.
+* `metrics`: plain numbers on the hot path, read by prometheus-client at scrape time.
+* `probes`: ``/ping``, ``/healthz``, ``/readyz``, ``/metrics`` for every private listener.
+"""

@@ -1,0 +1,210 @@
+"""
+How a daemon ends, and how it reads its configuration again.
+
+The states, and what moves them (a signal here is SIGTERM or SIGINT)::
+
+    running  --signal-->                             draining
+    draining --all drained, deadline, or a signal--> stopping
+    stopping --services stopped-->                   gone, status 0
+    stopping --a signal and 1 s, or the deadline-->  gone, status 1
+
+SIGTERM may take ``drain_seconds``; SIGINT, which a person sends, 3 s.  twistd by itself would drain nothing and end with
+the signal's status (143, or -2).  SIGHUP reads the configuration again, unless the terminal is gone: then it means that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scalekit.config import Config
+from scalekit.errors import ConfigurationFault
+from scalekit.ops.options import DaemonOptions
+from scalekit.ops.starting import explained_faults, release_terminal
+
+_log = Logger()
+
+# A person who types Ctrl-C waits so long and types it again (contract.md).
+INTERRUPTED_DRAIN_SECONDS = 3.0
+# A balancer announces for 5 s that it will go before it drains (balancer.md, "Draining, exactly").
+ANNOUNCE_SECONDS = 5.0
+# After the drain: writing out logs and snapshots. Kubernetes and systemd send SIGKILL later than that.
+STOP_SECONDS = 10.0
+# "At once" still lets what is in memory reach the disk.
+HURRIED_STOP_SECONDS = 1.0
+
+Drain = Callable[[bool], Any]
+Reload = Callable[[Config], object]
+
+
+class DrainingService(MultiService):
+    """
+    What a daemon's ``makeService`` returns: the parent of all its services.
+
+    :ivar is_draining: whether it is about to end; ``/readyz`` says so.
+    """
+
+    def __init__(
+        self,
+        options: DaemonOptions,
+        reactor: Any,
+        drain_seconds: float | None = None,
+        install_signal: Callable[[int, Callable[[int, FrameType | None], None]], object] = signal.signal,
+        exit_process: Callable[[int], object] = os._exit,
+    ) -> None:
+        """
+        :param drain_seconds: how long all drains together may take after SIGTERM; None: as configured.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.is_draining = False
+        self._options = options
+        self._reactor = reactor
+        self._drain_seconds = drain_seconds
+        self._install_signal = install_signal
+        self._exit_process = exit_process
+        self._drains: list[Drain] = []
+        self._reloads: list[Reload] = []
+        self._deadline: IDelayedCall | None = None
+        self._is_stopping = False
+        self._had_terminal = False
+
+    def on_drain(self, drain: Drain) -> None:
+        """
+        Have this called when the daemon is to end; all drains run side by side, before any service is stopped.
+
+        :param drain: takes whether there is hurry (SIGINT: no time for load balancers above us); what it returns, a
+            Deferred or a coroutine perhaps, is waited for until the deadline.
+        """
+        self._drains.append(drain)
+
+    def on_reload(self, reload: Reload) -> None:
+        """Have this called with the new `Config` at each SIGHUP; certificates and log files are to be opened anew."""
+        self._reloads.append(reload)
+
+    def privilegedStartService(self) -> None:
+        with self._explained():
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        with self._explained():
+            super().startService()  # type: ignore[no-untyped-call]
+        self._reactor.callWhenRunning(self._started)
+
+    def _explained(self) -> Any:
+        return explained_faults(self._remove_pidfile)
+
+    def _remove_pidfile(self) -> None:
+        """twistd forgets it when a start ends in SystemExit; the next start might find another process behind it."""
+        if self._options.pidfile():
+            os.unlink(self._options.pidfile())
+
+    def _started(self) -> None:
+        release_terminal()
+        self._had_terminal = has_terminal()
+        # Only now: the reactor has installed its own before.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self._install_signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: FrameType | None = None) -> None:
+        """The signal itself, in the middle of anything: only wakes the reactor."""
+        self._reactor.callFromThread(self._hung_up if number == signal.SIGHUP else self.end, number)
+
+    def _hung_up(self, number: int) -> None:
+        if self._had_terminal and not has_terminal():
+            self.end(signal.SIGINT)
+        else:
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the configuration again and hand it on; a wrong one is told and the old one stays."""
+        try:
+            config = self._options.reload()
+        except ConfigurationFault as fault:
+            _log.error("the old configuration stays: {fault}", fault=fault)
+            return
+        for reload in self._reloads:
+            try:
+                reload(config)
+            except ConfigurationFault as fault:
+                _log.error("the old state stays: {fault}", fault=fault)
+            except Exception:
+                _log.failure("reloading with {reload}", reload=reload)
+        _log.info("configuration read again")
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Take the next step towards the end, as this signal asks for."""
+        name = signal.Signals(number).name
+        if self._is_stopping:
+            _log.warn("{name} again: ending at once", name=name)
+            self._set_deadline(HURRIED_STOP_SECONDS, self._give_up)
+        elif self.is_draining:
+            _log.warn("{name} again: not waiting any longer", name=name)
+            self._stop()
+            self._set_deadline(HURRIED_STOP_SECONDS, self._give_up)
+        else:
+            self._drain(name, number == signal.SIGINT)
+
+    def _drain(self, name: str, is_hurried: bool) -> None:
+        self.is_draining = True
+        seconds = self._drain_seconds
+        if is_hurried:
+            seconds = INTERRUPTED_DRAIN_SECONDS
+        elif seconds is None:
+            seconds = ANNOUNCE_SECONDS + self._options.settings.balancer.drain.deadline
+        _log.info("{name}: draining for at most {seconds:.0f} s", name=name, seconds=seconds)
+        self._set_deadline(seconds, self._drain_overdue)
+        drained = [maybeDeferred(drain, is_hurried).addErrback(self._drain_failed, drain) for drain in self._drains]
+        DeferredList(drained).addCallback(lambda _results: self._stop())
+
+    def _drain_failed(self, failure: Failure, drain: Drain) -> None:
+        _log.failure("draining with {drain}", failure, drain=drain)
+
+    def _drain_overdue(self) -> None:
+        _log.warn("the time for draining is over, what is still in flight is cut")
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._set_deadline(STOP_SECONDS, self._give_up)
+            self._reactor.stop()
+
+    def stopService(self) -> Deferred[Any]:
+        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
+        return stopped.addBoth(self._stopped)
+
+    def _stopped(self, results: Any) -> Any:
+        self._set_deadline(None)
+        return results
+
+    def _give_up(self) -> None:
+        _log.error("services did not stop in time, ending without them")
+        self._exit_process(1)
+
+    def _set_deadline(self, seconds: float | None, overdue: Callable[[], None] | None = None) -> None:
+        """The one deadline of the present state."""
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self._reactor.callLater(seconds, overdue)
+
+    def __repr__(self) -> str:
+        state = "stopping" if self._is_stopping else "draining" if self.is_draining else "running"
+        return f"<DrainingService {self._options.daemon} {state}>"
+
+
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,118 @@
+"""
+Numbers of a daemon: plain integers on the data path, read by the Prometheus library only when somebody asks.
+
+`add_operational_routes` gives a private listener ``/ping``, ``/healthz``, ``/readyz`` and ``/metrics``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from twisted.web.resource import Resource
+
+from scalekit.web.answers import text_answer
+
+#: Upper bounds in seconds: from what a cache hit takes to what a person gives up on.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BOUNDS = [*map(str, BUCKETS), "+Inf"]
+
+
+class _Service:
+    """The numbers of one service."""
+
+    __slots__ = ("buckets", "classes", "seconds", "sent")
+
+    def __init__(self) -> None:
+        self.classes = [0] * 6  # by the status' first digit; 0: the client left before
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self.sent = 0
+
+
+class RequestMetrics(Collector):
+    """What came of exchanges, by service."""
+
+    def __init__(self) -> None:
+        self._services: dict[str, _Service] = {}
+
+    def record(self, exchange: Any, seconds: float) -> None:
+        """An exchange is over; it took ``seconds``."""
+        record = exchange.record
+        service = self._services.get(record.service)
+        if service is None:
+            service = self._services[record.service] = _Service()
+        service.classes[record.status // 100] += 1
+        service.buckets[bisect_left(BUCKETS, seconds)] += 1
+        service.seconds += seconds
+        service.sent += record.sent
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "scalekit_requests", "Requests, by service and status class.", labels=["service", "status"]
+        )
+        sent = CounterMetricFamily("scalekit_sent_bytes", "Body bytes sent to clients.", labels=["service"])
+        seconds = HistogramMetricFamily(
+            "scalekit_request_seconds", "From a request's head to its answer's last byte.", labels=["service"]
+        )
+        for name, service in self._services.items():
+            for digit, count in enumerate(service.classes):
+                if count:
+                    requests.add_metric([name, f"{digit}xx" if digit else "none"], count)
+            sent.add_metric([name], service.sent)
+            total, cumulative = 0, []
+            for bound, count in zip(_BOUNDS, service.buckets, strict=True):
+                total += count
+                cumulative.append((bound, total))
+            seconds.add_metric([name], cumulative, service.seconds)
+        yield from (requests, sent, seconds)
+
+
+class _Text(Resource):
+    """Answers GET with what a callable says: a status and a text."""
+
+    isLeaf = True
+
+    def __init__(self, say: Callable[[], tuple[int, str]]) -> None:
+        super().__init__()
+        self._say = say
+
+    def render_GET(self, request: Any) -> bytes:
+        return text_answer(request, *self._say())
+
+
+class MetricsResource(Resource):
+    """``/metrics`` in the Prometheus text format."""
+
+    isLeaf = True
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def render_GET(self, request: Any) -> bytes:
+        request.setHeader(b"content-type", CONTENT_TYPE_LATEST.encode("ascii"))
+        return bytes(generate_latest(self._registry))
+
+
+def add_operational_routes(
+    root: Resource, registry: CollectorRegistry, is_ready: Callable[[], str | None] = lambda: None
+) -> None:
+    """
+    Put the routes that every daemon has on its private root.
+
+    :param is_ready: why the daemon should get no work now; None: it is ready.
+    """
+
+    def ready() -> tuple[int, str]:
+        why = is_ready()
+        return (200, "ready\n") if why is None else (503, f"{why}\n")
+
+    root.putChild(b"ping", _Text(lambda: (200, "pong\n")))
+    root.putChild(b"healthz", _Text(lambda: (200, "alive\n")))
+    root.putChild(b"readyz", _Text(ready))
+    root.putChild(b"metrics", MetricsResource(registry))
