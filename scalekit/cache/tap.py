@@ -5,7 +5,8 @@ The cache's composition root: ``twistd scalekit-cache``.
 
     cache = make_cache_root(options.settings.cache, SteadyClock(reactor, steady_seconds))
     cache.service.setServiceParent(daemon)
-    root = cache.resource
+    registry.register(cache.collector)
+    add_operational_routes(cache.resource, registry)
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from prometheus_client import CollectorRegistry
 from twisted.internet import reactor
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.threadable import isInIOThread
@@ -31,17 +32,18 @@ from scalekit.cache.service import CacheService
 from scalekit.cache.store import Store
 from scalekit.config import Config
 from scalekit.config.model import Cache
-from scalekit.config.tokens import Tokens, parse_tokens
+from scalekit.config.tokens import Tokens, check_private_listener, parse_tokens
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.client import make_client
 from scalekit.kit.logs import LogClient
 from scalekit.kit.observer import LogService, observer
 from scalekit.net.addresses import local_names
-from scalekit.net.certificates import CA, ensure_server_certificate
+from scalekit.net.certificates import CA
 from scalekit.net.listening import ListeningService
 from scalekit.net.server import HTTPFactory
-from scalekit.net.tls import ServerTLS
+from scalekit.ops.certificates import ServerCertificate, tls_directory
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
+from scalekit.ops.metrics import RequestMetrics, add_operational_routes
 from scalekit.web.guard import Guard
 from scalekit.web.site import Site
 
@@ -132,11 +134,20 @@ def makeService(options: Options) -> DrainingService:
     daemon = DrainingService(options, reactor, DRAIN_SECONDS)
     cache = make_cache_root(settings.cache, SteadyClock(reactor, steady_seconds))
     cache.service.setServiceParent(daemon)
+    registry, requests = CollectorRegistry(), RequestMetrics()
+    registry.register(cache.collector)
+    registry.register(requests)
+    add_operational_routes(cache.resource, registry, lambda: "draining" if daemon.is_draining else None)
     site = Site(cache.resource, LARGEST_VALUE_BYTES, parse_forms=False)
     names = local_names(socket.gethostname())
     guard = Guard(site, names, _tokens(settings.cache.token_file))
-    factory = HTTPFactory(guard, reactor, time.time, secrets.token_hex(4).encode())
-    tls = _server_tls(settings, names) if any(url.is_secure for url in settings.cache.listen) else None
+    factory = HTTPFactory(guard, reactor, time.time, secrets.token_hex(4).encode(), outcomes=requests.record)
+    tls = None
+    if any(url.is_secure for url in settings.cache.listen):
+        certificate = ServerCertificate(settings, names, cast(Any, reactor), time.time)
+        certificate.setServiceParent(daemon)
+        daemon.on_reload(certificate.reload)
+        tls = certificate.tls
     listening = ListeningService(settings.cache.listen, factory, reactor, tls, fail_start=fail_start)
     listening.setServiceParent(daemon)
     if settings.log_client.url:
@@ -147,11 +158,9 @@ def makeService(options: Options) -> DrainingService:
         return factory.drain()
 
     def reload(config: Config) -> None:
-        # Ports and the store stay as they are until the next start.
+        # Ports and the store stay as they are until the next start; so what is asked of the ports is asked of these.
+        check_private_listener("cache", settings.cache.listen, config.cache.token_file)
         factory.respond = Guard(site, names, _tokens(config.cache.token_file)).respond
-        if tls is not None:
-            _certificate(config, names)
-            tls.reload()
 
     daemon.on_drain(drain)
     daemon.on_reload(reload)
@@ -160,7 +169,7 @@ def makeService(options: Options) -> DrainingService:
 
 def _log_service(settings: Config) -> LogService:
     """Sends what this daemon logs to the log service."""
-    local = Path(settings.state_directory) / "tls" / CA
+    local = tls_directory(settings) / CA
     ca = settings.balancer.upstream_tls.ca
     if not ca and (local.exists() or not settings.tls.certificate):
         ca = str(local)  # there, or made by the log service when it starts
@@ -178,13 +187,3 @@ def _tokens(path: str) -> Tokens | None:
         raise ConfigurationFault(f"cache.token_file: {path}: {why.strerror}, expected a readable file") from None
     except UnicodeDecodeError:
         raise ConfigurationFault(f"cache.token_file: {path}: found bytes that are not UTF-8, expected text") from None
-
-
-def _server_tls(settings: Config, names: list[str]) -> ServerTLS:
-    return ServerTLS(*_certificate(settings, names))
-
-
-def _certificate(settings: Config, names: list[str]) -> tuple[Path, Path]:
-    if settings.tls.certificate:
-        return Path(settings.tls.certificate), Path(settings.tls.private_key)
-    return ensure_server_certificate(Path(settings.state_directory) / "tls", names, datetime.now(UTC))

@@ -114,6 +114,15 @@ class CompositionTests(SynchronousTestCase):
         daemon.reload()
         self.assertEqual(self.status(daemon, b"POST", b"/?key=a", b"former-former-former"), 201)
 
+    def test_no_reload_opens_a_port_that_others_can_reach(self) -> None:
+        """The new configuration is right for the ports it names, but those are not open before the next start."""
+        tokens, config = self.token_file("write some-token-or-other"), Path(self.mktemp())
+        config.write_text(f'[cache]\nlisten = ["http://0.0.0.0:0"]\ntoken_file = "{Path(tokens).absolute()}"\n')
+        daemon = self.make("--config", str(config))
+        config.write_text("[cache]\n")
+        daemon.reload()
+        self.assertEqual(self.status(daemon, b"GET", b"/?key=a"), 401)
+
     def test_pages_of_other_origins(self) -> None:
         daemon = self.make()
         for field in ((b"Origin", b"https://evil.example"), (b"Sec-Fetch-Site", b"cross-site")):
@@ -129,6 +138,22 @@ class CompositionTests(SynchronousTestCase):
     def test_no_certificate_where_none_is_needed(self) -> None:
         self.make("--listen", "http://127.0.0.1:0")
         self.assertFalse((self.directory / "tls").exists())
+
+    def test_operational_routes(self) -> None:
+        daemon = self.make()
+        self.assertEqual(self.status(daemon, b"POST", b"/?key=a"), 201)
+        for target in (b"/ping", b"/healthz", b"/readyz", b"/metrics"):
+            self.assertEqual(self.status(daemon, b"GET", target), 200, target)
+        lines = memory.ask(self.responder(daemon), b"GET", b"/metrics").sent.splitlines()
+        self.assertIn(b'scalekit_cache_puts_total{result="stored"} 1.0', lines)
+        daemon.is_draining = True
+        self.assertEqual(self.status(daemon, b"GET", b"/readyz"), 503)
+        self.assertEqual(self.status(daemon, b"GET", b"/ping"), 200)
+
+    def test_probes_need_no_token(self) -> None:
+        daemon = self.make("--listen", "http://0.0.0.0:0", "--token-file", self.token_file("read some-token-or-other"))
+        self.assertEqual(self.status(daemon, b"GET", b"/ping"), 200)
+        self.assertEqual(self.status(daemon, b"GET", b"/metrics"), 401)
 
     def test_log_service(self) -> None:
         path = Path(self.mktemp())
@@ -200,6 +225,8 @@ class TwistdTests(SynchronousTestCase):
         self.assertEqual(self.ask("PUT", "/?key=posts", age, b"x")[0], 405)
         self.assertEqual(self.ask("GET", "/invalidate?key=posts"), (204, b""))
         self.assertEqual(self.ask("GET", "/?key=posts")[0], 404)
+        self.assertEqual(self.ask("GET", "/ping")[0], 200)
+        self.assertIn(b'scalekit_requests_total{service="",status="4xx"}', self.ask("GET", "/metrics")[1])
         self.assertEqual(self.ask("GET", "/?key=posts", {"Host": "evil.example"})[0], 421)
         self.client.close()
         process.send_signal(signal.SIGTERM)
