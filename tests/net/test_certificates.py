@@ -2,25 +2,28 @@
 Clients accept what the local authority signs; it signs nothing else, and any number of processes may start at once.
 """
 
+import contextlib
+import os
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from shutil import which
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ConfigurationFault
 from scalekit.net import certificates, pem
 from scalekit.net.certificates import ensure_local_ca, ensure_server_certificate
+from tests.requirements import require
 
 # Clients look at the real clock, so the tests that meet one do as well.
 NOW = datetime.now(UTC)
@@ -38,7 +41,7 @@ def names_of(path: Path) -> list[str]:
 
 class CertificatesCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()) / "tls"
+        self.directory = Path(self.mktemp()).absolute() / "tls"
 
     def made(self, names: list[str] = NAMES, now: datetime = NOW) -> tuple[Path, Path]:
         return ensure_server_certificate(self.directory, names, now)
@@ -316,7 +319,7 @@ class ManyProcessesTests(CertificatesCase):
 
 
 class AcceptanceTests(CertificatesCase):
-    """Real clients: OpenSSL by way of Python and of its own command, and curl."""
+    """Real clients: OpenSSL by way of Python and of its own command, curl and a browser."""
 
     def handshake(self, trusted: Path, chain: Path, key: Path, name: str) -> str:
         """Empty, or why the client refused."""
@@ -378,9 +381,7 @@ class AcceptanceTests(CertificatesCase):
         self.assertEqual(refused, "permitted subtree violation")
 
     def test_openssl(self) -> None:
-        openssl = which("openssl")
-        if openssl is None:
-            raise SkipTest("no openssl command")
+        openssl = require("openssl")
         chain, _ = self.made()
         command = [
             openssl,
@@ -397,42 +398,68 @@ class AcceptanceTests(CertificatesCase):
         refused = subprocess.run([*command, str(forged)], capture_output=True, text=True)
         self.assertIn("permitted subtree violation", refused.stderr)
 
-    def test_curl(self) -> None:
-        curl = which("curl")
-        if curl is None:
-            raise SkipTest("no curl command")
+    @contextlib.contextmanager
+    def served(self, chain: Path, key: Path) -> Iterator[int]:
+        """A server of one page, in a thread; the port."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.made())
+        context.load_cert_chain(chain, key)
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            listener.settimeout(30)
 
             def serve() -> None:
-                for _ in range(2):
-                    accepted, _peer = listener.accept()
-                    with context.wrap_socket(accepted, server_side=True) as tls:
+                while True:
+                    try:
+                        accepted, _ = listener.accept()
+                    except OSError:
+                        return  # the test is over
+                    accepted.settimeout(20)
+                    # a client that refuses the certificate, or opens a connection that it does not use
+                    with accepted, contextlib.suppress(OSError), context.wrap_socket(accepted, server_side=True) as tls:
                         tls.recv(65536)
                         tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
 
-            thread = threading.Thread(target=serve)
+            thread = threading.Thread(target=serve, daemon=True)
             thread.start()
             try:
-                for host in ("127.0.0.1", "localhost"):
-                    url = f"https://{host}:{listener.getsockname()[1]}/"
-                    finished = subprocess.run(
-                        [
-                            curl,
-                            "-sS4",
-                            "--noproxy",
-                            "*",
-                            "--max-time",
-                            "20",
-                            "--cacert",
-                            f"{self.directory}/ca.pem",
-                            url,
-                        ],
-                        capture_output=True,
-                        text=True,
-                    )
-                    self.assertEqual((finished.stdout, finished.stderr), ("hello", ""))
+                yield listener.getsockname()[1]
             finally:
-                thread.join(60)
+                listener.shutdown(socket.SHUT_RDWR)
+                thread.join(30)
+
+    def test_curl(self) -> None:
+        command = [require("curl"), "-sS4", "--noproxy", "*", "--max-time", "20"]
+        with self.served(*self.made()) as port:
+            command += ["--cacert", f"{self.directory}/ca.pem"]
+            for host in ("127.0.0.1", "localhost"):
+                finished = subprocess.run([*command, f"https://{host}:{port}/"], capture_output=True, text=True)
+                self.assertEqual((finished.stdout, finished.stderr), ("hello", ""))
+
+    def test_chromium(self) -> None:
+        """A person puts ca.pem into the browser: our pages open, those of a thief of ca.key do not."""
+        chromium, certutil = require("chromium"), require("certutil")
+        genuine, key = self.made()
+        home = self.directory.parent
+        trusted = home / ".pki" / "nssdb"
+        trusted.mkdir(parents=True)
+        database = [certutil, "-d", f"sql:{trusted}"]
+        subprocess.run([*database, "-N", "--empty-password"], check=True)
+        subprocess.run([*database, "-A", "-t", "C,,", "-n", "ours", "-i", self.directory / "ca.pem"], check=True)
+        # --no-sandbox: the tests may run as root
+        command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-proxy-server", "--dump-dom"]
+        command += [f"--user-data-dir={home / 'profile'}", "--host-resolver-rules=MAP bank.example 127.0.0.1"]
+
+        def visit(chain: Path, host: str) -> tuple[bool, bool]:
+            """Whether the page is shown, whether its certificate is called invalid."""
+            with self.served(chain, key) as port:
+                finished = subprocess.run(
+                    [*command, f"https://{host}:{port}/"],
+                    env={**os.environ, "HOME": str(home)},
+                    capture_output=True,
+                    text=True,
+                    timeout=100,
+                )
+            return "hello" in finished.stdout, "ERR_CERT_INVALID" in finished.stdout + finished.stderr
+
+        self.assertEqual(visit(genuine, "127.0.0.1"), (True, False))
+        self.assertEqual(visit(genuine, "localhost"), (True, False))
+        forged, _ = self.forged(x509.DNSName("bank.example"))
+        self.assertEqual(visit(forged, "bank.example"), (False, True))
