@@ -1,22 +1,73 @@
 """
-The log's composition root.
+The log's composition root: ``twistd scalekit-logs``.
 
-`open_logs` is for every daemon that has the log in it (scalekit-logs, scalekit-all)::
-
-    collector, resource = open_logs(options.settings.logs, reactor)
-    collector.setServiceParent(daemon)
-    sink = collector.sink("balancer")
+`add_logs` is for every daemon that has the log in it (scalekit-logs, scalekit-all).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from scalekit.net import loop
 
-from scalekit.config.model import Logs
-from scalekit.logs.collector import Collector
-from scalekit.logs.directory import LocalDirectory
-from scalekit.logs.resource import LogResource
-from scalekit.logs.threads import ThreadLane
+loop.install()
+
+import os  # noqa: E402
+import secrets  # noqa: E402
+import socket  # noqa: E402
+import time  # noqa: E402
+from typing import Any, cast  # noqa: E402
+
+from prometheus_client import CollectorRegistry  # noqa: E402
+from twisted.internet import reactor as _reactor  # noqa: E402
+from twisted.internet.defer import DeferredList  # noqa: E402
+
+from scalekit.config import Config  # noqa: E402
+from scalekit.config.model import Logs  # noqa: E402
+from scalekit.logs.bodies import BODY_LIMIT  # noqa: E402
+from scalekit.logs.collector import Collector  # noqa: E402
+from scalekit.logs.directory import LocalDirectory  # noqa: E402
+from scalekit.logs.metrics import LogMetrics  # noqa: E402
+from scalekit.logs.resource import LogResource  # noqa: E402
+from scalekit.logs.threads import ThreadLane  # noqa: E402
+from scalekit.net.addresses import local_names  # noqa: E402
+from scalekit.net.clocks import OtherSeconds  # noqa: E402
+from scalekit.net.listening import ListeningService  # noqa: E402
+from scalekit.net.server import HTTPFactory  # noqa: E402
+from scalekit.net.tls import ServerTLS  # noqa: E402
+from scalekit.ops.access import read_tokens  # noqa: E402
+from scalekit.ops.certificates import ServerCertificate  # noqa: E402
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start  # noqa: E402
+from scalekit.ops.metrics import RequestMetrics, add_operational_routes  # noqa: E402
+from scalekit.web.guard import Guard  # noqa: E402
+from scalekit.web.site import Site  # noqa: E402
+
+reactor = cast(Any, _reactor)
+
+
+class Options(DaemonOptions):
+    """``twistd scalekit-logs --help``."""
+
+    daemon = "scalekit-logs"
+    sections = ("logs",)
+    environ = os.environ
+    optParameters = [
+        ["directory", None, None, "Where log.txt and its journal are kept."],
+        ["delay", None, None, "How long late entries are waited for, such as 2s."],
+        ["token-file", None, None, "Who may use it off this machine: lines of role[:service] token."],
+    ]
+    flag_keys = {"directory": "logs.directory", "delay": "logs.delay", "token-file": "logs.token_file"}
+
+
+@explained_faults()
+def makeService(options: Options) -> DrainingService:
+    """The daemon."""
+    daemon = DrainingService(options, reactor)
+    settings = options.settings
+    names = local_names(socket.gethostname())
+    certificate = ServerCertificate(settings, names, reactor, time.time)
+    certificate.setServiceParent(daemon)
+    daemon.on_reload(certificate.reload)
+    add_logs(daemon, settings, names, certificate.tls)
+    return daemon
 
 
 def open_logs(settings: Logs, reactor: Any) -> tuple[Collector, LogResource]:
@@ -25,9 +76,43 @@ def open_logs(settings: Logs, reactor: Any) -> tuple[Collector, LogResource]:
 
     Nothing is opened before the collector's ``startService``, which raises `scalekit.errors.ConfigurationFault` for a
     directory that cannot be used.
+
+    :param reactor: its ``seconds`` are those of the epoch: entries' times are compared with them.
     """
     lanes = (ThreadLane(reactor, "logs journal"), ThreadLane(reactor, "logs output"))
     collector = Collector(
         lambda: LocalDirectory(settings.directory), reactor, lanes, settings.delay, settings.flush_interval
     )
     return collector, LogResource(collector)
+
+
+def add_logs(
+    daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS
+) -> tuple[Collector, ListeningService]:
+    """
+    Add the log to a daemon.
+
+    :param names: what this machine is called.
+    """
+    collector, root = open_logs(settings.logs, OtherSeconds(reactor, time.time))
+    collector.setServiceParent(daemon)
+    registry = CollectorRegistry()
+    metrics = RequestMetrics()
+    registry.register(LogMetrics(collector))
+    registry.register(metrics)
+    add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else collector.trouble)
+    site = Site(root, BODY_LIMIT, parse_forms=False)
+
+    def guarded(fresh: Config) -> Guard:
+        return Guard(site, names, read_tokens(fresh.logs.token_file))
+
+    factory = HTTPFactory(guarded(settings), reactor, time.time, secrets.token_hex(4).encode(), outcomes=metrics.record)
+    listening = ListeningService(settings.logs.listen, factory, reactor, certificate, fail_start=fail_start)
+    listening.setServiceParent(daemon)
+
+    def reload(fresh: Config) -> None:
+        factory.respond = guarded(fresh).respond
+
+    daemon.on_reload(reload)
+    daemon.on_drain(lambda is_hurried: DeferredList([listening.stop_listening(), factory.drain()]))
+    return collector, listening
