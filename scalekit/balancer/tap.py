@@ -15,9 +15,8 @@ import random  # noqa: E402
 import secrets  # noqa: E402
 import socket  # noqa: E402
 import time  # noqa: E402
-from typing import Any, cast  # noqa: E402
+from typing import Any, NamedTuple, cast  # noqa: E402
 
-from prometheus_client import CollectorRegistry  # noqa: E402
 from twisted.application.service import Service  # noqa: E402
 from twisted.internet import reactor as _reactor  # noqa: E402
 from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
@@ -42,23 +41,23 @@ from scalekit.net.addresses import local_names  # noqa: E402
 from scalekit.net.deadlines import Timeouts, Wheel  # noqa: E402
 from scalekit.net.listening import ListeningService  # noqa: E402
 from scalekit.net.server import HTTPFactory  # noqa: E402
-from scalekit.net.tls import ServerTLS  # noqa: E402
+from scalekit.net.tls import ClientTLS, ServerTLS  # noqa: E402
 from scalekit.net.upstream import UpstreamTimeouts  # noqa: E402
 from scalekit.ops.access_log import AccessLog  # noqa: E402
 from scalekit.ops.certificates import ServerCertificate, open_client_tls  # noqa: E402
-from scalekit.ops.access import read_tokens  # noqa: E402
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start  # noqa: E402
-from scalekit.ops.metrics import RequestMetrics, add_operational_routes  # noqa: E402
+from scalekit.ops.metrics import RequestMetrics  # noqa: E402
+from scalekit.ops.serving import add_private_listener  # noqa: E402
 from scalekit.web.access import registration_role  # noqa: E402
 from scalekit.web.compress import Compress  # noqa: E402
-from scalekit.web.guard import Guard  # noqa: E402
-from scalekit.web.site import Site  # noqa: E402
 
 reactor = cast(Any, _reactor)
 _log = Logger(namespace="scalekit.balancer")
 
-#: balancer.md, "Draining, exactly": how long a load balancer above us gets to see that we are going.
+#: How long a load balancer above us gets to see that we are going.
 ANNOUNCE_SECONDS = 5.0
+#: What an app has to say about itself fits.
+REGISTRATION_BYTES = 16 * 1024
 
 
 class Options(DaemonOptions):
@@ -67,11 +66,11 @@ class Options(DaemonOptions):
     daemon = "scalekit-balancer"
     sections = ("balancer", "registration")
     environ = os.environ
-    optParameters = [  # noqa: RUF012 - the way of usage.Options
+    optParameters = [
         ["access-log", None, None, "A file, or - for stdout."],
         ["logs", None, None, "URL of the log service that entries are sent to."],
     ]
-    flag_keys = {"access-log": "balancer.access_log", "logs": "log_client.url"}  # noqa: RUF012
+    flag_keys = {"access-log": "balancer.access_log", "logs": "log_client.url"}
 
 
 @explained_faults()
@@ -98,19 +97,26 @@ def add_certificate(daemon: DrainingService, settings: Config, names: list[str])
     return certificate.tls
 
 
+class Balancer(NamedTuple):
+    """What a daemon with a balancer in it may want to look at: its members and its listeners."""
+
+    roster: Roster
+    public: ListeningService
+    private: ListeningService
+
+
 def add_balancer(
     daemon: DrainingService,
     settings: Config,
     names: list[str],
     certificate: ServerTLS,
     sink: ILogSink | None,
-) -> tuple[ListeningService, ListeningService]:
+) -> Balancer:
     """
     Add the balancer's services to a daemon.
 
     :param names: what this machine is called.
     :param sink: takes an entry for every request and every change of an instance's state.
-    :returns: the public and the private listeners.
     """
     config = settings.balancer
     wheel = Wheel(reactor)
@@ -121,18 +127,18 @@ def add_balancer(
     roster.observe_claims(routing.settle)
     timeouts = config.timeouts
     # Made at the first https instance: the local CA may come into being after us.
-    client_tls: list[Any] = []
+    checks: list[ClientTLS] = []
 
-    def check() -> Any:
-        if not client_tls:
-            client_tls.append(open_client_tls(settings))
-        return client_tls[0]
+    def client_tls() -> ClientTLS:
+        if not checks:
+            checks.append(open_client_tls(settings))
+        return checks[0]
 
     upstreams = Upstreams(
         reactor,
         wheel,
         UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read),
-        check,
+        client_tls,
         config.health.path,
     )
     roster.observe(upstreams.transition)
@@ -149,8 +155,6 @@ def add_balancer(
     access_log.setServiceParent(daemon)
     daemon.on_reload(lambda fresh: access_log.reopen())
     metrics = RequestMetrics()
-    registry = CollectorRegistry()
-    registry.register(metrics)
     note, count = access_log.record, metrics.record
 
     def outcomes(exchange: Any, seconds: float) -> None:
@@ -173,23 +177,6 @@ def add_balancer(
             if hasattr(address, "port")
         ]
 
-    root = RegistrarResource(roster, routing, reactor, listeners)
-    add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else None)
-    site = Site(root, parse_forms=False)
-
-    def guarded(fresh: Config) -> Guard:
-        return Guard(site, names, read_tokens(fresh.registration.token_file), registration_role)
-
-    private_factory = HTTPFactory(guarded(settings), reactor, time.time, name + b"r", wheel)
-    private = ListeningService(
-        settings.registration.listen, private_factory, reactor, certificate, fail_start=fail_start
-    )
-
-    def reload(fresh: Config) -> None:
-        private_factory.respond = guarded(fresh).respond
-
-    daemon.on_reload(reload)
-
     def drain(is_hurried: bool) -> Deferred[Any]:
         # Until it is told, a load balancer above us goes on sending: take it, and say on every answer that we close.
         factory.is_draining = True
@@ -201,9 +188,24 @@ def add_balancer(
     servers = {service.name: service.servers for service in config.service if service.servers}
     StaticServers(roster, servers, reactor.nameResolver, reactor).setServiceParent(daemon)
     # Last, so that everything behind a listener stands when it opens.
-    private.setServiceParent(daemon)
+    private = add_private_listener(
+        daemon,
+        settings,
+        "registration",
+        RegistrarResource(roster, routing, reactor, listeners),
+        names=names,
+        certificate=certificate,
+        reactor=reactor,
+        wall=time.time,
+        request_name=name + b"r",
+        collectors=(metrics,),
+        role_of=registration_role,
+        body_limit=REGISTRATION_BYTES,
+        wheel=wheel,
+        counts_requests=False,
+    )
     public.setServiceParent(daemon)
-    return public, private
+    return Balancer(roster, public, private)
 
 
 class _Ticking(Service):

@@ -16,9 +16,7 @@ import socket  # noqa: E402
 import time  # noqa: E402
 from typing import Any, cast  # noqa: E402
 
-from prometheus_client import CollectorRegistry  # noqa: E402
 from twisted.internet import reactor as _reactor  # noqa: E402
-from twisted.internet.defer import DeferredList  # noqa: E402
 
 from scalekit.config import Config  # noqa: E402
 from scalekit.config.model import Logs  # noqa: E402
@@ -31,14 +29,10 @@ from scalekit.logs.threads import ThreadLane  # noqa: E402
 from scalekit.net.addresses import local_names  # noqa: E402
 from scalekit.net.clocks import OtherSeconds  # noqa: E402
 from scalekit.net.listening import ListeningService  # noqa: E402
-from scalekit.net.server import HTTPFactory  # noqa: E402
 from scalekit.net.tls import ServerTLS  # noqa: E402
-from scalekit.ops.access import read_tokens  # noqa: E402
 from scalekit.ops.certificates import ServerCertificate  # noqa: E402
-from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start  # noqa: E402
-from scalekit.ops.metrics import RequestMetrics, add_operational_routes  # noqa: E402
-from scalekit.web.guard import Guard  # noqa: E402
-from scalekit.web.site import Site  # noqa: E402
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults  # noqa: E402
+from scalekit.ops.serving import add_private_listener  # noqa: E402
 
 reactor = cast(Any, _reactor)
 
@@ -96,23 +90,18 @@ def add_logs(
     """
     collector, root = open_logs(settings.logs, OtherSeconds(reactor, time.time))
     collector.setServiceParent(daemon)
-    registry = CollectorRegistry()
-    metrics = RequestMetrics()
-    registry.register(LogMetrics(collector))
-    registry.register(metrics)
-    add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else collector.trouble)
-    site = Site(root, BODY_LIMIT, parse_forms=False)
-
-    def guarded(fresh: Config) -> Guard:
-        return Guard(site, names, read_tokens(fresh.logs.token_file))
-
-    factory = HTTPFactory(guarded(settings), reactor, time.time, secrets.token_hex(4).encode(), outcomes=metrics.record)
-    listening = ListeningService(settings.logs.listen, factory, reactor, certificate, fail_start=fail_start)
-    listening.setServiceParent(daemon)
-
-    def reload(fresh: Config) -> None:
-        factory.respond = guarded(fresh).respond
-
-    daemon.on_reload(reload)
-    daemon.on_drain(lambda is_hurried: DeferredList([listening.stop_listening(), factory.drain()]))
+    listening = add_private_listener(
+        daemon,
+        settings,
+        "logs",
+        root,
+        names=names,
+        certificate=certificate,
+        reactor=reactor,
+        wall=time.time,
+        request_name=secrets.token_hex(4).encode(),
+        collectors=(LogMetrics(collector),),
+        body_limit=BODY_LIMIT,
+        trouble=lambda: collector.trouble,
+    )
     return collector, listening

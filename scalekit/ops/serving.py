@@ -1,0 +1,82 @@
+"""
+A daemon's private listener: its resource tree behind the guard, with the operational routes, drained and reloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+from twisted.internet.defer import DeferredList
+from twisted.web.resource import Resource
+
+from scalekit.config import Config
+from scalekit.net.deadlines import Wheel
+from scalekit.net.listening import ListeningService
+from scalekit.net.server import HTTPFactory
+from scalekit.net.tls import ServerTLS
+from scalekit.ops.access import read_tokens
+from scalekit.ops.daemon import DrainingService, fail_start
+from scalekit.ops.metrics import RequestMetrics, add_operational_routes
+from scalekit.web.access import RoleOf, data_role
+from scalekit.web.guard import Guard
+from scalekit.web.site import Site
+
+
+def add_private_listener(
+    daemon: DrainingService,
+    settings: Config,
+    section: str,
+    root: Resource,
+    *,
+    names: list[str],
+    certificate: ServerTLS | None,
+    reactor: Any,
+    wall: Callable[[], float],
+    request_name: bytes,
+    collectors: tuple[Collector, ...] = (),
+    role_of: RoleOf = data_role,
+    body_limit: int,
+    trouble: Callable[[], str | None] = lambda: None,
+    wheel: Wheel | None = None,
+    counts_requests: bool = True,
+) -> ListeningService:
+    """
+    Add it to the daemon.
+
+    :param section: the configuration's table with ``listen`` and ``token_file``.
+    :param names: what this machine is called, as it may stand in Host.
+    :param request_name: starts the request ids of this listener.
+    :param collectors: further numbers for ``/metrics``.
+    :param role_of: the role that a request needs off this machine.
+    :param body_limit: bytes of a request's body.
+    :param counts_requests: whether ``/metrics`` tells of this listener's own requests.
+    :param trouble: why the daemon should get no work now, for ``/readyz``; None: nothing.
+    """
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    metrics = RequestMetrics() if counts_requests else None
+    if metrics is not None:
+        registry.register(metrics)
+    add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else trouble())
+    site = Site(root, body_limit, parse_forms=False)
+
+    def guarded(config: Config) -> Guard:
+        return Guard(site, names, read_tokens(getattr(config, section).token_file), role_of)
+
+    outcomes = None if metrics is None else metrics.record
+    factory = HTTPFactory(guarded(settings), reactor, wall, request_name, wheel, outcomes=outcomes)
+    listen = getattr(settings, section).listen
+    listening = ListeningService(listen, factory, reactor, certificate, fail_start=fail_start)
+    listening.setServiceParent(daemon)
+
+    def reload(config: Config) -> None:
+        # The ports stay as they are until the next start; tokens are for those who come from now on.
+        factory.respond = guarded(config).respond
+
+    daemon.on_reload(reload)
+    daemon.on_drain(lambda is_hurried: DeferredList([listening.stop_listening(), factory.drain()]))
+    return listening
