@@ -132,7 +132,7 @@ def server_context(certificate: Path, private_key: Path, protocols: Sequence[str
             context.add_extra_chain_cert(issuer)
     except (SSL.Error, ValueError, TypeError) as why:
         raise ConfigurationFault(
-            f"{certificate}: {_reason(why)}, expected a certificate that OpenSSL accepts"
+            f"{certificate}: {error_text(why)}, expected a certificate that OpenSSL accepts"
         ) from None
     if chain[0].public_key() != key.public_key():
         raise ConfigurationFault(f"{private_key}: is not the private key of {certificate}")
@@ -140,7 +140,9 @@ def server_context(certificate: Path, private_key: Path, protocols: Sequence[str
         context.use_privatekey(key)
         context.check_privatekey()
     except (SSL.Error, ValueError, TypeError) as why:
-        raise ConfigurationFault(f"{private_key}: {_reason(why)}, expected the private key of {certificate}") from None
+        raise ConfigurationFault(
+            f"{private_key}: {error_text(why)}, expected the private key of {certificate}"
+        ) from None
     # Tickets carry the sessions: a cache in memory would only grow. Resumption needs the context's name.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"scalekit")
@@ -181,7 +183,7 @@ def client_context(ca: Path | None = None, verify: bool = True, protocols: Seque
 
 def failure_reason(connection: SSL.Connection, why: Exception) -> tuple[str, str]:
     """
-    Why a client's handshake failed.
+    Why a client's handshake has failed.
 
     :returns: ``tls-verify`` or ``tls-handshake``, and a sentence.
     """
@@ -189,7 +191,7 @@ def failure_reason(connection: SSL.Connection, why: Exception) -> tuple[str, str
     if result:  # X509_V_OK is 0
         text = _ffi.string(_lib.X509_verify_cert_error_string(result)).decode("ascii", "replace")
         return "tls-verify", f"certificate verify failed: {text}"
-    return "tls-handshake", f"TLS handshake failed: {_reason(why)}"
+    return "tls-handshake", f"TLS handshake failed: {error_text(why)}"
 
 
 def forget_errors() -> None:
@@ -237,7 +239,7 @@ def _read(file: Path) -> bytes:
         raise ConfigurationFault(f"{file}: {why.strerror}, expected a readable PEM file") from None
 
 
-def _reason(why: Exception) -> str:
+def error_text(why: Exception) -> str:
     """One line of an OpenSSL error."""
     if isinstance(why, SSL.SysCallError):
         return "the connection was closed" if why.args[0] == -1 else str(why.args[1])

@@ -8,7 +8,8 @@ may have to write in order to read and to read in order to write; these waits ar
 ``_is_shaken``           False: any event goes on with the handshake         set once
 ``_read_awaits_room``    a read must write first (a key update's answer)     reading stops until it can
 ``_write_awaits_data``   a write must read first (renegotiation)             writing stops until it can
-``_is_notified``         close_notify is out                                 nothing is written any more
+``_is_ending``           close_notify is begun                               nothing is written any more
+``_is_notified``         close_notify is out                                 nothing is waited for
 ``_fault``               TLS has failed: every read and write fails with it  no close_notify
 ======================== ================================================== ===========================
 
@@ -33,7 +34,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scalekit.net.tls import ClientTLS, ServerTLS, failure_reason, forget_errors
+from scalekit.net.tls import ClientTLS, ServerTLS, error_text, failure_reason, forget_errors
 from scalekit.net.transports import READ_BYTES, ClientTransport, ServerTransport, WriteAtOnce
 
 RECORD_BYTES = 16 * 1024
@@ -90,6 +91,7 @@ class TLSOnDescriptor(WriteAtOnce):
     _is_reading = False
     _read_awaits_room = False
     _write_awaits_data = False
+    _is_ending = False
     _is_notified = False
     _fault: BaseException | None = None
 
@@ -181,7 +183,7 @@ class TLSOnDescriptor(WriteAtOnce):
         if isinstance(why, SSL.SysCallError):
             self._fault = ConnectionCut() if why.args[0] == -1 else main.CONNECTION_LOST
         else:
-            self._fault = TLSFault("tls-broken", failure_reason(self._tls, why)[1])
+            self._fault = TLSFault("tls-broken", f"TLS failed: {error_text(why)}")
         return self._fault
 
     def readConnectionLost(self, reason: Failure) -> None:
@@ -205,7 +207,7 @@ class TLSOnDescriptor(WriteAtOnce):
     # Writing.
 
     def write(self, data: bytes) -> None:
-        if not self.connected or self._writeDisconnected or self._is_notified or not data:
+        if not self.connected or self._writeDisconnected or self._is_ending or not data:
             return
         if not isinstance(data, bytes):
             raise TypeError(f"bytes are written, not {type(data).__name__}")
@@ -272,6 +274,7 @@ class TLSOnDescriptor(WriteAtOnce):
         """Send close_notify; False if there is no room for it yet; True too if it cannot be sent any more."""
         if self._is_notified or self._fault is not None or not self._is_shaken:
             return True
+        self._is_ending = True
         try:
             self._tls.shutdown()
         except SSL.WantWriteError:
@@ -362,7 +365,7 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
         self.abortConnection()
 
     def _fault_of(self, why: SSL.Error) -> Exception:
-        fault = TLSFault(*failure_reason(self._tls, why))
+        fault = TLSFault("tls-handshake", f"TLS handshake failed: {error_text(why)}")
         self._failed(fault)
         return fault
 

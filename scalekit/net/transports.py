@@ -24,8 +24,6 @@ QUEUE_BYTES = 128 * 1024
 #: What one turn reads: what Twisted reads, and four TLS records.
 READ_BYTES = 64 * 1024
 
-Address = address.IPv4Address | address.IPv6Address | address.UNIXAddress
-
 if TYPE_CHECKING:
     _Connection = tcp.Connection
 else:
@@ -170,7 +168,7 @@ class ClientTransport(WriteAtOnce, tcp.Connection):
         return self.logstr
 
 
-def address_of(name: Any) -> Address:
+def address_of(name: Any) -> Any:
     """
     A socket's name as Twisted's address: of a dual-stack socket's IPv4 peer, ``::ffff:a.b.c.d``, its IPv4 address.
 
