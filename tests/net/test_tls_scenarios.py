@@ -1,5 +1,5 @@
 """
-Conversations over TLS on real sockets: with the standard library's client, with ourselves, and with what is no TLS.
+Conversations over TLS on real sockets: with the standard library's client, and between ourselves.
 
 From basic to complex: the first that fails names the most basic fault.
 """
@@ -261,6 +261,29 @@ class OpenTests(TLSCase):
         context.set_alpn_protocols(["h2", "http/1.1"])
         await deferToThread(exchange, port, context, b"")
         self.assertEqual(facts, [(True, None, "localhost"), (True, "http/1.1", "localhost")])
+
+    async def test_a_session_is_resumed_until_the_context_is_new(self) -> None:
+        port, _ = self.listen(lambda: Told(answer_and_close))
+        context = self.client_context()
+
+        def visit(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool | None]:
+            with (
+                socket.create_connection(("127.0.0.1", port), 20) as plain,
+                context.wrap_socket(plain, server_hostname="localhost", session=session) as secure,
+            ):
+                # TLS 1.3's tickets come with the first bytes.
+                while secure.recv(100):
+                    pass
+                return secure.session, secure.session_reused
+
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context.maximum_version = context.minimum_version = version
+            session, _ = await deferToThread(visit, None)
+            session, resumed = await deferToThread(visit, session)
+            self.assertTrue(resumed)
+            self.tls.reload()
+            _, resumed = await deferToThread(visit, session)
+            self.assertFalse(resumed)
 
     async def test_a_certificate_read_anew_is_for_new_connections(self) -> None:
         port, factory = self.listen(Told)
