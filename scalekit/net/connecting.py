@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.abstract import isIPv6Address
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -87,8 +87,8 @@ class Attempt:
         self._deadline = reactor.callLater(timeout, self._overdue)
         try:
             self._start(_family(target))
-        except (OSError, ValueError) as why:
-            reactor.callLater(0, self._fail, self._unreachable(why))
+        except (OSError, ValueError, OverflowError) as why:
+            reactor.callLater(0, self._fail, fault_of(self._name(), why))
 
     def _start(self, family: int) -> None:
         sock = self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -112,7 +112,7 @@ class Attempt:
         assert self._socket is not None
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            self._fail(self._unreachable(OSError(code, os.strerror(code))))
+            self._fail(fault_of(self._name(), OSError(code, os.strerror(code))))
         else:
             self._connected()
 
@@ -194,13 +194,6 @@ class Attempt:
             sock, self._socket = self._socket, None
             sock.close()
 
-    def _unreachable(self, why: Exception) -> UpstreamFault:
-        number = getattr(why, "errno", None)
-        reason = "connect-refused" if number in _REFUSED else "connect-unreachable"
-        if number == errno.ETIMEDOUT:
-            return UpstreamFault(504, "connect-timeout", f"{self._name()}: {getattr(why, 'strerror', why)}")
-        return UpstreamFault(502, reason, f"{self._name()}: {getattr(why, 'strerror', None) or why}")
-
     def _name(self) -> str:
         if isinstance(self._target, str):
             return self._target
@@ -211,7 +204,21 @@ class Attempt:
         return f"<Attempt {self._name()}{' over' if self._is_over else ''}>"
 
 
+def fault_of(name: str, why: Exception) -> UpstreamFault:
+    """What a failed connect is reported as."""
+    number = getattr(why, "errno", None)
+    detail = f"{name}: {getattr(why, 'strerror', None) or why}"
+    if number == errno.ETIMEDOUT:
+        return UpstreamFault(504, "connect-timeout", detail)
+    return UpstreamFault(502, "connect-refused" if number in _REFUSED else "connect-unreachable", detail)
+
+
 def _family(target: Target) -> int:
     if isinstance(target, str):
         return socket.AF_UNIX
-    return socket.AF_INET6 if isIPv6Address(target[0].partition("%")[0]) else socket.AF_INET
+    host = target[0]
+    if isIPv6Address(host.partition("%")[0]):
+        return socket.AF_INET6
+    if not isIPAddress(host):
+        raise ValueError("not an IP address")  # The socket would ask a name server, and everything would wait for it.
+    return socket.AF_INET
