@@ -188,7 +188,8 @@ def failure_reason(connection: SSL.Connection, why: Exception) -> tuple[str, str
     :returns: ``tls-verify`` or ``tls-handshake``, and a sentence.
     """
     result = _lib.SSL_get_verify_result(connection._ssl)
-    if result:  # X509_V_OK is 0
+    # There is a result as well where nobody insists on it.
+    if result and connection.get_verify_mode() != SSL.VERIFY_NONE:  # X509_V_OK is 0
         text = _ffi.string(_lib.X509_verify_cert_error_string(result)).decode("ascii", "replace")
         return "tls-verify", f"certificate verify failed: {text}"
     return "tls-handshake", f"TLS handshake failed: {error_text(why)}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from OpenSSL import SSL
 from twisted.internet import reactor as real_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -546,6 +547,14 @@ class VerificationTests(TLSCase):
     async def test_a_name_in_place_of_an_address_does_not_count(self) -> None:
         fault = await self.fault(ClientTLS(self.ca), "127.0.0.1", self.server_tls("localhost"))
         self.assertEqual(fault.reason, "tls-verify")
+
+    async def test_unverified_it_is_never_the_certificate_that_is_wrong(self) -> None:
+        server = self.server_tls("localhost")
+        # With TLS 1.3 the client's handshake would be done before the server refuses it.
+        server.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        server.context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+        fault = await self.fault(ClientTLS(verify=False), "localhost", server)
+        self.assertEqual((fault.status, fault.reason), (502, "tls-handshake"))
 
     async def test_unverified_means_any(self) -> None:
         port, _ = self.listen(lambda: Told(answer_and_close))
