@@ -37,6 +37,7 @@ from scalekit.balancer.upstreams import Upstreams  # noqa: E402
 from scalekit.config import Config  # noqa: E402
 from scalekit.http.forwarding import Forwarder  # noqa: E402
 from scalekit.interfaces import ILogSink  # noqa: E402
+from scalekit.kit.daemons import open_client, open_logging  # noqa: E402
 from scalekit.net.addresses import local_names  # noqa: E402
 from scalekit.net.deadlines import Timeouts, Wheel  # noqa: E402
 from scalekit.net.listening import ListeningService  # noqa: E402
@@ -80,11 +81,8 @@ def makeService(options: Options) -> DrainingService:
     settings = options.settings
     names = local_names(socket.gethostname())
     certificate = add_certificate(daemon, settings, names)
-    sink = None
-    if settings.log_client.url:
-        from scalekit.blog.tap import open_client, open_logging
-
-        sink = open_logging(settings, "balancer", open_client(settings), daemon)
+    client = open_client(settings, reactor)
+    sink = open_logging(settings, "balancer", client, daemon, reactor, random.random, time.time)
     add_balancer(daemon, settings, names, certificate, sink)
     return daemon
 
@@ -116,7 +114,7 @@ def add_balancer(
     Add the balancer's services to a daemon.
 
     :param names: what this machine is called.
-    :param sink: takes an entry for every request and every change of an instance's state.
+    :param sink: takes an entry for every request.
     """
     config = settings.balancer
     wheel = Wheel(reactor)
@@ -142,7 +140,7 @@ def add_balancer(
         config.health.path,
     )
     roster.observe(upstreams.transition)
-    roster.observe(lambda change: _tell(change, sink))
+    roster.observe(_tell)
     name = secrets.token_hex(4).encode()
     forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
     responder: Any = ReverseProxy(
@@ -223,7 +221,5 @@ class _Ticking(Service):
         super().stopService()
 
 
-def _tell(change: Transition, sink: ILogSink | None) -> None:
+def _tell(change: Transition) -> None:
     _log.info("{change!r}", change=change)
-    if sink is not None:
-        sink.log("INFO", repr(change).strip("<>"))

@@ -12,7 +12,8 @@ from twisted.python import usage
 
 from scalekit.blog.data import BODY_LIMIT, Database, DataResource
 from scalekit.blog.seed import seed
-from scalekit.blog.tap import AppOptions, open_client, open_logging, open_tls
+from scalekit.blog.tap import AppOptions, open_tls
+from scalekit.kit.daemons import open_client, open_logging
 from scalekit.kit.serving import HTTPListening
 from scalekit.net.addresses import local_names
 from scalekit.ops.daemon import DrainingService, explained_faults
@@ -47,7 +48,7 @@ def makeService(options: Options) -> DrainingService:
     settings = options.settings
     daemon = DrainingService(options, reactor)
     clock: Any = reactor
-    sink = open_logging(settings, "data", open_client(settings), daemon)
+    sink = open_logging(settings, "data", open_client(settings, reactor), daemon, clock, random.random, time.time)
     posts, comments = options["seed-posts"], options["seed-comments"]
     database = Database(clock, settings.data.database, lambda store: seed(store, time.time(), posts, comments))
     database.setServiceParent(daemon)

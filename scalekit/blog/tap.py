@@ -11,19 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.python.threadable import isInIOThread
 
 from scalekit.blog.app import FORM_BYTES, Blog
 from scalekit.blog.fragments import Fragments
 from scalekit.blog.posts import Posts
 from scalekit.config import Config
-from scalekit.interfaces import ILogSink
 from scalekit.kit.cache import AsyncCache
-from scalekit.kit.client import Client, make_client
-from scalekit.kit.logs import LogClient
-from scalekit.kit.observer import LogService, observer
+from scalekit.kit.daemons import open_client, open_logging
 from scalekit.kit.serving import app_server, server_tls
-from scalekit.kit.sinks import Nowhere
 from scalekit.net.addresses import local_names
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
@@ -74,8 +69,8 @@ def makeService(options: Options) -> DrainingService:
     settings = options.settings
     daemon = DrainingService(options, reactor)
     first = settings.blog.listen[0]
-    client = open_client(settings)
-    sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon)
+    client = open_client(settings, reactor)
+    sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon, _clock, random.random, time.time)
     tls = open_tls(settings, daemon, settings.blog.listen)
     posts = Posts(settings.blog.data, client)
     fragments = Fragments(AsyncCache(settings.blog.cache, client, _clock), _clock, posts.is_current)
@@ -103,24 +98,6 @@ def makeService(options: Options) -> DrainingService:
 
 
 _clock: Any = reactor
-
-
-def open_client(settings: Config) -> Client:
-    """A client that trusts the configured CA, else the local one if there is or will be one, else the system's."""
-    ca = settings.balancer.upstream_tls.ca
-    local = Path(settings.state_directory, "tls", "ca.pem")
-    if not ca and (local.exists() or not settings.tls.certificate):
-        ca = str(local)
-    return make_client(reactor, ca or None)
-
-
-def open_logging(settings: Config, source: str, client: Client, daemon: DrainingService) -> ILogSink:
-    """Where entries go; what is logged by `twisted.logger` goes there too."""
-    if not settings.log_client.url:
-        return Nowhere()
-    sink = LogClient(settings.log_client.url, source, client, _clock, random.random, time.time)
-    LogService(sink, observer(sink, isInIOThread, _clock.callFromThread)).setServiceParent(daemon)
-    return sink
 
 
 def open_tls(settings: Config, daemon: DrainingService, listen: Any) -> ServerTLS | None:

@@ -3,7 +3,7 @@ The cache's composition root: ``twistd scalekit-cache``.
 
 `make_cache_root` is for every daemon that has the cache in it (scalekit-cache, scalekit-all)::
 
-    cache = make_cache_root(options.settings.cache, SteadyClock(reactor, steady_seconds))
+    cache = make_cache_root(options.settings.cache, OtherSeconds(reactor, steady_seconds))
     cache.service.setServiceParent(daemon)
     registry.register(cache.collector)
     add_operational_routes(cache.resource, registry)
@@ -11,41 +11,36 @@ The cache's composition root: ``twistd scalekit-cache``.
 
 from __future__ import annotations
 
-import os
-import random
-import secrets
-import socket
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from scalekit.net import loop
 
-from prometheus_client import CollectorRegistry
-from twisted.internet import reactor
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.threadable import isInIOThread
-from zope.interface import implementer
+loop.install()
 
-from scalekit.cache.metrics import StoreCollector
-from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource
-from scalekit.cache.service import CacheService
-from scalekit.cache.store import Store
-from scalekit.config import Config
-from scalekit.config.model import Cache
-from scalekit.config.tokens import Tokens, check_private_listener, parse_tokens
-from scalekit.errors import ConfigurationFault
-from scalekit.kit.client import make_client
-from scalekit.kit.logs import LogClient
-from scalekit.kit.observer import LogService, observer
-from scalekit.net.addresses import local_names
-from scalekit.net.certificates import CA
-from scalekit.net.listening import ListeningService
-from scalekit.net.server import HTTPFactory
-from scalekit.ops.certificates import ServerCertificate, tls_directory
-from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
-from scalekit.ops.metrics import RequestMetrics, add_operational_routes
-from scalekit.web.guard import Guard
-from scalekit.web.site import Site
+import os  # noqa: E402
+import random  # noqa: E402
+import secrets  # noqa: E402
+import socket  # noqa: E402
+import time  # noqa: E402
+from typing import Any, NamedTuple, cast  # noqa: E402
+
+from twisted.internet import reactor as _reactor  # noqa: E402
+from twisted.internet.interfaces import IReactorTime  # noqa: E402
+
+from scalekit.cache.metrics import StoreCollector  # noqa: E402
+from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource  # noqa: E402
+from scalekit.cache.service import CacheService  # noqa: E402
+from scalekit.cache.store import Store  # noqa: E402
+from scalekit.config import Config  # noqa: E402
+from scalekit.config.model import Cache  # noqa: E402
+from scalekit.kit.daemons import open_client, open_logging  # noqa: E402
+from scalekit.net.addresses import local_names  # noqa: E402
+from scalekit.net.clocks import OtherSeconds  # noqa: E402
+from scalekit.net.listening import ListeningService  # noqa: E402
+from scalekit.net.tls import ServerTLS  # noqa: E402
+from scalekit.ops.certificates import ServerCertificate  # noqa: E402
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults  # noqa: E402
+from scalekit.ops.serving import add_private_listener  # noqa: E402
+
+reactor = cast(Any, _reactor)
 
 # Requests take milliseconds; this is for a megabyte that is just coming in over a slow line.
 DRAIN_SECONDS = 5.0
@@ -71,37 +66,11 @@ def make_cache_root(settings: Cache, clock: IReactorTime) -> CacheRoot:
     """
     Make a cache.
 
-    :param clock: tells the entries' age; must never go back, or what has expired would be served (`SteadyClock`).
+    :param clock: tells the entries' age; must never go back, or what has expired would be served (`steady_seconds`).
     """
     store = Store(settings.max_bytes)
     resource = CacheResource(store, clock, settings.default_max_age)
     return CacheRoot(store, resource, CacheService(store, settings.expiry_interval, clock), StoreCollector(store))
-
-
-@implementer(IReactorTime)
-class SteadyClock:
-    """
-    A reactor's timed calls with another clock's seconds.
-
-    The reactor's own are those of the wall clock: set back by an hour, it would let every entry live an hour longer.
-
-    :param seconds: such as `steady_seconds`.
-    """
-
-    def __init__(self, reactor: Any, seconds: Callable[[], float]) -> None:
-        self._reactor = reactor
-        self._seconds = seconds
-
-    def seconds(self) -> float:
-        return self._seconds()
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> IDelayedCall:
-        call: IDelayedCall = self._reactor.callLater(delay, callable, *args, **kw)
-        return call
-
-    def getDelayedCalls(self) -> Sequence[IDelayedCall]:
-        calls: Sequence[IDelayedCall] = self._reactor.getDelayedCalls()
-        return calls
 
 
 def steady_seconds() -> float:
@@ -132,58 +101,39 @@ def makeService(options: Options) -> DrainingService:
     """The daemon: the cache behind its guard on our own listeners."""
     settings = options.settings
     daemon = DrainingService(options, reactor, DRAIN_SECONDS)
-    cache = make_cache_root(settings.cache, SteadyClock(reactor, steady_seconds))
-    cache.service.setServiceParent(daemon)
-    registry, requests = CollectorRegistry(), RequestMetrics()
-    registry.register(cache.collector)
-    registry.register(requests)
-    add_operational_routes(cache.resource, registry, lambda: "draining" if daemon.is_draining else None)
-    site = Site(cache.resource, LARGEST_VALUE_BYTES, parse_forms=False)
     names = local_names(socket.gethostname())
-    guard = Guard(site, names, _tokens(settings.cache.token_file))
-    factory = HTTPFactory(guard, reactor, time.time, secrets.token_hex(4).encode(), outcomes=requests.record)
     tls = None
     if any(url.is_secure for url in settings.cache.listen):
-        certificate = ServerCertificate(settings, names, cast(Any, reactor), time.time)
+        certificate = ServerCertificate(settings, names, reactor, time.time)
         certificate.setServiceParent(daemon)
         daemon.on_reload(certificate.reload)
         tls = certificate.tls
-    listening = ListeningService(settings.cache.listen, factory, reactor, tls, fail_start=fail_start)
-    listening.setServiceParent(daemon)
-    if settings.log_client.url:
-        _log_service(settings).setServiceParent(daemon)
-
-    def drain(is_hurried: bool) -> Any:
-        listening.stop_listening()
-        return factory.drain()
-
-    def reload(config: Config) -> None:
-        # Ports and the store stay as they are until the next start; so what is asked of the ports is asked of these.
-        check_private_listener("cache", settings.cache.listen, config.cache.token_file)
-        factory.respond = Guard(site, names, _tokens(config.cache.token_file)).respond
-
-    daemon.on_drain(drain)
-    daemon.on_reload(reload)
+    add_cache(daemon, settings, names, tls)
+    open_logging(settings, "cache", open_client(settings, reactor), daemon, reactor, random.random, time.time)
     return daemon
 
 
-def _log_service(settings: Config) -> LogService:
-    """Sends what this daemon logs to the log service."""
-    local = tls_directory(settings) / CA
-    ca = settings.balancer.upstream_tls.ca
-    if not ca and (local.exists() or not settings.tls.certificate):
-        ca = str(local)  # there, or made by the log service when it starts
-    client = make_client(reactor, ca or None)
-    sink = LogClient(settings.log_client.url, "cache", client, cast(Any, reactor), random.random, time.time)
-    return LogService(sink, observer(sink, isInIOThread, cast(Any, reactor).callFromThread))
+def add_cache(
+    daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None
+) -> ListeningService:
+    """
+    Add the cache to a daemon.
 
+    :param names: what this machine is called.
+    """
+    cache = make_cache_root(settings.cache, OtherSeconds(reactor, steady_seconds))
+    cache.service.setServiceParent(daemon)
 
-def _tokens(path: str) -> Tokens | None:
-    if not path:
-        return None
-    try:
-        return parse_tokens(Path(path).read_text("utf-8"), path)
-    except OSError as why:
-        raise ConfigurationFault(f"cache.token_file: {path}: {why.strerror}, expected a readable file") from None
-    except UnicodeDecodeError:
-        raise ConfigurationFault(f"cache.token_file: {path}: found bytes that are not UTF-8, expected text") from None
+    return add_private_listener(
+        daemon,
+        settings,
+        "cache",
+        cache.resource,
+        names=names,
+        certificate=certificate,
+        reactor=reactor,
+        wall=time.time,
+        request_name=secrets.token_hex(4).encode(),
+        collectors=(cache.collector,),
+        body_limit=LARGEST_VALUE_BYTES,
+    )

@@ -1,8 +1,8 @@
 """
 `QuickReactor`: Twisted's epoll reactor without a log context around every event.
 
-Twisted copies and installs a dictionary per event, so that a log line says which connection it is about; at two events a
-proxied request that is a tenth of the proxy's time.  Our log lines name what they are about themselves.
+Twisted copies and installs a dictionary per event, so that a log line says which connection it is about; at two events
+a proxied request that is a tenth of the proxy's time.  Our log lines name what they are about themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = Logger()
 
 
 class QuickReactor(EPollReactor):
-    """See the module.  Its time is monotonic: no deadline fires, and none is put off, because somebody sets the clock."""
+    """See the module.  Its time is monotonic: setting the clock neither fires a deadline nor puts it off."""
 
     seconds = staticmethod(time.monotonic)
 

@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 
 from scalekit.config import Config
 from scalekit.errors import ConfigurationFault
+from scalekit.ops.leash import Leash, descriptor_of
 from scalekit.ops.options import DaemonOptions
 from scalekit.ops.starting import explained_faults, release_terminal
 
@@ -72,19 +73,22 @@ class DrainingService(MultiService):
         self._install_signal = install_signal
         self._exit_process = exit_process
         self._drains: list[Drain] = []
+        self._first_drains: list[Drain] = []
         self._reloads: list[Reload] = []
         self._deadline: IDelayedCall | None = None
         self._is_stopping = False
         self._had_terminal = False
+        self._leash: Leash | None = None
 
-    def on_drain(self, drain: Drain) -> None:
+    def on_drain(self, drain: Drain, is_first: bool = False) -> None:
         """
         Have this called when the daemon is to end; all drains run side by side, before any service is stopped.
 
         :param drain: takes whether there is hurry (SIGINT: no time for load balancers above us); what it returns, a
             Deferred or a coroutine perhaps, is waited for until the deadline.
+        :param is_first: whether the others begin only after it: it still needs what they close.
         """
-        self._drains.append(drain)
+        (self._first_drains if is_first else self._drains).append(drain)
 
     def on_reload(self, reload: Reload) -> None:
         """Have this called with the new `Config` at each SIGHUP; certificates and log files are to be opened anew."""
@@ -109,6 +113,9 @@ class DrainingService(MultiService):
 
     def _started(self) -> None:
         release_terminal()
+        held = descriptor_of(self._options.environ)
+        if held is not None:
+            self._leash = Leash(held, lambda: self.end(signal.SIGINT), self._reactor)
         self._had_terminal = has_terminal()
         # Only now: the reactor has installed its own before.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -153,6 +160,11 @@ class DrainingService(MultiService):
         else:
             self._drain(name, number == signal.SIGINT)
 
+    def fail(self) -> None:
+        """End as after SIGINT, with status 1: what the daemon is for cannot be done."""
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._exit_process, 1)
+        self.end(signal.SIGINT)
+
     def _drain(self, name: str, is_hurried: bool) -> None:
         self.is_draining = True
         seconds = self._drain_seconds
@@ -162,8 +174,12 @@ class DrainingService(MultiService):
             seconds = ANNOUNCE_SECONDS + self._options.settings.balancer.drain.deadline
         _log.info("{name}: draining for at most {seconds:.0f} s", name=name, seconds=seconds)
         self._set_deadline(seconds, self._drain_overdue)
-        drained = [maybeDeferred(drain, is_hurried).addErrback(self._drain_failed, drain) for drain in self._drains]
-        DeferredList(drained).addCallback(lambda _results: self._stop())
+        drained = self._drain_all(self._first_drains, is_hurried)
+        drained.addCallback(lambda _results: self._drain_all(self._drains, is_hurried))
+        drained.addCallback(lambda _results: self._stop())
+
+    def _drain_all(self, drains: list[Drain], is_hurried: bool) -> Deferred[Any]:
+        return DeferredList([maybeDeferred(drain, is_hurried).addErrback(self._drain_failed, drain) for drain in drains])
 
     def _drain_failed(self, failure: Failure, drain: Drain) -> None:
         _log.failure("draining with {drain}", failure, drain=drain)

@@ -13,6 +13,7 @@ from twisted.internet.defer import DeferredList
 from twisted.web.resource import Resource
 
 from scalekit.config import Config
+from scalekit.config.tokens import check_private_listener
 from scalekit.net.deadlines import Wheel
 from scalekit.net.listening import ListeningService
 from scalekit.net.server import HTTPFactory
@@ -74,7 +75,8 @@ def add_private_listener(
     listening.setServiceParent(daemon)
 
     def reload(config: Config) -> None:
-        # The ports stay as they are until the next start; tokens are for those who come from now on.
+        # The ports stay as they are until the next start: what may be asked of the new ones is asked of these.
+        check_private_listener(section, listen, getattr(config, section).token_file)
         factory.respond = guarded(config).respond
 
     daemon.on_reload(reload)

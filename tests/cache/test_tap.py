@@ -15,7 +15,8 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.cache.tap import Options, SteadyClock, make_cache_root, makeService, steady_seconds
+from scalekit.cache.tap import Options, make_cache_root, makeService, steady_seconds
+from scalekit.net.clocks import OtherSeconds
 from scalekit.config.model import Cache
 from scalekit.http.heads import Client
 from scalekit.kit.observer import LogService
@@ -40,7 +41,7 @@ class SteadyClockTests(SynchronousTestCase):
     def test_its_own_seconds_and_the_reactors_calls(self) -> None:
         clock = Clock()
         called: list[int] = []
-        steady = SteadyClock(clock, lambda: 42.0)
+        steady = OtherSeconds(clock, lambda: 42.0)
         call = steady.callLater(1.0, called.append, 1)
         self.assertEqual((steady.seconds(), list(steady.getDelayedCalls())), (42.0, [call]))
         clock.advance(1.0)

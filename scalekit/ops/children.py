@@ -1,0 +1,133 @@
+"""
+Child processes of a daemon, each in a process group of its own: those of ``scalekit-all --demo N``.
+
+They end with their parent (`scalekit.ops.leash`).  One that dies is started again; of one that cannot start at all the
+parent is told, so that a port in use is seen at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scalekit.ops.leash import VARIABLE
+
+#: A process that ends with status 1 before it has lived so long could not start: its own line has said why.
+START_SECONDS = 5.0
+#: A process that died is started again after this, so that one that always dies does not burn a core.
+RESTART_SECONDS = 1.0
+
+#: ``twistd`` by this interpreter, in a process group of its own: Ctrl-C in the terminal is for the parent alone.
+_RUN_TWISTD = "import os, sys; os.setpgid(0, 0); sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+
+_log = Logger()
+
+
+class _Child(ProcessProtocol):
+    """One process; what it prints goes where ours goes."""
+
+    def __init__(self, ended: Callable[[int | None], object]) -> None:
+        self._ended = ended
+
+    def processEnded(self, reason: Failure) -> None:
+        self._ended(getattr(reason.value, "exitCode", None))
+
+
+class ChildService(Service):
+    """
+    Keeps one child process running.
+
+    :param arguments: for ``twistd -n``.
+    :param failed: told with a sentence when it cannot start.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        reactor: Any,
+        failed: Callable[[str], object],
+    ) -> None:
+        self.setName(name)  # type: ignore[no-untyped-call]
+        self._arguments = [sys.executable, "-c", _RUN_TWISTD, "-n", *arguments]
+        self._environ = dict(environ)
+        self._reactor = reactor
+        self._failed = failed
+        self._process: Any = None
+        self._leash = -1
+        self._started_at = 0.0
+        self._restart: Any = None
+        self._is_ending = False
+        self._gone: list[Deferred[None]] = []
+
+    def startService(self) -> None:
+        super().startService()
+        self._spawn()
+
+    def _spawn(self) -> None:
+        self._restart = None
+        reading, self._leash = os.pipe()
+        self._started_at = self._reactor.seconds()
+        # Descriptors keep their numbers in the child: 0, 1 and 2 are ours, the leash is its fourth.
+        self._process = self._reactor.spawnProcess(
+            _Child(self._process_ended),
+            self._arguments[0],
+            self._arguments,
+            env={**self._environ, VARIABLE: "3"},
+            childFDs={0: 0, 1: 1, 2: 2, 3: reading},
+        )
+        os.close(reading)
+
+    def _process_ended(self, status: int | None) -> None:
+        self._process = None
+        os.close(self._leash)
+        if self._is_ending:
+            waiting, self._gone = self._gone, []
+            for deferred in waiting:
+                deferred.callback(None)
+            return
+        if status == 1 and self._reactor.seconds() - self._started_at < START_SECONDS:
+            self._failed(f"{self.name} could not start")
+            return
+        _log.warn("{name} ended (status {status}), starting it again", name=self.name, status=status)
+        self._restart = self._reactor.callLater(RESTART_SECONDS, self._spawn)
+
+    def end(self) -> Deferred[None]:
+        """Let it drain and end; fires when it is gone."""
+        self._is_ending = True
+        if self._restart is not None and self._restart.active():
+            self._restart.cancel()
+        gone: Deferred[None] = Deferred()
+        if self._process is None:
+            gone.callback(None)
+        else:
+            self._gone.append(gone)
+            self._signal("TERM")
+        return gone
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._is_ending = True
+        if self._restart is not None and self._restart.active():
+            self._restart.cancel()
+        self._signal("KILL")
+
+    def _signal(self, name: str) -> None:
+        if self._process is not None:
+            try:
+                self._process.signalProcess(name)
+            except ProcessExitedAlready:
+                pass
+
+    def __repr__(self) -> str:
+        return f"<ChildService {self.name} {'running' if self._process else 'not running'}>"

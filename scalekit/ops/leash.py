@@ -1,0 +1,56 @@
+"""
+A child process that ends when its parent is gone, however the parent went.
+
+The parent keeps one end of a pipe open and gives the other to the child, whose environment says which descriptor it is.
+The kernel closes the parent's end with the parent, also after SIGKILL; the child sees the end of file and drains.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.logger import Logger
+
+#: The environment variable with the descriptor's number.
+VARIABLE = "SCALEKIT_LEASH"
+
+_log = Logger()
+
+
+class Leash(FileDescriptor):
+    """
+    :param descriptor: the pipe's reading end.
+    :param let_go: called once, when the parent is gone.
+    """
+
+    def __init__(self, descriptor: int, let_go: Callable[[], object], reactor: Any) -> None:
+        super().__init__(reactor)
+        self._descriptor = descriptor
+        self._let_go = let_go
+        os.set_blocking(descriptor, False)
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def doRead(self) -> None:
+        try:
+            if os.read(self._descriptor, 1):
+                return
+        except BlockingIOError:
+            return
+        self.stopReading()
+        _log.info("the parent process is gone")
+        self._let_go()
+
+    def logPrefix(self) -> str:
+        return "leash"
+
+
+def descriptor_of(environ: Mapping[str, str]) -> int | None:
+    """The descriptor in this environment; None for a process that nobody holds."""
+    number = environ.get(VARIABLE, "")
+    return int(number) if number.isascii() and number.isdigit() else None
