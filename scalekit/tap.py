@@ -8,26 +8,26 @@ from scalekit.net import loop
 
 loop.install()
 
-import os  # noqa: E402
-import socket  # noqa: E402
-import sys  # noqa: E402
-from typing import Any, cast  # noqa: E402
+import os
+import socket
+import sys
+from typing import Any, cast
 
-from twisted.internet import reactor as _reactor  # noqa: E402
-from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
-from twisted.internet.task import LoopingCall  # noqa: E402
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import LoopingCall
 
-from scalekit.balancer.instance import State  # noqa: E402
-from scalekit.balancer.tap import Balancer, add_balancer, add_certificate  # noqa: E402
-from scalekit.cache.tap import add_cache  # noqa: E402
-from scalekit.config import Config  # noqa: E402
-from scalekit.config.urls import ListenURL  # noqa: E402
-from scalekit.ops.children import ChildService  # noqa: E402
-from scalekit.logs.tap import add_logs  # noqa: E402
-from scalekit.net.addresses import local_names  # noqa: E402
-from scalekit.net.listening import ListeningService  # noqa: E402
-from scalekit.ops.certificates import tls_directory  # noqa: E402
-from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults  # noqa: E402
+from scalekit.balancer.instance import State
+from scalekit.balancer.tap import Balancer, add_balancer, add_certificate
+from scalekit.cache.tap import add_cache
+from scalekit.config import Config
+from scalekit.config.urls import ListenURL
+from scalekit.logs.tap import add_logs
+from scalekit.net.addresses import local_names
+from scalekit.net.listening import ListeningService
+from scalekit.ops.certificates import tls_directory
+from scalekit.ops.children import ChildService
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 
 reactor = cast(Any, _reactor)
 

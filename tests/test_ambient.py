@@ -53,7 +53,9 @@ AMBIENT_WITHOUT = {
 }
 
 # (module, name): why it cannot be an argument.  Keep it short.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("scalekit.net.loop", "time.monotonic"): "the reactor is the clock that all others are given",
+}
 
 
 def is_root(module: str) -> bool:

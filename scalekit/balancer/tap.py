@@ -10,47 +10,47 @@ from scalekit.net import loop
 
 loop.install()
 
-import os  # noqa: E402
-import random  # noqa: E402
-import secrets  # noqa: E402
-import socket  # noqa: E402
-import time  # noqa: E402
-from typing import Any, NamedTuple, cast  # noqa: E402
+import os
+import random
+import secrets
+import socket
+import time
+from typing import Any, NamedTuple, cast
 
-from twisted.application.service import Service  # noqa: E402
-from twisted.internet import reactor as _reactor  # noqa: E402
-from twisted.internet.defer import Deferred, DeferredList  # noqa: E402
-from twisted.internet.task import deferLater  # noqa: E402
-from twisted.internet.threads import deferToThread  # noqa: E402
-from twisted.logger import Logger  # noqa: E402
+from twisted.application.service import Service
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
 
-from scalekit.balancer.health import HealthRules  # noqa: E402
-from scalekit.balancer.instance import Transition  # noqa: E402
-from scalekit.balancer.pickers import ALGORITHMS  # noqa: E402
-from scalekit.balancer.prober import Prober  # noqa: E402
-from scalekit.balancer.proxy import ReverseProxy  # noqa: E402
-from scalekit.balancer.registrar import RegistrarResource  # noqa: E402
-from scalekit.balancer.resolver import StaticServers  # noqa: E402
-from scalekit.balancer.roster import Roster  # noqa: E402
-from scalekit.balancer.routes import Claim, Routing  # noqa: E402
-from scalekit.balancer.upstreams import Upstreams  # noqa: E402
-from scalekit.config import Config  # noqa: E402
-from scalekit.http.forwarding import Forwarder  # noqa: E402
-from scalekit.interfaces import ILogSink  # noqa: E402
-from scalekit.kit.daemons import open_client, open_logging  # noqa: E402
-from scalekit.net.addresses import local_names  # noqa: E402
-from scalekit.net.deadlines import Timeouts, Wheel  # noqa: E402
-from scalekit.net.listening import ListeningService  # noqa: E402
-from scalekit.net.server import HTTPFactory  # noqa: E402
-from scalekit.net.tls import ClientTLS, ServerTLS  # noqa: E402
-from scalekit.net.upstream import UpstreamTimeouts  # noqa: E402
-from scalekit.ops.access_log import AccessLog  # noqa: E402
-from scalekit.ops.certificates import ServerCertificate, open_client_tls  # noqa: E402
-from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start  # noqa: E402
-from scalekit.ops.metrics import RequestMetrics  # noqa: E402
-from scalekit.ops.serving import add_private_listener  # noqa: E402
-from scalekit.web.access import registration_role  # noqa: E402
-from scalekit.web.compress import Compress  # noqa: E402
+from scalekit.balancer.health import HealthRules
+from scalekit.balancer.instance import Transition
+from scalekit.balancer.pickers import ALGORITHMS
+from scalekit.balancer.prober import Prober
+from scalekit.balancer.proxy import ReverseProxy
+from scalekit.balancer.registrar import RegistrarResource
+from scalekit.balancer.resolver import StaticServers
+from scalekit.balancer.roster import Roster
+from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.upstreams import Upstreams
+from scalekit.config import Config
+from scalekit.http.forwarding import Forwarder
+from scalekit.interfaces import ILogSink
+from scalekit.kit.daemons import open_client, open_logging
+from scalekit.net.addresses import local_names
+from scalekit.net.deadlines import Timeouts, Wheel
+from scalekit.net.listening import ListeningService
+from scalekit.net.server import HTTPFactory
+from scalekit.net.tls import ClientTLS, ServerTLS
+from scalekit.net.upstream import UpstreamTimeouts
+from scalekit.ops.access_log import AccessLog
+from scalekit.ops.certificates import ServerCertificate, open_client_tls
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
+from scalekit.ops.metrics import RequestMetrics
+from scalekit.ops.serving import add_private_listener
+from scalekit.web.access import registration_role
+from scalekit.web.compress import Compress
 
 reactor = cast(Any, _reactor)
 _log = Logger(namespace="scalekit.balancer")

@@ -15,30 +15,30 @@ from scalekit.net import loop
 
 loop.install()
 
-import os  # noqa: E402
-import random  # noqa: E402
-import secrets  # noqa: E402
-import socket  # noqa: E402
-import time  # noqa: E402
-from typing import Any, NamedTuple, cast  # noqa: E402
+import os
+import random
+import secrets
+import socket
+import time
+from typing import Any, NamedTuple, cast
 
-from twisted.internet import reactor as _reactor  # noqa: E402
-from twisted.internet.interfaces import IReactorTime  # noqa: E402
+from twisted.internet import reactor as _reactor
+from twisted.internet.interfaces import IReactorTime
 
-from scalekit.cache.metrics import StoreCollector  # noqa: E402
-from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource  # noqa: E402
-from scalekit.cache.service import CacheService  # noqa: E402
-from scalekit.cache.store import Store  # noqa: E402
-from scalekit.config import Config  # noqa: E402
-from scalekit.config.model import Cache  # noqa: E402
-from scalekit.kit.daemons import open_client, open_logging  # noqa: E402
-from scalekit.net.addresses import local_names  # noqa: E402
-from scalekit.net.clocks import OtherSeconds  # noqa: E402
-from scalekit.net.listening import ListeningService  # noqa: E402
-from scalekit.net.tls import ServerTLS  # noqa: E402
-from scalekit.ops.certificates import ServerCertificate  # noqa: E402
-from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults  # noqa: E402
-from scalekit.ops.serving import add_private_listener  # noqa: E402
+from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource
+from scalekit.cache.service import CacheService
+from scalekit.cache.store import Store
+from scalekit.config import Config
+from scalekit.config.model import Cache
+from scalekit.kit.daemons import open_client, open_logging
+from scalekit.net.addresses import local_names
+from scalekit.net.clocks import OtherSeconds
+from scalekit.net.listening import ListeningService
+from scalekit.net.tls import ServerTLS
+from scalekit.ops.certificates import ServerCertificate
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
+from scalekit.ops.serving import add_private_listener
 
 reactor = cast(Any, _reactor)
 

@@ -10,29 +10,29 @@ from scalekit.net import loop
 
 loop.install()
 
-import os  # noqa: E402
-import secrets  # noqa: E402
-import socket  # noqa: E402
-import time  # noqa: E402
-from typing import Any, cast  # noqa: E402
+import os
+import secrets
+import socket
+import time
+from typing import Any, cast
 
-from twisted.internet import reactor as _reactor  # noqa: E402
+from twisted.internet import reactor as _reactor
 
-from scalekit.config import Config  # noqa: E402
-from scalekit.config.model import Logs  # noqa: E402
-from scalekit.logs.bodies import BODY_LIMIT  # noqa: E402
-from scalekit.logs.collector import Collector  # noqa: E402
-from scalekit.logs.directory import LocalDirectory  # noqa: E402
-from scalekit.logs.metrics import LogMetrics  # noqa: E402
-from scalekit.logs.resource import LogResource  # noqa: E402
-from scalekit.logs.threads import ThreadLane  # noqa: E402
-from scalekit.net.addresses import local_names  # noqa: E402
-from scalekit.net.clocks import OtherSeconds  # noqa: E402
-from scalekit.net.listening import ListeningService  # noqa: E402
-from scalekit.net.tls import ServerTLS  # noqa: E402
-from scalekit.ops.certificates import ServerCertificate  # noqa: E402
-from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults  # noqa: E402
-from scalekit.ops.serving import add_private_listener  # noqa: E402
+from scalekit.config import Config
+from scalekit.config.model import Logs
+from scalekit.logs.bodies import BODY_LIMIT
+from scalekit.logs.collector import Collector
+from scalekit.logs.directory import LocalDirectory
+from scalekit.logs.metrics import LogMetrics
+from scalekit.logs.resource import LogResource
+from scalekit.logs.threads import ThreadLane
+from scalekit.net.addresses import local_names
+from scalekit.net.clocks import OtherSeconds
+from scalekit.net.listening import ListeningService
+from scalekit.net.tls import ServerTLS
+from scalekit.ops.certificates import ServerCertificate
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
+from scalekit.ops.serving import add_private_listener
 
 reactor = cast(Any, _reactor)
 
