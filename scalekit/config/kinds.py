@@ -40,12 +40,21 @@ class Kind:
     One kind of value.
 
     :ivar expected: the words that stand behind "expected" in an error.
+    :ivar show: a value as TOML would hold it.
+    :ivar from_flag: what TOML would hold for what a flag of the command line gave (text, or 1 for a mere switch).
     """
 
-    def __init__(self, expected: str, read: Callable[[Any], Any], show: Callable[[Any], Any] = lambda value: value):
+    def __init__(
+        self,
+        expected: str,
+        read: Callable[[Any], Any],
+        show: Callable[[Any], Any] = lambda value: value,
+        from_flag: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
         self.expected = expected
         self._read = read
         self.show = show
+        self.from_flag = from_flag
 
     def read(self, value: object) -> Any:
         """
@@ -104,6 +113,9 @@ def _size(value: object) -> int:
     return size
 
 
+_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
 def whole_number(lowest: int, highest: int) -> Kind:
     """A whole number from ``lowest`` to ``highest``."""
 
@@ -112,7 +124,10 @@ def whole_number(lowest: int, highest: int) -> Kind:
             raise ValueError
         return value
 
-    return Kind(f"a whole number from {lowest} to {highest}", read)
+    def from_flag(text: str) -> object:
+        return int(text) if _DIGITS.fullmatch(text) else text
+
+    return Kind(f"a whole number from {lowest} to {highest}", read, from_flag=from_flag)
 
 
 def choice(*allowed: str) -> Kind:
@@ -211,7 +226,7 @@ def _route_path(value: object) -> str:
     return path
 
 
-BOOLEAN = Kind("true or false", _boolean)
+BOOLEAN = Kind("true or false", _boolean, from_flag=bool)
 DURATION = Kind('a duration such as "250ms", "5s", "2m" or "1h"', _positive, format_duration)
 DURATION_OR_ZERO = Kind('a duration such as "250ms", "5s" or "0s"', _parsed(parse_duration), format_duration)
 SIZE = Kind('a size such as "64KiB" or "1GiB", or a number of bytes', _size, format_size)

@@ -49,17 +49,19 @@ class DecodeTests(SynchronousTestCase):
         )
 
     def test_an_unknown_key_names_the_nearest(self) -> None:
-        for document, key, nearest in [
+        cases: list[tuple[dict[str, Any], str, str]] = [
             ({"cache": {"max_byte": 1}}, "cache.max_byte", "max_bytes"),
             ({"balancr": {}}, "balancr", "balancer"),
             ({"cache": {"delay": "1s"}}, "cache.delay", "logs.delay, which stands elsewhere"),
             ({"balancer": {"service": [{"host": []}]}}, "balancer.service[0].host", "hosts"),
             ({"log_client": {"zzz": 1}}, "log_client.zzz", "one of url"),
-        ]:
+        ]
+        for document, key, nearest in cases:
             self.assertEqual(self.fault(document), f"x.toml: {key}: found an unknown key, expected {nearest}")
 
     def test_keys_of_later_steps_are_unknown(self) -> None:
-        for document in [{"redis": {"url": ""}}, {"balancer": {"http_cache": {}}}, {"tls": {"sni": []}}]:
+        later: list[dict[str, Any]] = [{"redis": {"url": ""}}, {"balancer": {"http_cache": {}}}, {"tls": {"sni": []}}]
+        for document in later:
             self.assertIn("found an unknown key", self.fault(document))
 
     def test_what_should_be_a_table(self) -> None:
