@@ -19,7 +19,7 @@ from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop, safe_trailers
 from scalekit.http.heads import Fields, RequestHead, ResponseHead
-from scalekit.http.targets import readings
+from scalekit.http.targets import is_plain, readings
 from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver, IResponder
 from scalekit.net.pool import Pool
 from scalekit.net.upstream import UNUSED, UpstreamConnection
@@ -70,7 +70,7 @@ class ReverseProxy:
         head: RequestHead = exchange.head
         path = head.normal_path
         route = self._routing.table.route(head.host, path)
-        if path is not head.path:
+        if not is_plain(head.path):
             self._check_readings(head, route)
         if route is None:
             raise UpstreamFault(503, "no-route", "No service is configured for this host and path.")

@@ -73,12 +73,11 @@ class ChunkedDecoder:
     Lines are looked at only when their end has come, so a body fed byte by byte costs no more than its bytes.
     """
 
-    __slots__ = ("_extension_bytes", "_held", "_remaining", "_searched", "_state", "is_complete", "rest", "trailers")
+    __slots__ = ("_extension_bytes", "_held", "_remaining", "_state", "is_complete", "rest", "trailers")
 
     def __init__(self) -> None:
         self._state = _SIZE
         self._held = bytearray()
-        self._searched = 0
         self._remaining = 0
         self._extension_bytes = 0
         self.is_complete = False
@@ -94,6 +93,8 @@ class ChunkedDecoder:
         if self._held:
             if b"\n" not in data and self._state != _DATA_END:
                 self._hold(data)
+                return b""
+            if self._state == _TRAILERS and not self._may_end(data):
                 return b""
             self._held += data
             data = bytes(self._held)
@@ -121,6 +122,12 @@ class ChunkedDecoder:
                 if not after:
                     break
                 position = after
+                end = position + self._remaining
+                if self._state == _DATA and data[end : end + 2] == b"\r\n":
+                    # All of it is here: small chunks, which cost most, need no more turns than this one.
+                    out.append(data[position:end])
+                    position = end + 2
+                    self._state = _SIZE
             else:
                 after = self._trailer_block(data, position)
                 if not after:
@@ -131,6 +138,17 @@ class ChunkedDecoder:
         elif position < size:
             self._hold(data[position:])
         return out[0] if len(out) == 1 else b"".join(out)
+
+    def _may_end(self, data: bytes) -> bool:
+        """Whether the trailers can end in ``data``, which follows what is held; else it is held as well."""
+        held = self._held
+        tail = bytes(held[-3:]) + data
+        if b"\r\n\r\n" in tail or held == b"\r":
+            return True
+        if BARE_LF.search(tail, len(tail) - len(data)):
+            raise ClientFault(400, "bad-trailer", "A trailer line ends in LF without CR.")
+        self._hold(data)
+        return False
 
     def _hold(self, data: bytes) -> None:
         self._held += data
@@ -156,10 +174,8 @@ class ChunkedDecoder:
         if data.startswith(b"\r\n", position):
             self.is_complete = True
             return position + 2
-        # The last search ended three bytes before the end of what was there; go on from it.
-        end = data.find(b"\r\n\r\n", position + max(0, self._searched - 3))
+        end = data.find(b"\r\n\r\n", position)
         if end < 0:
-            self._searched = len(data) - position
             if BARE_LF.search(data, position):
                 raise ClientFault(400, "bad-trailer", "A trailer line ends in LF without CR.")
             return 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from scalekit.errors import ClientFault
-from scalekit.http.grammar import ANY_VERSION_LINE, BARE_LF, FIELDS, TOKEN
-from scalekit.http.limits import REQUEST_LINE_BYTES
+from scalekit.http.grammar import ANY_VERSION_LINE, BARE_LF, FIELDS, METHOD, TOKEN
+from scalekit.http.limits import METHOD_BYTES, REQUEST_LINE_BYTES
 
-_STARTS_LIKE_REQUEST = re.compile(TOKEN + rb"{1,64}+(?: |$)")
+_STARTS_LIKE_REQUEST = re.compile(METHOD + rb"(?: |\Z)")
 
 
 def of_request_line(data: bytes) -> ClientFault:
@@ -25,7 +25,7 @@ def of_request_line(data: bytes) -> ClientFault:
 
 def of_beginning(data: bytes) -> ClientFault | None:
     """The fault of bytes that cannot become a request line any more (a TLS hello, say); None while they can."""
-    if _STARTS_LIKE_REQUEST.match(data[:65]):
+    if _STARTS_LIKE_REQUEST.match(data[: METHOD_BYTES + 1]):
         return None
     return of_request_line(data)
 

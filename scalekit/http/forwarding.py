@@ -1,22 +1,21 @@
 """
 The head of a request as it goes on to an app server.
 
-In this order: fields named in Connection and the standard hop-by-hop ones are dropped, then whatever a client could forge,
-then ours are added (RFC 9110 section 7.6, RFC 7239).  Nothing of the client's bytes is copied: the lines are made from
-the parsed names and values, with one framing of our choosing.
+In this order: fields named in Connection and the standard hop-by-hop ones are dropped, then whatever a client could
+forge, then ours are added (RFC 9110 section 7.6, RFC 7239).  Nothing of the client's bytes is copied: the lines are
+made from the parsed names and values, with one framing of our choosing.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from collections.abc import Callable
 
 from scalekit.errors import ClientFault
+from scalekit.http.grammar import TOKEN_LIST_ITEM, tokens
 from scalekit.http.heads import Client, Fields, RequestHead
-from scalekit.http.grammar import TOKEN_LIST_ITEM
+from scalekit.http.origin import Network, is_within, origin_lines
 from scalekit.http.serializer import CHUNKED, content_length
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _KEEP, _DROP, _CHAIN, _ID, _TRACE, _VIA, _TE, _LIMIT, _PINNED = range(9)
 _KINDS = {
@@ -29,6 +28,8 @@ _KINDS = {
     b"content-length": _DROP,
     b"host": _DROP,
     b"upgrade": _DROP,
+    # No field of HTTP; CGI makes HTTP_PROXY of it, which libraries obey (CVE-2016-5385).
+    b"proxy": _DROP,
     b"expect": _DROP,
     b"trailer": _DROP,
     b"http2-settings": _DROP,
@@ -38,6 +39,9 @@ _KINDS = {
     b"forwarded": _CHAIN,
     b"x-real-ip": _DROP,
     b"x-forwarded-for": _CHAIN,
+    b"x-forwarded-host": _CHAIN,
+    b"x-forwarded-port": _CHAIN,
+    b"x-forwarded-proto": _CHAIN,
     b"x-request-id": _ID,
     b"traceparent": _TRACE,
     # Connection may not take these away from the app (RFC 9110 section 7.6.1 leaves it to the recipient).
@@ -49,6 +53,9 @@ _kinds: dict[bytes, int] = {}
 #: Who we are in Via; with the process' own token a request that comes round again is known (RFC 9110 section 7.6.3).
 _VIA_NAME = b"scalekit-"
 
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_SEPARATOR = re.compile(rb"[^0-9a-z]")
+
 #: A request id worth keeping: short, printable, harmless in logs.
 _LONGEST_ID = 128
 
@@ -57,14 +64,16 @@ def _learn(name: bytes) -> int:
     lower = name.lower()
     kind = _KINDS.get(lower)
     if kind is None:
-        # WSGI and CGI merge `-` and `_`: X_Forwarded_For would be taken for X-Forwarded-For.
-        folded = lower.replace(b"_", b"-")
-        kind = _DROP if folded in _KINDS and folded not in (b"cookie", b"authorization") and folded != lower else _KEEP
-        if folded.startswith(b"x-forwarded-"):
-            kind = _DROP
+        folded = _folded(lower)
+        kind = _DROP if folded in _KINDS or folded.startswith(b"x-forwarded-") else _KEEP
     if len(_kinds) < 1024 and len(name) < 64:
         _kinds[name] = kind
     return kind
+
+
+def _folded(lower: bytes) -> bytes:
+    """WSGI merges `-` and `_`, some CGI every such character: X_Forwarded_For would be taken for X-Forwarded-For."""
+    return _SEPARATOR.sub(b"-", lower)
 
 
 class Forwarder:
@@ -78,6 +87,7 @@ class Forwarder:
 
     def __init__(self, name: bytes, trusted: tuple[Network, ...], trace_ids: Callable[[], tuple[int, int]]) -> None:
         self.via = _VIA_NAME + name
+        self._own_via = re.compile(rb"(?:^|[ \t,])" + re.escape(self.via) + rb"(?:[ \t,(]|$)")
         self._trusted = trusted
         self._trace_ids = trace_ids
 
@@ -108,6 +118,7 @@ class Forwarder:
         hop = head.hop
         chain: Fields = []
         trace = via = b""
+        traces = 0
         wants_trailers = False
         kinds = _kinds
         for name, value in head.fields:
@@ -122,17 +133,20 @@ class Forwarder:
             elif kind == _CHAIN:
                 chain.append((name.lower(), value))
             elif kind == _VIA:
-                if self.via in value:
+                if self._own_via.search(value):
                     raise ClientFault(508, "loop", "The request has come back to the balancer that sent it on.")
                 via += value + b", "
             elif kind == _TRACE:
-                trace = value
+                # Two are none (W3C Trace Context section 3.2): a new trace begins.
+                trace = value if not traces and _TRACEPARENT.fullmatch(value) else b""
+                traces += 1
             elif kind == _TE:
-                wants_trailers = wants_trailers or b"trailers" in value.lower()
+                wants_trailers = wants_trailers or b"trailers" in (tokens(value.replace(b";", b",")) or ())
             elif kind == _LIMIT:
                 out += (name, b": ", _decremented(value, head.method), b"\r\n")
         version = b"1.1 " if head.version == 11 else b"1.0 "
-        out += (_origin(head, client, chain if self.is_trusted(client) else []), b"Via: ", via, version, self.via)
+        told = chain if chain and self.is_trusted(client) else []
+        out += (origin_lines(head.host, client, told, self._trusted), b"Via: ", via, version, self.via)
         out.append(b"\r\nX-Request-ID: ")
         after = []
         if wants_trailers:
@@ -175,41 +189,6 @@ def is_last_hop(head: RequestHead) -> bool:
     return limit is not None and limit.isdigit() and int(limit[:9]) == 0
 
 
-def _origin(head: RequestHead, client: Client, chain: Fields) -> bytes:
-    """The lines that tell where the request came from; `chain` is what a trusted peer told before us."""
-    proto = b"https" if client.is_secure else b"http"
-    address = client.address.encode()
-    host = head.host
-    node = b'"[%b]"' % address if b":" in address else address
-    element = b'for=%b;host="%b";proto=%b' % (node, host, proto)
-    forwarded = [value for name, value in chain if name == b"forwarded"]
-    x_for = [value for name, value in chain if name == b"x-forwarded-for"]
-    return b"".join(
-        (
-            b"Forwarded: ",
-            b", ".join([*forwarded, element]),
-            b"\r\nX-Forwarded-For: ",
-            b", ".join([*x_for, address]),
-            b"\r\nX-Forwarded-Proto: ",
-            proto,
-            b"\r\nX-Forwarded-Host: ",
-            host,
-            b"\r\nX-Forwarded-Port: ",
-            b"%d" % client.local_port,
-            b"\r\n",
-        )
-    )
-
-
-def is_within(address: str, networks: tuple[Network, ...]) -> bool:
-    """Whether the address lies in one of the networks."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)
-
-
 _NEVER_TRAILERS = frozenset(
     (
         *_KINDS,
@@ -227,6 +206,10 @@ _NEVER_TRAILERS = frozenset(
         b"vary",
         b"range",
         b"authentication-info",
+        b"proxy-authentication-info",
+        b"pragma",
+        b"warning",
+        b"content-location",
     )
 )
 
@@ -236,5 +219,5 @@ def safe_trailers(trailers: Fields) -> Fields:
     return [
         (name, value)
         for name, value in trailers
-        if (lower := name.lower().replace(b"_", b"-")) not in _NEVER_TRAILERS and not lower.startswith(b"x-forwarded-")
+        if (lower := _folded(name.lower())) not in _NEVER_TRAILERS and not lower.startswith(b"x-forwarded-")
     ]

@@ -9,27 +9,31 @@ from __future__ import annotations
 
 import re
 
+from scalekit.http.limits import METHOD_BYTES
+
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 VISIBLE = rb"\x21-\x7e\x80-\xff"
 FIELD_NAME = TOKEN + rb"++"
 FIELD_VALUE = rb"(?:[" + VISIBLE + rb"]++(?:[ \t]++(?=[" + VISIBLE + rb"]))?+)*+"
 
-#: One field line; ``findall`` over a block gives ``(name, value)`` pairs.  What is no field line is swallowed to the end
-#: by the second branch and shows as a last pair with an empty name, so one pass both splits and proves the block.
+#: One field line; ``findall`` over a block gives ``(name, value)`` pairs.  What is no field line is swallowed to the
+#: end by the second branch and shows as a last pair with an empty name, so one pass both splits and proves the block.
 FIELDS = re.compile(rb"(" + FIELD_NAME + rb"):[ \t]*+(" + FIELD_VALUE + rb")[ \t]*+\r\n|[\x00-\xff]++")
 
 #: Targets hold visible ASCII but ``#``: a fragment never travels (RFC 9110 section 4.2.5), and servers differ on it.
 TARGET = rb"[\x21\x22\x24-\x7e]++"
-REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"++) (" + TARGET + rb") HTTP/1\.([01])\r\n")
-ANY_VERSION_LINE = re.compile(TOKEN + rb"++ " + TARGET + rb" HTTP/[0-9]\.[0-9]\r\n")
+METHOD = TOKEN + rb"{1,%d}+" % METHOD_BYTES
+REQUEST_LINE = re.compile(rb"(" + METHOD + rb") (" + TARGET + rb") HTTP/1\.([01])\r\n")
+ANY_VERSION_LINE = re.compile(METHOD + rb" " + TARGET + rb" HTTP/[0-9]\.[0-9]\r\n")
 #: The space before an empty reason phrase is often left out by servers (RFC 9112 section 4 wants it).
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t \x21-\x7e\x80-\xff]*+))?\r\n")
 
 #: Digits only, at most 19 of them: fits in 64 bits; no sign, no list, no ``_`` (Python's int would take those).
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,19}")
 
-#: uri-host [":" port] (RFC 3986 section 3.2) without user information.
-AUTHORITY = re.compile(rb"((?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})++|\[[0-9A-Fa-f:.]++\])(?::([0-9]{1,5}))?")
+#: uri-host [":" port] (RFC 3986 section 3.2) without user information, escapes and sub-delims: no name in DNS has any,
+#: ``ex%61mple`` would pass by a route that its reader applies, and ``a,b`` is two hosts in X-Forwarded-Host.
+AUTHORITY = re.compile(rb"([A-Za-z0-9\-._~]++|\[[0-9A-Fa-f:.]++\])(?::([0-9]{1,5}))?")
 ABSOLUTE_FORM = re.compile(rb"([Hh][Tt][Tt][Pp][Ss]?)://([^/?]*+)([/?].*+)?", re.DOTALL)
 
 BARE_LF = re.compile(rb"(?<!\r)\n")

@@ -1,8 +1,8 @@
 """
 The values that an exchange is made of: request head, response head, who asks, and what came of it.
 
-A field is a pair of bytes ``(name, value)`` as it came, the value without surrounding white space.  Lists of fields keep
-the order and the repetition of the wire.
+A field is a pair of bytes ``(name, value)`` as it came, the value without surrounding white space.  Lists of fields
+keep the order and the repetition of the wire.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 KIB = 1024
 
+#: The longest registered method has 17 (RFC 9110 section 16.1.1); bytes that go on without a space are no request.
+METHOD_BYTES = 64
 #: nginx takes 8 KiB lines, HAProxy 16 KiB for the whole head; URLs over 8 KiB occur with OAuth and reports.
 REQUEST_LINE_BYTES = 16 * KIB
 #: nginx: 4 x 8 KiB; Apache: 8 KiB a field.  Holds a full cookie jar (4 KiB a cookie) and a Kerberos ticket.

@@ -12,7 +12,7 @@ from scalekit.http import diagnosis
 from scalekit.http.bodies import ChunkedDecoder, CloseDecoder, Decoder, LengthDecoder
 from scalekit.http.grammar import BARE_LF, REQUEST_LINE
 from scalekit.http.heads import Fields, RequestHead, ResponseHead
-from scalekit.http.limits import HEAD_BYTES, REQUEST_LINE_BYTES
+from scalekit.http.limits import HEAD_BYTES, METHOD_BYTES, REQUEST_LINE_BYTES
 from scalekit.http.requests import parse_request_head
 from scalekit.http.responses import as_malformed, malformed, parse_response_head
 
@@ -98,10 +98,12 @@ class RequestReader(_Reader):
     :raises ClientFault: from `read_head` and `read_body`.
     """
 
-    __slots__ = ("_last", "_last_bytes", "_line_checked")
+    __slots__ = ("_has_skipped", "_last", "_last_bytes", "_line_checked")
 
     def __init__(self) -> None:
         super().__init__()
+        #: Whether this head's empty line in front has been let pass.
+        self._has_skipped = False
         self._line_checked = False
         self._last: RequestHead | None = None
         self._last_bytes = b""
@@ -112,18 +114,16 @@ class RequestReader(_Reader):
         if ready == self._last_bytes and ready:
             self.ready = b""
             self.decoder = None
+            self._has_skipped = False
             return self._last
-        if ready.startswith(b"\r\n"):
-            # One empty line before a request line is let pass (RFC 9112 section 2.2).
-            self.ready = ready[2:]
+        if not self._has_skipped:
+            self._skip_empty_line()
         end = self._find_head()
         if end < 0:
             return None
         data = self.ready
-        if data.startswith(b"\r\n"):
-            data, end = data[2:], end - 2
         head = parse_request_head(data, end)
-        self._line_checked = False
+        self._line_checked = self._has_skipped = False
         self.ready = data[end + 4 :]
         length = head.length
         if length == 0 and not self.ready:
@@ -134,23 +134,32 @@ class RequestReader(_Reader):
             self.decoder = ChunkedDecoder() if length is None else LengthDecoder(length)
         return head
 
+    def _skip_empty_line(self) -> None:
+        """One empty line before a request line is let pass (RFC 9112 section 2.2), however it arrives."""
+        if self.ready.startswith(b"\r\n"):
+            self.ready = self.ready[2:]
+            self._has_skipped = True
+        elif self._growing.startswith(b"\r\n"):
+            del self._growing[:2]
+            self._searched = 0
+            self._has_skipped = True
+
     def _check_growing(self, fresh: int, has_line: bool) -> None:
         growing = self._growing
         if len(growing) > HEAD_BYTES + 4:
             if growing.find(b"\n", 0, REQUEST_LINE_BYTES) < 0:
                 raise ClientFault(414, "target-too-long", f"The request line is over {REQUEST_LINE_BYTES} bytes.")
             raise ClientFault(431, "head-too-large", f"The head of the request is over {HEAD_BYTES} bytes.")
-        if fresh == 0 and not growing.startswith(b"\r"):
-            fault = diagnosis.of_beginning(bytes(growing[:65]))
+        # While it can still show; a lone CR may become the empty line that is let pass.
+        if fresh <= METHOD_BYTES and (self._has_skipped or growing != b"\r"):
+            fault = diagnosis.of_beginning(bytes(growing[: METHOD_BYTES + 1]))
             if fault is not None:
                 raise fault
         if has_line:
             if not self._line_checked:
-                start = 2 if growing.startswith(b"\r\n") else 0
-                if growing.find(b"\n", start) >= 0:
-                    if REQUEST_LINE.match(growing, start) is None:
-                        raise diagnosis.of_request_line(bytes(growing[start:]))
-                    self._line_checked = True
+                if REQUEST_LINE.match(growing) is None:
+                    raise diagnosis.of_request_line(bytes(growing))
+                self._line_checked = True
             if BARE_LF.search(growing, max(0, fresh - 1)):
                 raise ClientFault(400, "bare-lf", "A line ends in LF without CR.")
         elif len(growing) > REQUEST_LINE_BYTES and not self._line_checked:
@@ -187,7 +196,9 @@ class ResponseReader(_Reader):
         if end > HEAD_BYTES:
             raise malformed(f"its head is over {HEAD_BYTES} bytes.")
         data = self.ready
-        head, decoder, self.is_reusable = parse_response_head(data, end, method)
+        head, decoder, is_reusable = parse_response_head(data, end, method)
+        # What an interim answer has said of the connection holds for the final one too.
+        self.is_reusable = self.is_reusable and is_reusable
         self.decoder = decoder
         self.ready = data[end + 4 :]
         if self.is_reusable and (decoder is None or type(decoder) is LengthDecoder) and head.status == 200:

@@ -133,7 +133,7 @@ def parse_request_head(data: bytes, end: int) -> RequestHead:
 
 def _connection(value: bytes, version: int, keep_alive: bool, hop: frozenset[bytes]) -> tuple[bool, frozenset[bytes]]:
     if value == b"keep-alive":
-        return keep_alive or version == 10, hop
+        return keep_alive or (version == 10 and b"close" not in hop), hop
     named = tokens(value)
     if named is None:
         raise ClientFault(400, "bad-connection", "Connection is not a list of field names.")

@@ -65,7 +65,7 @@ def parse_response_head(data: bytes, end: int, method: bytes) -> tuple[ResponseH
     status = int(digits)
     reusable = minor == b"1"
     length: int | None = None
-    is_chunked = has_date = False
+    is_chunked = has_date = is_closing = False
     hop: list[bytes] = []
     taken: list[int] = []
     for index, (name, value) in enumerate(fields):
@@ -88,24 +88,28 @@ def parse_response_head(data: bytes, end: int, method: bytes) -> tuple[ResponseH
             if is_chunked or minor == b"0" or value.lower() != b"chunked":
                 raise malformed("Transfer-Encoding is not exactly one chunked.")
             is_chunked = True
-        elif kind == _CONNECTION and value != b"keep-alive":
+        elif kind == _CONNECTION:
             named = tokens(value)
             if named is None:
                 raise malformed("Connection is not a list of field names.")
             if b"close" in named:
-                reusable = False
+                is_closing = True
             elif b"keep-alive" in named:
-                reusable = reusable or minor == b"0"
+                reusable = True
             hop += named
     if is_chunked and length is not None:
         raise malformed("it has both Content-Length and Transfer-Encoding.")
+    if status < 200 and (is_chunked or length):
+        raise malformed("it is an interim answer with a body.")
+    # A server that frames a body of its 204 may send it as well, and it would be read as the next answer.
+    reusable = reusable and not is_closing and not (status == 204 and (is_chunked or bool(length)))
     for index in reversed(taken):
         del fields[index]
     if hop:
         fields = [pair for pair in fields if pair[0].lower() not in hop]
         has_date = has_date and b"date" not in hop
     if status < 200 or status == 204 or status == 304 or method == b"HEAD":
-        # The framing fields of these describe what is not sent (RFC 9112 section 6.3); a 304's and HEAD's length is told on.
+        # The framing fields of these describe what is not sent (RFC 9112 section 6.3); 304 and HEAD tell the length.
         keeps_length = method == b"HEAD" or status == 304
         head = ResponseHead(status, fields, length if keeps_length else None, reason or b"", has_date)
         return head, None, reusable

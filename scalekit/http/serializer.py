@@ -18,11 +18,17 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 def status_line(status: int, reason: bytes = b"") -> bytes:
-    """The status line; always HTTP/1.1, our own version (RFC 9110 section 2.5)."""
+    """
+    The status line; always HTTP/1.1, our own version (RFC 9110 section 2.5).
+
+    :raises OurFault: 500 if the reason phrase holds CR, LF or NUL.
+    """
     if not reason:
         usual = _STATUS_LINES.get(status)
         if usual is not None:
             return usual
+    elif b"\n" in reason or b"\r" in reason or b"\0" in reason:
+        raise OurFault(500, "bad-field", "The answer's reason phrase holds a line break.")
     return b"HTTP/1.1 %d %s\r\n" % (status, reason)
 
 

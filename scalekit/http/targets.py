@@ -14,8 +14,20 @@ from scalekit.http.grammar import ABSOLUTE_FORM, AUTHORITY
 
 #: What makes a path worth a closer look; without any of these it is its own normal form.
 _ODD = re.compile(rb"%|/\.|\\|//|;")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_SLASHES = re.compile(rb"/{2,}+")
+_PARAMETERS = re.compile(rb";[^/]*+")
+
+#: Every spelling of an escape and what it becomes: itself in capitals, or the unreserved octet.
+_NORMAL: dict[bytes, bytes] = {}
+#: The same, with every octet decoded.
+_DECODED: dict[bytes, bytes] = {}
+for _high in b"0123456789ABCDEFabcdef":
+    for _low in b"0123456789ABCDEFabcdef":
+        _spelling = bytes((0x25, _high, _low))
+        _octet = int(_spelling[1:], 16)
+        _DECODED[_spelling] = bytes([_octet])
+        _NORMAL[_spelling] = bytes([_octet]) if _octet in _UNRESERVED else _spelling.upper()
 
 _good_authorities: set[bytes] = set()
 #: A proxy sees a few names over and over; 1,024 of at most 300 bytes bound the memory.  Emptied when full.
@@ -55,11 +67,20 @@ def split_absolute(target: bytes, method: bytes) -> tuple[bytes, bytes]:
     return authority, rest if rest.startswith(b"/") else b"/" + rest
 
 
+def is_plain(path: bytes) -> bool:
+    """Whether every server takes the path for the same one: no escapes, dot segments, backslashes, ``//``, ``;``."""
+    return _ODD.search(path) is None
+
+
 def normalise(path: bytes) -> bytes:
-    """The path with unreserved octets decoded and ``.`` and ``..`` segments removed (RFC 3986 section 6.2.2)."""
+    """
+    The path with unreserved octets decoded and ``.`` and ``..`` segments removed (RFC 3986 section 6.2.2).
+
+    A ``%`` that begins no escape becomes ``%25``; else decoding what follows it could make a new one of it.
+    """
     if _ODD.search(path) is None:
         return path
-    return _without_dots(_ESCAPE.sub(_decode_unreserved, path))
+    return _without_dots(_unescaped(path, _NORMAL, b"%25"))
 
 
 def readings(path: bytes) -> set[bytes]:
@@ -69,17 +90,25 @@ def readings(path: bytes) -> set[bytes]:
     """
     if _ODD.search(path) is None:
         return {path}
-    everything = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), path).replace(b"\\", b"/")
-    merged = re.sub(rb"/++", b"/", everything)
-    bare = re.sub(rb";[^/]*+", b"", merged)
-    unescaped = _ESCAPE.sub(_decode_unreserved, path)
-    found = {path, normalise(path), unescaped, everything, merged}
-    return found | {_without_dots(each) for each in (everything, merged, bare, path.replace(b"\\", b"/"))}
+    unescaped = _unescaped(path, _NORMAL, b"%25")
+    everything = _unescaped(path, _DECODED, b"%").replace(b"\\", b"/")
+    merged = _SLASHES.sub(b"/", everything)
+    # "/;/admin" is "//admin" without its parameters, and that "/admin".
+    bare = _SLASHES.sub(b"/", _PARAMETERS.sub(b"", merged))
+    found = {path, unescaped, everything, merged, bare}
+    return found | {_without_dots(each) for each in (unescaped, everything, merged, bare, path.replace(b"\\", b"/"))}
 
 
-def _decode_unreserved(match: re.Match[bytes]) -> bytes:
-    octet = int(match[1], 16)
-    return bytes([octet]) if octet in _UNRESERVED else match[0].upper()
+def _unescaped(path: bytes, table: dict[bytes, bytes], percent: bytes) -> bytes:
+    """The path with escapes replaced by the table; ``percent`` takes the place of a ``%`` that begins none."""
+    if b"%" not in path:
+        return path
+    first, *rest = path.split(b"%")
+    found = [first]
+    for piece in rest:
+        octet = table.get(b"%" + piece[:2])
+        found += (percent, piece) if octet is None else (octet, piece[2:])
+    return b"".join(found)
 
 
 def _without_dots(path: bytes) -> bytes:
