@@ -181,7 +181,8 @@ def add_balancer(
         announced = deferLater(reactor, 0 if is_hurried else ANNOUNCE_SECONDS)
         return announced.addCallback(lambda _: DeferredList([public.stop_listening(), factory.drain()]))
 
-    daemon.on_drain(drain)
+    # First: the private listener answers /readyz meanwhile, and apps that leave find it.
+    daemon.on_drain(drain, is_first=True)
     Prober(roster, upstreams.probe, reactor).setServiceParent(daemon)
     servers = {service.name: service.servers for service in config.service if service.servers}
     StaticServers(roster, servers, reactor.nameResolver, reactor).setServiceParent(daemon)
