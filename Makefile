@@ -40,7 +40,7 @@ cover: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	@.ci/provide $(BENCH_PROGRAMS)
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run
 
 news: $(VENV)/installed-dev
 	$(BIN)/towncrier build --draft

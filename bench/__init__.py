@@ -1,0 +1,15 @@
+"""
+Side by side: nginx, HAProxy, ``twisted.web.proxy.ReverseProxyResource`` and scalekit, on one core, in one run.
+
+``make bench`` prints the tables and stores them (results.json, RESULTS.rst, and the README between its two marks);
+``python -m bench.run --quick`` is one short round that stores nothing.
+
+run.py          open first: what is measured, in which order
+proxies.py      the four proxies and the backend, and how each is configured; stock.py is one of them
+checks.py       each answers rightly, and sends the backend the fields that it should
+load.py         wrk, and what it says
+cpu.py          what a process and its children have used
+transaction.py  the tutorial's transaction: the blog's list, from the app server and through the balancer
+table.py        medians, ratios, tables
+servers.py      processes, ports; machine.py: what it all ran on
+"""

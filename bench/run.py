@@ -1,0 +1,134 @@
+"""``python -m bench.run [--quick]``: measure all, print and store the tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bench import transaction
+from bench.checks import WrongAnswer, check
+from bench.load import LoadFault, run_wrk
+from bench.machine import cores, machine, versions
+from bench.proxies import STARTERS, Place, Proxy, missing, start_backend
+from bench.results import Case, Results, Row, goals
+from bench.servers import ROOT, ServerFault, free_ports
+from bench.table import between_marks, case_table, goal_table, report, transaction_table
+from scalekit.net.certificates import ensure_local_ca, ensure_server_certificate
+
+HERE = Path(__file__).parent
+FAULTS = (ServerFault, LoadFault, WrongAnswer, OSError)
+#: name, title, scheme, path, connections.  Fewer for the large ones: 1 MiB each is in flight.
+CASES = (
+    ("clear", "110 bytes in clear", "http", "/small", 32),
+    ("tls", "110 bytes over TLS", "https", "/small", 32),
+    ("large", "1 MiB in clear", "http", "/large", 8),
+)
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of one second each; nothing is stored")
+    parser.add_argument("--case", action="append", choices=[*(case[0] for case in CASES), "transaction"])
+    parser.add_argument("--proxy", action="append", choices=list(STARTERS))
+    given = parser.parse_args()
+    rounds, seconds, count = (1, 1, 20) if given.quick else (3, 3, 150)
+    lacking = missing(["wrk", "nginx", "taskset"])
+    if lacking:
+        print(f"make bench needs {', '.join(lacking)}: install them with the system's packages", file=sys.stderr)
+        return 1
+    wanted = given.case or [*(case[0] for case in CASES), "transaction"]
+    results = Results(datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), machine(), versions(), rounds, seconds, [])
+    with tempfile.TemporaryDirectory(prefix="scalekit-bench-") as name:
+        folder = Path(name)
+        measure_proxies(results, folder, given.proxy or list(STARTERS), wanted)
+        if "transaction" in wanted:
+            try:
+                results.transaction = transaction.measure(folder / "transaction", *cores(), count)
+            except FAULTS as fault:
+                results.transaction_note = str(fault)
+            print(transaction_table(results), end="\n\n")
+    print(goal_table(goals(results)))
+    if not (given.quick or given.case or given.proxy):
+        store(results)
+    return 0
+
+
+def measure_proxies(results: Results, folder: Path, names: list[str], wanted: list[str]) -> None:
+    """Run all proxies at once, idle but for the one that is asked; print each case as it is done."""
+    with ExitStack() as running:
+        place = _place(folder)
+        running.enter_context(start_backend(place))
+        notes: dict[str, str] = {}
+        proxies: dict[str, Proxy] = {}
+        for name in names:
+            program, start = STARTERS[name]
+            if missing([program]):
+                notes[name] = "not installed"
+                continue
+            try:
+                proxies[name] = start(place)
+                running.enter_context(proxies[name].server)
+            except ServerFault as fault:
+                notes[name] = str(fault)
+        for name, title, scheme, path, connections in CASES:
+            if name not in wanted:
+                continue
+            rows = {proxy: Row(proxy, note=notes.get(proxy, "")) for proxy in names}
+            case = Case(name, title, connections, list(rows.values()))
+            results.cases.append(case)
+            ready = {}
+            for proxy in proxies.values():
+                try:
+                    rows[proxy.name].tls = check(proxy, scheme, place)
+                    ready[proxy] = f"{scheme}://127.0.0.1:{proxy.tls if scheme == 'https' else proxy.clear}{path}"
+                except FAULTS as fault:
+                    rows[proxy.name].note = str(fault)
+            # The first second of each is for connections, caches and the processor's clock.
+            for turn in range(results.rounds + 1):
+                for proxy, url in ready.items():
+                    logged = _size(proxy.access_log)
+                    try:
+                        measured = run_wrk(
+                            url, place.client_core, results.seconds if turn else 1, connections, proxy.server.pid
+                        )
+                    except FAULTS as fault:
+                        rows[proxy.name].note = str(fault)
+                        continue
+                    if turn:
+                        rows[proxy.name].rounds.append(measured)
+                    if _size(proxy.access_log) <= logged:
+                        rows[proxy.name].note = "its access log did not grow"
+            print(case_table(case), end="\n\n", flush=True)
+
+
+def _place(folder: Path) -> Place:
+    proxy_core, client_core = cores()
+    now = datetime.now(UTC)
+    ca = ensure_local_ca(folder / "tls", now)
+    certificate, key = ensure_server_certificate(folder / "tls", ["localhost", "127.0.0.1"], now)
+    return Place(folder, proxy_core, client_core, free_ports(1)[0], ca, certificate, key)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def store(results: Results) -> None:
+    """results.json for programs, RESULTS.rst for people, and the README where it has the marks."""
+    (HERE / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    text = report(results)
+    (HERE / "RESULTS.rst").write_text(text)
+    readme = ROOT / "README.rst"
+    if readme.exists():
+        readme.write_text(between_marks(readme.read_text(), text))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
