@@ -11,6 +11,7 @@ loop.install()
 import os
 import socket
 import sys
+import time
 from typing import Any, cast
 
 from twisted.internet import reactor as _reactor
@@ -18,14 +19,14 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall
 
 from scalekit.balancer.instance import State
-from scalekit.balancer.tap import Balancer, add_balancer, add_certificate
+from scalekit.balancer.tap import Balancer, add_balancer
 from scalekit.cache.tap import add_cache
 from scalekit.config import Config
 from scalekit.config.urls import ListenURL
 from scalekit.logs.tap import add_logs
 from scalekit.net.addresses import local_names
 from scalekit.net.listening import ListeningService
-from scalekit.ops.certificates import tls_directory
+from scalekit.ops.certificates import add_certificate, tls_directory
 from scalekit.ops.children import ChildService
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 
@@ -60,7 +61,7 @@ def makeService(options: Options) -> DrainingService:
     settings = options.settings
     daemon = DrainingService(options, reactor)
     names = local_names(socket.gethostname())
-    certificate = add_certificate(daemon, settings, names)
+    certificate = add_certificate(daemon, options, names, reactor, time.time)
     collector, logs = add_logs(daemon, settings, names, certificate)
     cache = add_cache(daemon, settings, names, certificate)
     balancer = add_balancer(daemon, settings, names, certificate, collector.sink("balancer"))

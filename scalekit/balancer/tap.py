@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 
 from twisted.application.service import Service
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -40,14 +40,14 @@ from scalekit.interfaces import ILogSink
 from scalekit.kit.daemons import open_client, open_logging
 from scalekit.net.addresses import local_names
 from scalekit.net.deadlines import Timeouts, Wheel
-from scalekit.net.listening import ListeningService
+from scalekit.net.listening import HTTPListening
 from scalekit.net.server import HTTPFactory
-from scalekit.net.tls import ClientTLS, ServerTLS
+from scalekit.net.tls import ServerTLS
 from scalekit.net.upstream import UpstreamTimeouts
 from scalekit.ops.access_log import AccessLog
-from scalekit.ops.certificates import ServerCertificate, open_client_tls
+from scalekit.ops.certificates import UpstreamTrust, add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
-from scalekit.ops.metrics import RequestMetrics
+from scalekit.ops.metrics import ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
 from scalekit.web.access import registration_role
 from scalekit.web.compress import Compress
@@ -80,34 +80,26 @@ def makeService(options: Options) -> DrainingService:
     daemon = DrainingService(options, reactor)
     settings = options.settings
     names = local_names(socket.gethostname())
-    certificate = add_certificate(daemon, settings, names)
+    certificate = add_certificate(daemon, options, names, reactor, time.time)
     client = open_client(settings, reactor)
     sink = open_logging(settings, "balancer", client, daemon, reactor, random.random, time.time)
     add_balancer(daemon, settings, names, certificate, sink)
     return daemon
 
 
-def add_certificate(daemon: DrainingService, settings: Config, names: list[str]) -> ServerTLS:
-    """The certificate of all https listeners of this daemon."""
-    certificate = ServerCertificate(settings, names, reactor, time.time)
-    certificate.setServiceParent(daemon)
-    daemon.on_reload(certificate.reload)
-    return certificate.tls
-
-
 class Balancer(NamedTuple):
     """What a daemon with a balancer in it may want to look at: its members and its listeners."""
 
     roster: Roster
-    public: ListeningService
-    private: ListeningService
+    public: HTTPListening
+    private: HTTPListening
 
 
 def add_balancer(
     daemon: DrainingService,
     settings: Config,
     names: list[str],
-    certificate: ServerTLS,
+    certificate: ServerTLS | None,
     sink: ILogSink | None,
 ) -> Balancer:
     """
@@ -124,19 +116,13 @@ def add_balancer(
     routing = Routing([Claim.of(service.name, service.hosts, service.path) for service in config.service])
     roster.observe_claims(routing.settle)
     timeouts = config.timeouts
-    # Made at the first https instance: the local CA may come into being after us.
-    checks: list[ClientTLS] = []
-
-    def client_tls() -> ClientTLS:
-        if not checks:
-            checks.append(open_client_tls(settings))
-        return checks[0]
-
+    trust = UpstreamTrust(settings)
+    daemon.on_reload(trust.reload)
     upstreams = Upstreams(
         reactor,
         wheel,
         UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read),
-        client_tls,
+        trust,
         config.health.path,
     )
     roster.observe(upstreams.transition)
@@ -151,19 +137,22 @@ def add_balancer(
 
     access_log = AccessLog(config.access_log, reactor, time.time, sink)
     access_log.setServiceParent(daemon)
-    daemon.on_reload(lambda fresh: access_log.reopen())
+    daemon.on_reload(lambda fresh: access_log.reopen(fresh.balancer.access_log))
     metrics = RequestMetrics()
-    note, count = access_log.record, metrics.record
-
-    def outcomes(exchange: Any, seconds: float) -> None:
-        note(exchange, seconds)
-        count(exchange, seconds)
-
     limits = Timeouts(
         timeouts.request_head, timeouts.body_rate, timeouts.body_rate_after, timeouts.answer_progress, timeouts.idle
     )
-    factory = HTTPFactory(responder, reactor, time.time, name, wheel, limits, outcomes, forwarder.request_id)
-    public = ListeningService(
+    factory = HTTPFactory(
+        responder,
+        reactor,
+        time.time,
+        name,
+        wheel,
+        limits,
+        told_both(access_log.record, metrics.record),
+        forwarder.request_id,
+    )
+    public = HTTPListening(
         config.listen, factory, reactor, certificate, config.limits.max_connections, fail_start=fail_start
     )
 
@@ -178,8 +167,8 @@ def add_balancer(
     def drain(is_hurried: bool) -> Deferred[Any]:
         # Until it is told, a load balancer above us goes on sending: take it, and say on every answer that we close.
         factory.is_draining = True
-        announced = deferLater(reactor, 0 if is_hurried else ANNOUNCE_SECONDS)
-        return announced.addCallback(lambda _: DeferredList([public.stop_listening(), factory.drain()]))
+        announced: Deferred[Any] = deferLater(reactor, 0 if is_hurried else ANNOUNCE_SECONDS)
+        return announced.addCallback(lambda _: public.drain())
 
     # First: the private listener answers /readyz meanwhile, and apps that leave find it.
     daemon.on_drain(drain, is_first=True)
@@ -197,7 +186,7 @@ def add_balancer(
         reactor=reactor,
         wall=time.time,
         request_name=name + b"r",
-        collectors=(metrics,),
+        collectors=(metrics, ConnectionMetrics("balancer", public)),
         role_of=registration_role,
         body_limit=REGISTRATION_BYTES,
         wheel=wheel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import socket
 import time
 from typing import Any
@@ -12,13 +13,12 @@ from twisted.python import usage
 
 from scalekit.blog.data import BODY_LIMIT, Database, DataResource
 from scalekit.blog.seed import seed
-from scalekit.blog.tap import AppOptions, open_tls
+from scalekit.blog.tap import AppOptions
 from scalekit.kit.daemons import open_client, open_logging
-from scalekit.kit.serving import HTTPListening
 from scalekit.net.addresses import local_names
+from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DrainingService, explained_faults
-from scalekit.web.guard import Guard
-from scalekit.web.site import Site
+from scalekit.ops.serving import add_private_listener
 
 
 def _count(text: str) -> int:
@@ -60,18 +60,18 @@ def makeService(options: Options) -> DrainingService:
             request = f"{head.method.decode('latin-1')} {head.target[:200].decode('latin-1')}"
             sink.log(level, f"{request} {status} {seconds * 1000:.1f}ms")
 
-    listening = HTTPListening(
-        settings.data.listen,
-        Guard(
-            Site(DataResource(database, time.time), limit=BODY_LIMIT, parse_forms=False),
-            local_names(socket.gethostname()),
-        ),
-        reactor=reactor,
+    names = local_names(socket.gethostname())
+    add_private_listener(
+        daemon,
+        settings,
+        "data",
+        DataResource(database, time.time),
+        names=names,
+        certificate=add_certificate(daemon, options, names, clock, time.time),
+        reactor=clock,
         wall=time.time,
-        chance=random.random,
-        tls=open_tls(settings, daemon, settings.data.listen),
+        request_name=secrets.token_hex(4).encode(),
+        body_limit=BODY_LIMIT,
         outcomes=note,
     )
-    listening.setServiceParent(daemon)
-    daemon.on_drain(lambda is_hurried: listening.drain())
     return daemon

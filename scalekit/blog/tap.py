@@ -7,7 +7,6 @@ import random
 import socket
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -15,12 +14,11 @@ from twisted.internet import reactor
 from scalekit.blog.app import FORM_BYTES, Blog
 from scalekit.blog.fragments import Fragments
 from scalekit.blog.posts import Posts
-from scalekit.config import Config
 from scalekit.kit.cache import AsyncCache
 from scalekit.kit.daemons import open_client, open_logging
-from scalekit.kit.serving import app_server, server_tls
+from scalekit.kit.serving import app_server
 from scalekit.net.addresses import local_names
-from scalekit.net.tls import ServerTLS
+from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 from scalekit.web.site import Site
 
@@ -71,7 +69,6 @@ def makeService(options: Options) -> DrainingService:
     first = settings.blog.listen[0]
     client = open_client(settings, reactor)
     sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon, _clock, random.random, time.time)
-    tls = open_tls(settings, daemon, settings.blog.listen)
     posts = Posts(settings.blog.data, client)
     fragments = Fragments(AsyncCache(settings.blog.cache, client, _clock), _clock, posts.is_current)
 
@@ -87,7 +84,7 @@ def makeService(options: Options) -> DrainingService:
         reactor=reactor,
         wall=time.time,
         random=random.random,
-        tls=tls,
+        tls=add_certificate(daemon, options, local_names(socket.gethostname()), _clock, time.time),
         balancer=settings.blog.balancer,
         service=settings.blog.service,
     )
@@ -98,14 +95,3 @@ def makeService(options: Options) -> DrainingService:
 
 
 _clock: Any = reactor
-
-
-def open_tls(settings: Config, daemon: DrainingService, listen: Any) -> ServerTLS | None:
-    """The certificate of these listeners, read again at SIGHUP; None if none of them needs one."""
-    if not any(url.is_secure for url in listen):
-        return None
-    directory = Path(settings.state_directory, "tls")
-    names = local_names(socket.gethostname())
-    tls = server_tls(directory, time.time(), names, settings.tls.certificate, settings.tls.private_key)
-    daemon.on_reload(lambda config: tls.reload())
-    return tls

@@ -34,9 +34,9 @@ from scalekit.config.model import Cache
 from scalekit.kit.daemons import open_client, open_logging
 from scalekit.net.addresses import local_names
 from scalekit.net.clocks import OtherSeconds
-from scalekit.net.listening import ListeningService
+from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
-from scalekit.ops.certificates import ServerCertificate
+from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 from scalekit.ops.serving import add_private_listener
 
@@ -102,20 +102,14 @@ def makeService(options: Options) -> DrainingService:
     settings = options.settings
     daemon = DrainingService(options, reactor, DRAIN_SECONDS)
     names = local_names(socket.gethostname())
-    tls = None
-    if any(url.is_secure for url in settings.cache.listen):
-        certificate = ServerCertificate(settings, names, reactor, time.time)
-        certificate.setServiceParent(daemon)
-        daemon.on_reload(certificate.reload)
-        tls = certificate.tls
-    add_cache(daemon, settings, names, tls)
+    add_cache(daemon, settings, names, add_certificate(daemon, options, names, reactor, time.time))
     open_logging(settings, "cache", open_client(settings, reactor), daemon, reactor, random.random, time.time)
     return daemon
 
 
 def add_cache(
     daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None
-) -> ListeningService:
+) -> HTTPListening:
     """
     Add the cache to a daemon.
 

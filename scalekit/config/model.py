@@ -96,7 +96,8 @@ class Limits(Table, frozen=True, kw_only=True):
     # None: no limit. Bodies are streamed and cost no memory, so this protects only the apps, which know what they take;
     # HAProxy, Caddy and Traefik have none either.
     max_body_bytes: Annotated[int | None, kinds.optional(kinds.SIZE)] = None
-    # About 20 KiB each when idle over TLS: 200 MiB when all are open. Beyond it new ones wait in the kernel's queue.
+    # About 20 KiB each when idle over TLS: 200 MiB when all are open. One more is closed at once, and counted: whoever
+    # it was can go elsewhere, instead of waiting in the kernel's queue for nobody knows how long.
     max_connections: Annotated[int, kinds.whole_number(1, 1_000_000)] = 10_000
 
 

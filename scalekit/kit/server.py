@@ -30,18 +30,20 @@ from scalekit.web.site import Site
 DRAIN_SECONDS = 30.0
 # A person who types Ctrl-C waits so long; less than the daemon's own 3 s, so that the listener still closes in order.
 HURRIED_DRAIN_SECONDS = 2.0
+# What is still under way after the balancer's word comes from somebody who asked us directly.
+FINISH_SECONDS = 2.0
 
 _log = Logger()
 
 
 class Listening(Protocol):
-    """What an app server listens with: a service, such as `scalekit.kit.serving.HTTPListening`."""
+    """What an app server listens with: a service, such as `scalekit.net.listening.HTTPListening`."""
 
     def addresses(self) -> list[Any]:
         """The addresses that are really bound, once it has started."""
 
-    def drain(self) -> Any:
-        """Accept nothing more; a Deferred, perhaps, that fires when what is under way has finished."""
+    def drain(self, seconds: float) -> Any:
+        """Accept nothing more, let what is under way finish; a Deferred, perhaps, that fires then, or after so long."""
 
     def setServiceParent(self, parent: Any) -> None: ...
 
@@ -94,7 +96,7 @@ class AppServer(MultiService):
             self._front.is_draining = True
             wait = min(self._drain_seconds, HURRIED_DRAIN_SECONDS) if is_hurried else self._drain_seconds
             left: Deferred[Any] = self._membership.drain(wait) if self._membership else succeed(None)
-            left.addCallback(lambda _: maybeDeferred(self._listening.drain))
+            left.addCallback(lambda _: maybeDeferred(self._listening.drain, FINISH_SECONDS))
             left.addErrback(lambda failure: _log.failure("draining", failure))
             self._drained = left.addCallback(lambda _: None)
         # One of its own for each who asks: they do not share what their callbacks make of it.

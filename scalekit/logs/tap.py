@@ -28,9 +28,9 @@ from scalekit.logs.resource import LogResource
 from scalekit.logs.threads import ThreadLane
 from scalekit.net.addresses import local_names
 from scalekit.net.clocks import OtherSeconds
-from scalekit.net.listening import ListeningService
+from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
-from scalekit.ops.certificates import ServerCertificate
+from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 from scalekit.ops.serving import add_private_listener
 
@@ -57,10 +57,7 @@ def makeService(options: Options) -> DrainingService:
     daemon = DrainingService(options, reactor)
     settings = options.settings
     names = local_names(socket.gethostname())
-    certificate = ServerCertificate(settings, names, reactor, time.time)
-    certificate.setServiceParent(daemon)
-    daemon.on_reload(certificate.reload)
-    add_logs(daemon, settings, names, certificate.tls)
+    add_logs(daemon, settings, names, add_certificate(daemon, options, names, reactor, time.time))
     return daemon
 
 
@@ -81,8 +78,8 @@ def open_logs(settings: Logs, reactor: Any) -> tuple[Collector, LogResource]:
 
 
 def add_logs(
-    daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS
-) -> tuple[Collector, ListeningService]:
+    daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None
+) -> tuple[Collector, HTTPListening]:
     """
     Add the log to a daemon.
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
 from twisted.internet.error import CannotListenError
 
 from scalekit.net.ports import Admission, Port, UnixPort
+from scalekit.net.server import HTTPFactory
 from scalekit.net.tls import ServerTLS
 
 
@@ -110,6 +111,37 @@ class ListeningService(Service):
 
     def __repr__(self) -> str:
         return f"<ListeningService {' '.join(self.bound_urls()) or 'not listening'}, {self.admission!r}>"
+
+
+class HTTPListening(ListeningService):
+    """
+    Listeners that let what is under way finish when they stop.
+
+    :ivar http: what answers behind them.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[Where],
+        http: HTTPFactory,
+        reactor: Any,
+        tls: ServerTLS | None = None,
+        max_connections: int | None = None,
+        fail_start: Callable[[str], object] | None = None,
+    ) -> None:
+        super().__init__(urls, http, reactor, tls, max_connections, fail_start)
+        self.http = http
+
+    def drain(self, seconds: float | None = None) -> Deferred[Any]:
+        """
+        Take no more connections; fires when what is under way has finished.
+
+        :param seconds: fire after so long in any case; None: whoever waits has a deadline.
+        """
+        drained: Deferred[None] = self.http.drain()
+        if seconds is not None:
+            drained.addTimeout(seconds, self._reactor).addErrback(lambda failure: failure.trap(TimeoutError) and None)
+        return DeferredList([self.stop_listening(), drained])
 
 
 class ListeningRefused(CannotListenError):

@@ -8,6 +8,8 @@ Operation: what every daemon needs around what it does.
 * `starting`: what keeps a daemon from starting is one line on the terminal and exit status 1.
 * `console`: the log of ``twistd -n``, readable.
 * `access_log`: exchanges -> JSON lines in a file and entries for the log service, in batches.
-* `metrics`: plain numbers on the hot path, read by prometheus-client at scrape time.
-* `probes`: ``/ping``, ``/healthz``, ``/readyz``, ``/metrics`` for every private listener.
+* `metrics`: plain numbers on the hot path, read by prometheus-client when somebody asks for ``/metrics``;
+  ``/healthz`` and ``/readyz`` too.
+* `serving`: a private listener: resource tree, guard, operational routes; `certificates`: what it is served with.
+* `children` and `leash`: child processes that end with their parent.
 """

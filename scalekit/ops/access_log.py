@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from functools import lru_cache
+from typing import Any, BinaryIO, cast
 
 import msgspec
 from twisted.application.service import Service
@@ -17,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from scalekit.errors import ConfigurationFault
 from scalekit.interfaces import ILogSink
 
 #: A person who follows the file sees a request half a second later at most.
@@ -74,6 +76,7 @@ class AccessLog(Service):
         self._file: BinaryIO | None = None
         self._waiting: list[tuple[Any, float, float]] = []
         self._complained_at = float("-inf")
+        self._is_torn = False
         self.dropped = 0
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
@@ -86,39 +89,45 @@ class AccessLog(Service):
             self.dropped += 1
 
     def privilegedStartService(self) -> None:
-        self.reopen()
+        self.reopen(self._path)
 
     def startService(self) -> None:
         super().startService()
         if self._file is None:
-            self.reopen()
+            self.reopen(self._path)
         self._loop.start(TICK_SECONDS, now=False)
 
     def stopService(self) -> None:
         if self._loop.running:
             self._loop.stop()
-        while self._waiting:
-            self._write_batch()
+        self._tick()
+        self._close()
+        super().stopService()
+
+    def reopen(self, path: str) -> None:
+        """
+        Open the file anew, after somebody has moved it away, or another one.
+
+        :raises ConfigurationFault: it cannot be opened; the old one stays.
+        """
+        opened: BinaryIO | None = None
+        if path == "-":
+            # Not sys.stdout: twistd has put its log in the place of that.  None where a daemon was started without one.
+            opened = None if sys.__stdout__ is None else cast(BinaryIO, sys.__stdout__.buffer)
+        elif path:
+            try:
+                opened = open(path, "ab", buffering=0)  # noqa: SIM115 - closed when the service stops
+            except OSError as why:
+                raise ConfigurationFault(
+                    f"balancer.access_log: found {path} ({why.strerror}), expected a file that can be written to"
+                ) from None
+        self._close()
+        self._path, self._file = path, opened
+
+    def _close(self) -> None:
         if self._file is not None and self._path != "-":
             self._file.close()
         self._file = None
-        super().stopService()
-
-    def reopen(self) -> None:
-        """
-        Open the file anew, after somebody has moved it away.
-
-        :raises OSError: it cannot be opened; the old one stays.
-        """
-        if not self._path:
-            return
-        if self._path == "-":
-            self._file = sys.stdout.buffer
-            return
-        opened = open(self._path, "ab", buffering=0)  # noqa: SIM115 - closed when the service stops
-        if self._file is not None:
-            self._file.close()
-        self._file = opened
 
     def _tick(self) -> None:
         try:
@@ -133,15 +142,22 @@ class AccessLog(Service):
         lines = [line_of(*entry) for entry in batch]
         if self._file is not None:
             try:
-                self._file.write(_encoder.encode_lines(lines))
-                if self._path == "-":
-                    self._file.flush()
+                self._write(self._file, _encoder.encode_lines(lines))
             except OSError as why:
                 self.dropped += len(lines)
                 self._complain(why)
         if self._sink is not None:
             for line, (_exchange, _seconds, wall) in zip(lines, batch, strict=True):
                 self._sink.log("ERROR" if line.status >= 500 else "INFO", sentence(line), wall)
+
+    def _write(self, file: BinaryIO, data: bytes) -> None:
+        left = memoryview(b"\n" + data if self._is_torn else data)
+        while left:
+            written = file.write(left)
+            left = left[written:]
+            # A disk that is full in the middle of a line: the next one begins on a line of its own.
+            self._is_torn = bool(left)
+        file.flush()
 
     def _complain(self, why: OSError) -> None:
         now = self._clock.seconds()
@@ -153,16 +169,22 @@ class AccessLog(Service):
         return f"<AccessLog {self._path or 'without file'} {len(self._waiting)} waiting, {self.dropped} dropped>"
 
 
+@lru_cache(maxsize=4)  # what waits is a second old at most
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def line_of(exchange: Any, seconds: float, wall: float) -> Line:
     """The line of an exchange that was over at ``wall``."""
-    head, record = exchange.head, exchange.record
+    head, client, record = exchange.head, exchange.client, exchange.record
+    second = int(wall)
     return Line(
-        datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        exchange.request_id.decode("latin-1"),
-        exchange.client.address,
-        head.method.decode("latin-1"),
-        head.host.decode("latin-1"),
-        head.target.decode("latin-1"),
+        f"{_second(second)}.{int((wall - second) * 1000):03d}Z",
+        str(exchange.request_id, "latin-1"),
+        client.address,
+        str(head.method, "latin-1"),
+        str(head.host, "latin-1"),
+        str(head.target, "latin-1"),
         record.status,
         record.sent,
         round(seconds, 6),
@@ -170,7 +192,7 @@ def line_of(exchange: Any, seconds: float, wall: float) -> Line:
         record.instance,
         record.attempts,
         record.reason,
-        exchange.client.is_secure,
+        client.is_secure,
         _VERSIONS.get(head.version, "?"),
     )
 

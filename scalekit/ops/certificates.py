@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
@@ -14,9 +13,13 @@ from twisted.logger import Logger
 
 from scalekit.config import Config
 from scalekit.net.certificates import CA, ensure_local_ca, ensure_server_certificate
-from scalekit.net.tls import ClientTLS, ServerTLS
+from scalekit.net.tls import ClientTLS, ServerTLS, server_context
+from scalekit.ops.draining import DrainingService
+from scalekit.ops.options import DaemonOptions
 
-#: The local certificate is renewed at two thirds of its 90 days: looking twice a day is early enough, and cheap.
+#: The local certificate is renewed at two thirds of its 90 days: looking twice a day is early enough, and cheap.  Each
+#: time there is a new context, and with it new keys of session tickets: whoever steals one reads a day's traffic at
+#: most (nginx and Caddy renew theirs every 12 hours as well).
 RENEWAL_SECONDS = 12 * 3600.0
 
 _log = Logger()
@@ -63,11 +66,11 @@ class ServerCertificate(Service):
         before, self._config = self._config, config
         try:
             certificate, key = self._files()
-            fresh = ServerTLS(certificate, key)
+            context = server_context(certificate, key, self.tls.protocols)
         except Exception:
             self._config = before
             raise
-        self.tls.certificate, self.tls.private_key, self.tls.context = certificate, key, fresh.context
+        self.tls.certificate, self.tls.private_key, self.tls.context = certificate, key, context
 
     def startService(self) -> None:
         super().startService()
@@ -87,14 +90,63 @@ class ServerCertificate(Service):
         return f"<ServerCertificate {self.tls!r}>"
 
 
-def open_client_tls(config: Config) -> ClientTLS:
+def add_certificate(
+    daemon: DrainingService,
+    options: DaemonOptions,
+    names: Iterable[str],
+    reactor: IReactorTime,
+    wall: Callable[[], float],
+) -> ServerTLS | None:
     """
-    How app servers are checked: by the configured CA, else the local one where there is one, else the system's.
+    The certificate of the daemon's https listeners, kept fresh as long as it runs; None if it has no such listener.
 
-    :raises ConfigurationFault: the file cannot be used.
+    :param names: of this machine, as `scalekit.net.addresses.local_names` finds them.
+    :param wall: as `time.time`.
+    :raises ConfigurationFault: a file cannot be used.
     """
-    tls: Any = config.balancer.upstream_tls
-    ca: Path | None = Path(tls.ca) if tls.ca else tls_directory(config) / CA
-    if not tls.ca and ca is not None and not ca.exists():
-        ca = None
-    return ClientTLS(ca, tls.verify)
+    tables = [getattr(options.settings, section) for section in options.sections]
+    if not any(url.is_secure for table in tables for url in table.listen):
+        return None
+    certificate = ServerCertificate(options.settings, names, reactor, wall)
+    certificate.setServiceParent(daemon)
+    daemon.on_reload(certificate.reload)
+    return certificate.tls
+
+
+class UpstreamTrust:
+    """
+    How the certificates of app servers are checked: by the configured CA, else the local one where there is one, else
+    the system's.  The files are read when the first of them is asked for: the local CA may come into being after us.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._tls: ClientTLS | None = None
+
+    def __call__(self) -> ClientTLS:
+        """
+        For the next connection.
+
+        :raises ConfigurationFault: the file cannot be used.
+        """
+        if self._tls is None:
+            self._tls = _client_tls(self._config)
+        return self._tls
+
+    def reload(self, config: Config) -> None:
+        """
+        Read the file of this configuration, for new connections.
+
+        :raises ConfigurationFault: it cannot be used; what was trusted stays.
+        """
+        if self._tls is not None:
+            self._tls = _client_tls(config)
+        self._config = config
+
+
+def _client_tls(config: Config) -> ClientTLS:
+    tls = config.balancer.upstream_tls
+    if tls.ca:
+        return ClientTLS(Path(tls.ca), tls.verify)
+    local = tls_directory(config) / CA
+    return ClientTLS(local if local.exists() else None, tls.verify)

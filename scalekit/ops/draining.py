@@ -8,8 +8,9 @@ The states, and what moves them (a signal here is SIGTERM or SIGINT)::
     stopping --services stopped-->                   gone, status 0
     stopping --a signal and 1 s, or the deadline-->  gone, status 1
 
-SIGTERM may take ``drain_seconds``; SIGINT, which a person sends, 3 s.  twistd by itself would drain nothing and end with
-the signal's status (143, or -2).  SIGHUP reads the configuration again, unless the terminal is gone: then it means that.
+SIGTERM may take ``drain_seconds``; SIGINT, which a person sends, 3 s.  twistd by itself would drain nothing and end
+with the signal's status (143, or -2).  SIGHUP reads the configuration again, unless the terminal is gone: then it says
+that.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class DrainingService(MultiService):
         """
         :param drain_seconds: how long all drains together may take after SIGTERM; None: as configured.
         """
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.is_draining = False
         self._options = options
         self._reactor = reactor
@@ -96,11 +97,11 @@ class DrainingService(MultiService):
 
     def privilegedStartService(self) -> None:
         with self._explained():
-            super().privilegedStartService()  # type: ignore[no-untyped-call]
+            super().privilegedStartService()
 
     def startService(self) -> None:
         with self._explained():
-            super().startService()  # type: ignore[no-untyped-call]
+            super().startService()
         self._reactor.callWhenRunning(self._started)
 
     def _explained(self) -> Any:
@@ -179,7 +180,9 @@ class DrainingService(MultiService):
         drained.addCallback(lambda _results: self._stop())
 
     def _drain_all(self, drains: list[Drain], is_hurried: bool) -> Deferred[Any]:
-        return DeferredList([maybeDeferred(drain, is_hurried).addErrback(self._drain_failed, drain) for drain in drains])
+        return DeferredList(
+            [maybeDeferred(drain, is_hurried).addErrback(self._drain_failed, drain) for drain in drains]
+        )
 
     def _drain_failed(self, failure: Failure, drain: Drain) -> None:
         _log.failure("draining with {drain}", failure, drain=drain)
@@ -195,7 +198,7 @@ class DrainingService(MultiService):
             self._reactor.stop()
 
     def stopService(self) -> Deferred[Any]:
-        stopped: Deferred[Any] = super().stopService()  # type: ignore[no-untyped-call]
+        stopped: Deferred[Any] = super().stopService()
         return stopped.addBoth(self._stopped)
 
     def _stopped(self, results: Any) -> Any:

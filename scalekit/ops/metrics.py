@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from twisted.web.resource import Resource
 
@@ -20,6 +20,9 @@ from scalekit.web.answers import text_answer
 #: Upper bounds in seconds: from what a cache hit takes to what a person gives up on.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BOUNDS = [*map(str, BUCKETS), "+Inf"]
+
+#: Is told of an exchange that is over, and how many seconds it took.
+Outcomes = Callable[[Any, float], None]
 
 
 class _Service:
@@ -70,6 +73,49 @@ class RequestMetrics(Collector):
                 cumulative.append((bound, total))
             seconds.add_metric([name], cumulative, service.seconds)
         yield from (requests, sent, seconds)
+
+
+class Listening(Protocol):
+    """A `scalekit.net.listening.HTTPListening`."""
+
+    admission: Any
+    http: Any
+
+
+class ConnectionMetrics(Collector):
+    """The connections of a listener, and those that never got as far as a request."""
+
+    def __init__(self, listener: str, listening: Listening) -> None:
+        self._listener = listener
+        self._listening = listening
+
+    def collect(self) -> Iterator[Metric]:
+        admission, labels = self._listening.admission, ["listener"]
+        is_open = GaugeMetricFamily("scalekit_connections_open", "Clients' connections open now.", labels=labels)
+        is_open.add_metric([self._listener], admission.open)
+        lost = CounterMetricFamily(
+            "scalekit_connections_refused",
+            "Connections that were closed before a request was read, by reason.",
+            labels=["listener", "reason"],
+        )
+        lost.add_metric([self._listener, "too-many"], admission.refused)
+        lost.add_metric([self._listener, "tls-handshake"], admission.failed_handshakes)
+        for reason, count in self._listening.http.refusals.items():
+            lost.add_metric([self._listener, reason], count)
+        yield from (is_open, lost)
+
+
+def told_both(*told: Outcomes) -> Outcomes | None:
+    """One callable that tells all of these, none or two at the most, of the end of an exchange."""
+    if len(told) < 2:
+        return told[0] if told else None
+    first, second = told
+
+    def tell(exchange: Any, seconds: float) -> None:
+        first(exchange, seconds)
+        second(exchange, seconds)
+
+    return tell
 
 
 class _Text(Resource):

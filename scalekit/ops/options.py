@@ -50,7 +50,7 @@ class DaemonOptions(usage.Options):
     flag_keys: ClassVar[Mapping[str, str]] = {}
     settings: Config
 
-    optParameters = [  # noqa: RUF012 - the way of usage.Options
+    optParameters = [
         ["config", "c", None, "The configuration, a TOML file; without it, the defaults.", os.path.abspath],
         ["state-directory", None, None, "Where certificates, logs and all that must survive are kept."],
     ]

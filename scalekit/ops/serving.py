@@ -9,18 +9,17 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
-from twisted.internet.defer import DeferredList
 from twisted.web.resource import Resource
 
 from scalekit.config import Config
+from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
 from scalekit.net.deadlines import Wheel
-from scalekit.net.listening import ListeningService
+from scalekit.net.listening import HTTPListening
 from scalekit.net.server import HTTPFactory
 from scalekit.net.tls import ServerTLS
-from scalekit.ops.access import read_tokens
 from scalekit.ops.daemon import DrainingService, fail_start
-from scalekit.ops.metrics import RequestMetrics, add_operational_routes
+from scalekit.ops.metrics import ConnectionMetrics, Outcomes, RequestMetrics, add_operational_routes, told_both
 from scalekit.web.access import RoleOf, data_role
 from scalekit.web.guard import Guard
 from scalekit.web.site import Site
@@ -43,42 +42,50 @@ def add_private_listener(
     trouble: Callable[[], str | None] = lambda: None,
     wheel: Wheel | None = None,
     counts_requests: bool = True,
-) -> ListeningService:
+    outcomes: Outcomes | None = None,
+) -> HTTPListening:
     """
     Add it to the daemon.
 
-    :param section: the configuration's table with ``listen`` and ``token_file``.
+    :param section: the configuration's table with ``listen`` and, unless it knows no tokens, ``token_file``.
     :param names: what this machine is called, as it may stand in Host.
     :param request_name: starts the request ids of this listener.
     :param collectors: further numbers for ``/metrics``.
     :param role_of: the role that a request needs off this machine.
     :param body_limit: bytes of a request's body.
     :param counts_requests: whether ``/metrics`` tells of this listener's own requests.
+    :param outcomes: is told ``(exchange, seconds)`` at the end of every exchange as well.
     :param trouble: why the daemon should get no work now, for ``/readyz``; None: nothing.
     """
     registry = CollectorRegistry()
     for collector in collectors:
         registry.register(collector)
-    metrics = RequestMetrics() if counts_requests else None
-    if metrics is not None:
+    told = [] if outcomes is None else [outcomes]
+    if counts_requests:
+        metrics = RequestMetrics()
         registry.register(metrics)
+        told.append(metrics.record)
     add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else trouble())
     site = Site(root, body_limit, parse_forms=False)
 
-    def guarded(config: Config) -> Guard:
-        return Guard(site, names, read_tokens(getattr(config, section).token_file), role_of)
+    def token_file(config: Config) -> str | None:
+        path: str | None = getattr(getattr(config, section), "token_file", None)
+        return path
 
-    outcomes = None if metrics is None else metrics.record
-    factory = HTTPFactory(guarded(settings), reactor, wall, request_name, wheel, outcomes=outcomes)
+    def guarded(config: Config) -> Guard:
+        return Guard(site, names, load_tokens(token_file(config) or "", f"{section}.token_file"), role_of)
+
+    factory = HTTPFactory(guarded(settings), reactor, wall, request_name, wheel, outcomes=told_both(*told))
     listen = getattr(settings, section).listen
-    listening = ListeningService(listen, factory, reactor, certificate, fail_start=fail_start)
+    listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start)
     listening.setServiceParent(daemon)
+    registry.register(ConnectionMetrics(section, listening))
 
     def reload(config: Config) -> None:
         # The ports stay as they are until the next start: what may be asked of the new ones is asked of these.
-        check_private_listener(section, listen, getattr(config, section).token_file)
+        check_private_listener(section, listen, token_file(config))
         factory.respond = guarded(config).respond
 
     daemon.on_reload(reload)
-    daemon.on_drain(lambda is_hurried: DeferredList([listening.stop_listening(), factory.drain()]))
+    daemon.on_drain(lambda is_hurried: listening.drain())
     return listening

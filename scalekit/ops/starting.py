@@ -38,7 +38,7 @@ def keep_terminal() -> None:
 def release_terminal() -> None:
     """Let the terminal go, once the daemon has started."""
     if _replaced:
-        kept, sys.__stderr__ = sys.__stderr__, _replaced.pop()  # type: ignore[misc]
+        kept, sys.__stderr__ = sys.__stderr__, _replaced.pop()  # type: ignore[misc, assignment]
         if kept is not None:
             kept.close()
 

@@ -35,7 +35,7 @@ class FakeListening(Service):
     def addresses(self) -> list[Any]:
         return [self.address]
 
-    def drain(self) -> None:
+    def drain(self, seconds: float) -> None:
         self.told.append("stops listening")
 
     def stopService(self) -> None:

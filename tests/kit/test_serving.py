@@ -13,9 +13,10 @@ from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from scalekit.config.urls import ListenURL
+from scalekit.config import Config, ListenURL
 from scalekit.kit.client import Client, make_client
-from scalekit.kit.serving import app_server, server_tls
+from scalekit.kit.serving import app_server
+from scalekit.ops.certificates import ServerCertificate
 
 NAMES = ["localhost", "127.0.0.1"]
 
@@ -63,8 +64,9 @@ class AppServerTests(TestCase):
         port = self.reactor.listenTCP(0, Site(self.balancer), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.balancer_url = f"http://127.0.0.1:{port.getHost().port}"
-        self.directory = Path(self.mktemp())
-        self.tls = server_tls(self.directory, time.time(), NAMES)
+        settings = Config(state_directory=self.mktemp())
+        self.directory = Path(settings.state_directory, "tls")
+        self.tls = ServerCertificate(settings, NAMES, self.reactor, time.time).tls
 
     def client(self) -> Client:
         client = make_client(self.reactor, str(self.directory / "ca.pem"))
@@ -100,7 +102,3 @@ class AppServerTests(TestCase):
         self.assertEqual((await slow).body, b"finished")
         await stopped
         self.assertEqual(self.balancer.asked[1], f"/unregister?port={server.port}&service=shop&scheme=https&wait=30")
-
-    def test_a_pair_of_one_s_own_is_used_as_it_is(self) -> None:
-        own = server_tls(Path("/nowhere"), 0, [], str(self.tls.certificate), str(self.tls.private_key))
-        self.assertEqual(own.certificate, self.tls.certificate)
