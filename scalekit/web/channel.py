@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
 from twisted.web.http_headers import Headers
+from twisted.web.server import version
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault, Fault, OurFault
@@ -36,6 +37,9 @@ _HELD = 64 * 1024
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"upgrade"))
 # RFC 9110 section 5.5; Headers replaces line ends already, this is for NUL and the like.
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+# What twisted.web calls itself in Server.  It is not what answers here, and its version is nobody's business (RFC 9110
+# section 10.2.4); a resource may still say who it is.
+_STOCK_SERVER = [version]
 _VERSIONS = {10: b"HTTP/1.0", 11: b"HTTP/1.1", 20: b"HTTP/2"}
 
 
@@ -199,7 +203,7 @@ class Channel:
             lower = name.lower()
             if lower == b"content-length":
                 length = int(values[0]) if values[0].isdigit() else None
-            elif lower not in _FRAMING:
+            elif lower not in _FRAMING and values != _STOCK_SERVER:
                 has_date = has_date or lower == b"date"
                 fields.extend([(name, value) for value in values])
         if _CONTROLS.search(b"".join([value for _, value in fields])):

@@ -84,6 +84,11 @@ class WholeAnswerTests(SynchronousTestCase):
         self.assertEqual((exchange.status, exchange.answer_head.reason), (418, b"Teapot"))
         self.assertEqual(exchange.values(b"set-cookie"), [b"a=1", b"b=2"])
 
+    def test_it_does_not_say_what_it_is_made_of(self) -> None:
+        self.assertEqual(ask(site(lambda request: b"")).values(b"server"), [])
+        own = ask(site(lambda request: noted([], request.setHeader(b"server", b"mine"))))
+        self.assertEqual(own.values(b"server"), [b"mine"])
+
     def test_reason_cannot_split_the_answer(self) -> None:
         def render(request: Any) -> bytes:
             request.setResponseCode(200, b"OK\r\nX-Evil: 1")
