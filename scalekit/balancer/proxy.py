@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.balancer.instance import Instance
@@ -37,7 +38,12 @@ CONTINUE_SECONDS = 1.0
 #: The first instance, and one more.
 MOST_ATTEMPTS = 2
 
+#: Connects that fail are told this often: the access log has a line for each request.
+COMPLAINT_SECONDS = 1.0
+
 NO_APP_SERVERS = "No app servers found"
+
+_log = Logger()
 
 
 @implementer(IResponder)
@@ -65,6 +71,7 @@ class ReverseProxy:
         self._routing = routing
         self._new_picker = new_picker
         self._pickers: dict[str, RoundRobin] = {}
+        self._told_at = float("-inf")
 
     def respond(self, exchange: Any) -> None:
         head: RequestHead = exchange.head
@@ -97,6 +104,14 @@ class ReverseProxy:
         for reading in readings(head.path):
             if find(head.host, reading) != route:
                 raise ClientFault(400, "ambiguous-path", "The path means different routes to different readers.")
+
+    def unreachable(self, fault: Fault) -> Fault:
+        """What a client may know of a connect that failed: where app servers stand is for our own log."""
+        now = self.clock.seconds()
+        if now - self._told_at >= COMPLAINT_SECONDS:
+            self._told_at = now
+            _log.warn("{reason}: {detail}", reason=fault.reason, detail=fault.detail)
+        return UpstreamFault(fault.status, fault.reason, "No connection to an app server could be opened.")
 
     def __repr__(self) -> str:
         return f"<ReverseProxy {self._routing!r}>"
@@ -285,6 +300,7 @@ class _Forward:
         was_sent = self.connection is not None
         if not was_sent:
             proxy.roster.connect_failed(instance, proxy.clock.seconds())
+            fault = proxy.unreachable(fault)
         if self._has_begun:
             self._leave()
             exchange.abort(fault)
