@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -21,8 +21,9 @@ from twisted.python.failure import Failure
 
 from scalekit.ops.leash import VARIABLE
 
-#: A process that ends with status 1 before it has lived so long could not start: its own line has said why.
-START_SECONDS = 5.0
+#: A process that ends with status 1 before it has lived so long could not start: its own line has said why.  Starting
+#: takes half a second, and ten times as long where much else is going on.
+START_SECONDS = 15.0
 #: A process that died is started again after this, so that one that always dies does not burn a core.
 RESTART_SECONDS = 1.0
 
@@ -58,7 +59,7 @@ class ChildService(Service):
         reactor: Any,
         failed: Callable[[str], object],
     ) -> None:
-        self.setName(name)  # type: ignore[no-untyped-call]
+        self.setName(name)
         self._arguments = [sys.executable, "-c", _RUN_TWISTD, "-n", *arguments]
         self._environ = dict(environ)
         self._reactor = reactor
@@ -76,25 +77,38 @@ class ChildService(Service):
 
     def _spawn(self) -> None:
         self._restart = None
-        reading, self._leash = os.pipe()
         self._started_at = self._reactor.seconds()
-        # Descriptors keep their numbers in the child: 0, 1 and 2 are ours, the leash is its fourth.
-        self._process = self._reactor.spawnProcess(
-            _Child(self._process_ended),
-            self._arguments[0],
-            self._arguments,
-            env={**self._environ, VARIABLE: "3"},
-            childFDs={0: 0, 1: 1, 2: 2, 3: reading},
-        )
-        os.close(reading)
+        reading = -1
+        try:
+            reading, self._leash = os.pipe()
+            # Descriptors keep their numbers in the child: 0, 1 and 2 are ours, the leash is its fourth.
+            self._process = self._reactor.spawnProcess(
+                _Child(self._process_ended),
+                self._arguments[0],
+                self._arguments,
+                env={**self._environ, VARIABLE: "3"},
+                childFDs={0: 0, 1: 1, 2: 2, 3: reading},
+            )
+        except OSError as why:  # no memory, process or descriptor to be had just now
+            _log.error("{name} cannot be started: {why}", name=self.name, why=why.strerror)
+            self._loosen()
+            self._restart = self._reactor.callLater(RESTART_SECONDS, self._spawn)
+        finally:
+            if reading >= 0:
+                os.close(reading)
+
+    def _loosen(self) -> None:
+        if self._leash >= 0:
+            os.close(self._leash)
+            self._leash = -1
 
     def _process_ended(self, status: int | None) -> None:
         self._process = None
-        os.close(self._leash)
+        self._loosen()
+        waiting, self._gone = self._gone, []
+        for deferred in waiting:
+            deferred.callback(None)
         if self._is_ending:
-            waiting, self._gone = self._gone, []
-            for deferred in waiting:
-                deferred.callback(None)
             return
         if status == 1 and self._reactor.seconds() - self._started_at < START_SECONDS:
             self._failed(f"{self.name} could not start")
@@ -102,32 +116,32 @@ class ChildService(Service):
         _log.warn("{name} ended (status {status}), starting it again", name=self.name, status=status)
         self._restart = self._reactor.callLater(RESTART_SECONDS, self._spawn)
 
-    def end(self) -> Deferred[None]:
-        """Let it drain and end; fires when it is gone."""
-        self._is_ending = True
-        if self._restart is not None and self._restart.active():
-            self._restart.cancel()
-        gone: Deferred[None] = Deferred()
-        if self._process is None:
-            gone.callback(None)
-        else:
-            self._gone.append(gone)
-            self._signal("TERM")
-        return gone
+    def end(self, is_hurried: bool = False) -> Deferred[None]:
+        """
+        Let it drain and end; fires when it is gone.
 
-    def stopService(self) -> None:
+        :param is_hurried: as if somebody had typed Ctrl-C.
+        """
+        return self._end("INT" if is_hurried else "TERM")
+
+    def stopService(self) -> Deferred[None]:
+        """What has not ended by now is killed; fires when it is gone."""
         super().stopService()
+        return self._end("KILL")
+
+    def _end(self, signal: str) -> Deferred[None]:
         self._is_ending = True
         if self._restart is not None and self._restart.active():
             self._restart.cancel()
-        self._signal("KILL")
-
-    def _signal(self, name: str) -> None:
-        if self._process is not None:
-            try:
-                self._process.signalProcess(name)
-            except ProcessExitedAlready:
-                pass
+        if self._process is None:
+            return succeed(None)
+        gone: Deferred[None] = Deferred()
+        self._gone.append(gone)
+        try:
+            self._process.signalProcess(signal)
+        except ProcessExitedAlready:  # we are about to hear of it
+            pass
+        return gone
 
     def __repr__(self) -> str:
         return f"<ChildService {self.name} {'running' if self._process else 'not running'}>"

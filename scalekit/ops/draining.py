@@ -24,6 +24,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -78,6 +79,7 @@ class DrainingService(MultiService):
         self._reloads: list[Reload] = []
         self._deadline: IDelayedCall | None = None
         self._is_stopping = False
+        self._has_failed = False
         self._had_terminal = False
         self._leash: Leash | None = None
 
@@ -162,9 +164,16 @@ class DrainingService(MultiService):
             self._drain(name, number == signal.SIGINT)
 
     def fail(self) -> None:
-        """End as after SIGINT, with status 1: what the daemon is for cannot be done."""
-        self._reactor.addSystemEventTrigger("after", "shutdown", self._exit_process, 1)
+        """End as after SIGINT, with status 1: what the daemon is for cannot be done.  Said twice, it is done once."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._exit_failed)
         self.end(signal.SIGINT)
+
+    def _exit_failed(self) -> None:
+        self._remove_pidfile()
+        self._exit_process(1)
 
     def _drain(self, name: str, is_hurried: bool) -> None:
         self.is_draining = True
@@ -203,7 +212,9 @@ class DrainingService(MultiService):
 
     def _stopped(self, results: Any) -> Any:
         self._set_deadline(None)
-        return results
+        # In a turn of its own: this may be in the middle of reading the answer that the last service waited for, and a
+        # reactor that hears now that all has stopped tears down that connection too.
+        return deferLater(self._reactor, 0, lambda: results)
 
     def _give_up(self) -> None:
         _log.error("services did not stop in time, ending without them")
