@@ -19,7 +19,7 @@ from scalekit.balancer.routes import Route, Routing
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop, safe_trailers
-from scalekit.http.heads import Fields, RequestHead, ResponseHead
+from scalekit.http.heads import Fields, RequestHead
 from scalekit.http.targets import is_plain, readings
 from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver, IResponder
 from scalekit.net.pool import Pool
@@ -213,7 +213,7 @@ class _Forward:
         record.instance = instance.id
         record.attempts += 1
         pool = self._proxy.upstreams.pool(instance)
-        connection = pool.take()
+        connection = pool.take() if self._exchange.head.method in IDEMPOTENT else pool.take_young()
         if connection is not None:
             self._send(connection)
         else:
@@ -268,13 +268,18 @@ class _Forward:
     def informed(self, status: int, fields: Fields) -> None:
         self._exchange.inform(status, fields)
 
-    def answered(self, head: ResponseHead, body: bytes) -> None:
+    def answered(self, head: Any, body: bytes) -> None:
         exchange = self._exchange
         self._leave()
-        exchange.answer(head, body)
+        try:
+            exchange.answer(head, body)
+        except Exception as fault:  # of a decorator around us: nobody else would end the exchange
+            exchange.fail(fault)
 
-    def began(self, head: ResponseHead) -> None:
+    def began(self, head: Any) -> None:
         self._has_begun = True
+        if self._continue_call is not None:
+            self._stop_waiting()  # It answers without the body.
         self._exchange.begin(head)
 
     def data(self, piece: bytes) -> None:
@@ -285,7 +290,10 @@ class _Forward:
         self._leave()
         if trailers:
             trailers = safe_trailers(trailers) if b"trailers" in (exchange.head.get(b"te") or b"").lower() else []
-        exchange.finish(trailers)
+        try:
+            exchange.finish(trailers)
+        except Exception as fault:  # see `answered`
+            exchange.fail(fault)
 
     def hold(self) -> None:
         self._exchange.pause()
@@ -293,7 +301,7 @@ class _Forward:
     def release(self) -> None:
         self._exchange.resume()
 
-    def failed(self, fault: Fault) -> None:
+    def failed(self, fault: Any) -> None:
         exchange, instance = self._exchange, self._instance
         assert instance is not None
         proxy = self._proxy
@@ -309,6 +317,9 @@ class _Forward:
             self._leave()
             exchange.fail(fault)
             return
+        # Until there is a connection again nothing flows: what comes meanwhile might be too much to keep.
+        exchange.pause()
+        self._stop_waiting()
         if was_sent and fault is UNUSED and self.connection.is_reused and not self._has_replayed:  # type: ignore[union-attr]
             # It closed an idle connection just as we used it: its fault as little as ours. A fresh one tells.
             self._has_replayed = True
@@ -326,16 +337,16 @@ class _Forward:
 
     def _may_retry(self, fault: Fault, was_sent: bool) -> bool:
         """
-        Whether the request may be sent once more, here or elsewhere: nothing of an answer has come, what was sent can be
-        sent again, and doing it twice does no harm.
+        Whether the request may be sent once more, here or elsewhere: nothing of an answer has come, what was sent can
+        be sent again, and doing it twice does no harm.
         """
+        if self._body is not None and self._body.kept is None:
+            return False
         if not was_sent:
             return True
         if self.connection.has_answered or fault.status == 504:  # type: ignore[union-attr]
             return False
-        if self._exchange.head.method not in IDEMPOTENT:
-            return False
-        return self._body is None or self._body.kept is not None
+        return self._exchange.head.method in IDEMPOTENT
 
     # The client: IAnswerObserver.
 

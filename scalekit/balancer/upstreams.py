@@ -17,6 +17,8 @@ from scalekit.net.pool import Pool
 from scalekit.net.tls import ClientTLS
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 
+_LEAVING = (State.DRAINING, State.GONE)
+
 
 class Upstreams:
     """
@@ -42,7 +44,12 @@ class Upstreams:
         """The pool of this instance."""
         pool = self._pools.get(instance)
         if pool is None:
-            pool = self._pools[instance] = self._new_pool(instance)
+            pool = self._new_pool(instance)
+            if instance.state in _LEAVING:
+                # A request that began before is tried once more: for it alone, nothing is kept.
+                pool.close()
+            else:
+                self._pools[instance] = pool
         return pool
 
     def _new_pool(self, instance: Instance) -> Pool:
@@ -63,7 +70,7 @@ class Upstreams:
 
     def transition(self, change: Transition) -> None:
         """An instance that leaves keeps what is in flight and nothing else."""
-        if change.after in (State.DRAINING, State.GONE):
+        if change.after in _LEAVING:
             pool = self._pools.pop(change.instance, None)
             if pool is not None:
                 pool.close()

@@ -2,8 +2,8 @@
 Every wait of every connection, in one coarse wheel.
 
 Per request a deadline costs two attribute stores and a comparison, no ``callLater``: an item lies in the slot of the
-earliest deadline it was armed with; when that slot comes and the deadline has moved on meanwhile, the item is put into its
-new slot.  Deadlines fire late by up to two ticks, never early.
+earliest deadline it was armed with; when that slot comes and the deadline has moved on meanwhile, the item is put into
+its new slot.  Deadlines fire late by up to two ticks, never early.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Wheel:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self.now = clock.seconds()
-        self._slots: dict[int, list[Deadlined]] = {}
+        # A slot is a dictionary for its order and for taking items out; an item lies in one slot at most.
+        self._slots: dict[int, dict[Deadlined, None]] = {}
         self._next_slot = int(self.now / TICK_SECONDS)
         self._each_tick: list[Callable[[], None]] = []
         self._loop = LoopingCall(self.tick)
@@ -54,6 +55,8 @@ class Wheel:
     def start(self) -> None:
         """Begin to tick; does nothing if it ticks already."""
         if not self._loop.running:
+            # What is armed before the first tick must not count from when the wheel was made, or stopped.
+            self.now = self._clock.seconds()
             self._loop.start(TICK_SECONDS, now=False)
 
     def stop(self) -> None:
@@ -76,10 +79,18 @@ class Wheel:
         """No deadline until the next `arm`."""
         item.deadline = _FAR
 
+    def forget(self, item: Deadlined) -> None:
+        """No deadline any more, and no reference: for the end of the item's life."""
+        item.deadline = _FAR
+        if item.scheduled < _FAR:
+            self._slots.get(_slot(item.scheduled), {}).pop(item, None)
+            item.scheduled = _FAR
+
     def _schedule(self, item: Deadlined, deadline: float) -> None:
+        if item.scheduled < _FAR:
+            self._slots.get(_slot(item.scheduled), {}).pop(item, None)
         item.scheduled = deadline
-        slot = max(int(deadline / TICK_SECONDS) + 1, self._next_slot)
-        self._slots.setdefault(slot, []).append(item)
+        self._slots.setdefault(_slot(deadline), {})[item] = None
 
     def tick(self) -> None:
         """Look at what is due; never raises."""
@@ -95,7 +106,7 @@ class Wheel:
             self._next_slot += 1
             for item in items:
                 if item.scheduled > now:
-                    continue  # It lies in a later slot as well, by an earlier arm.
+                    continue  # One that came before it in this slot has had it forgotten, or armed anew.
                 item.scheduled = _FAR
                 if item.deadline <= now:
                     item.deadline = _FAR
@@ -108,6 +119,11 @@ class Wheel:
 
     def __repr__(self) -> str:
         return f"<Wheel {sum(map(len, self._slots.values()))} waiting>"
+
+
+def _slot(deadline: float) -> int:
+    """The first tick at which it is over."""
+    return int(deadline / TICK_SECONDS) + 1
 
 
 class Timeouts:

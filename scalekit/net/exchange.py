@@ -42,15 +42,16 @@ class WireExchange:
     See `IExchange`.
 
     :ivar started: the clock's seconds when the head was complete.
+    :ivar has_begun: whether the answer's head is out.
     """
 
     __slots__ = (
-        "_begun",
         "_chunked",
         "_left",
         "_suppressed",
         "client",
         "connection",
+        "has_begun",
         "head",
         "observer",
         "receiver",
@@ -70,7 +71,7 @@ class WireExchange:
         self.record = Outcome()
         self.observer: Any = None
         self.receiver: Any = None
-        self._begun = False
+        self.has_begun = False
         self._chunked = False
         self._suppressed = False
         #: Body bytes still owed to the client; None when the length is not known.
@@ -96,12 +97,12 @@ class WireExchange:
             self.connection.resume_body(self)
 
     def inform(self, status: int, fields: Fields) -> None:
-        if self.connection is not None and not self._begun and self.head.version >= 11:
+        if self.connection is not None and not self.has_begun and self.head.version >= 11:
             self.connection.transport.write(interim_head(status, fields))
 
-    def answer(self, head: ResponseHead, body: bytes = b"") -> None:
+    def answer(self, head: Any, body: bytes = b"") -> None:
         connection = self.connection
-        if connection is None or self._begun:
+        if connection is None or self.has_begun:
             return
         status = head.status
         if status == 204:
@@ -121,16 +122,16 @@ class WireExchange:
         except OurFault as fault:
             self.fail(fault)
             return
-        self._begun = True
+        self.has_begun = True
         record = self.record
         record.status = status
         record.sent = len(body)
         connection.transport.write(data)
         connection.answered(self)
 
-    def begin(self, head: ResponseHead) -> None:
+    def begin(self, head: Any) -> None:
         connection = self.connection
-        if connection is None or self._begun:
+        if connection is None or self.has_begun:
             return
         status = head.status
         length = head.length
@@ -152,13 +153,13 @@ class WireExchange:
         except OurFault as fault:
             self.fail(fault)
             return
-        self._begun = True
+        self.has_begun = True
         self.record.status = status
         connection.transport.write(data)
 
     def write(self, data: bytes) -> None:
         connection = self.connection
-        if connection is None or self._suppressed or not data:
+        if connection is None or self._suppressed or not data or not self.has_begun:
             return
         size = len(data)
         if self._left is not None:
@@ -175,23 +176,31 @@ class WireExchange:
         connection = self.connection
         if connection is None:
             return
+        if not self.has_begun:
+            self.fail(OurFault(500, "no-answer", "The answer ended before it had begun."))
+            return
         if self._left:
             self.abort(OurFault(500, "bad-length", "The answer's body is shorter than it said."))
             return
         if self._chunked:
-            connection.transport.write(last_chunk(list(trailers)))
+            try:
+                end = last_chunk(list(trailers))
+            except OurFault as fault:
+                self.abort(fault)
+                return
+            connection.transport.write(end)
         connection.answered(self)
 
     def fail(self, fault: Exception) -> None:
-        connection = self.connection
-        if connection is None:
-            return
-        if self._begun:
-            self.abort(fault)
-            return
         if not isinstance(fault, Fault):
+            # Told even if nobody waits for the answer any more: it is a mistake of ours.
             _log.failure("{head!r} could not be answered", head=self.head, failure=Failure(fault))
             fault = OurFault(500, "internal-error", "Something went wrong here; the log has more.")
+        if self.connection is None:
+            return
+        if self.has_begun:
+            self.abort(fault)
+            return
         self.record.reason = fault.reason
         head, body = problem_answer(fault, self.head, self.request_id, self.record.attempts)
         self.answer(head, body)
@@ -205,12 +214,11 @@ class WireExchange:
         connection.cut(self)
 
     def _head_bytes(self, connection: ServerConnection, head: ResponseHead, framing: bytes) -> bytes:
+        line = b"" if self.head.version == 11 else KEEP_ALIVE
         if not connection.will_keep_alive(self):
             line = CLOSE
-        else:
-            line = KEEP_ALIVE if self.head.version == 10 else b""
         return response_head(head, framing, line, connection.factory.date_line, self.request_id)
 
     def __repr__(self) -> str:
-        state = "over" if self.connection is None else "answering" if self._begun else "waiting"
+        state = "over" if self.connection is None else "answering" if self.has_begun else "waiting"
         return f"<WireExchange {self.head!r} {state}>"

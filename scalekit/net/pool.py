@@ -14,11 +14,15 @@ from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 #: A gunicorn with 4 workers of 8 threads can use 32.
 MOST_IDLE = 64
 
+#: What may not be sent twice goes only on connections that were used so lately: no common server closes sooner
+#: (gunicorn 2 s; Apache, node and uvicorn 5 s), so such a request does not run into the close.
+YOUNG_SECONDS = 1.0
+
 
 class Pool:
     """
     :param open_connection: ``(protocol, failed) -> cancel``: opens a connection for this protocol, within its deadline,
-        or calls ``failed(fault)`` once.
+        or calls ``failed(fault)`` once; neither before it returns.
     """
 
     def __init__(
@@ -37,6 +41,10 @@ class Pool:
     def take(self) -> UpstreamConnection | None:
         """An idle connection, the last used; None if there is none."""
         return self.idle.pop() if self.idle else None
+
+    def take_young(self) -> UpstreamConnection | None:
+        """The same for what may not be sent twice: one used within `YOUNG_SECONDS`, or None."""
+        return self.idle.pop() if self.idle and self.idle[-1].idle_seconds <= YOUNG_SECONDS else None
 
     def open(
         self, ready: Callable[[UpstreamConnection], None], failed: Callable[[UpstreamFault], None]
@@ -72,7 +80,7 @@ class Pool:
     def give_back(self, connection: UpstreamConnection) -> None:
         """Its exchange is complete."""
         if self._is_closed or len(self.idle) >= MOST_IDLE:
-            connection.close()
+            connection.retire()
         else:
             self.idle.append(connection)
 
@@ -85,7 +93,7 @@ class Pool:
         """End the idle ones now, and the busy ones after what they carry."""
         self._is_closed = True
         for connection in self.idle[:]:
-            connection.close()
+            connection.retire()
 
     def __repr__(self) -> str:
         return f"<Pool {len(self.idle)} idle, {len(self._waiting)} opening{' closed' if self._is_closed else ''}>"

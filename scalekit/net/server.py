@@ -1,8 +1,8 @@
 """
 A client's HTTP/1.1 connection: bytes to exchanges, one after the other (RFC 9112 section 9).
 
-State is in three places and nowhere else: ``_exchange`` (None between requests), ``_body`` (how the request's body stands)
-and ``_wait`` (what the armed deadline is about).
+State is in three places and nowhere else: ``_exchange`` (None between requests), ``_body`` (how the request's body
+stands) and ``_wait`` (what the armed deadline is about).
 
 =========== =================================== ===========================================
 ``_body``   means                               what arrives goes
@@ -81,6 +81,8 @@ class ServerConnection(Protocol):
         self._body = NO_BODY
         self._wait = IDLE
         self._is_looping = False
+        #: Whether the transport has more than enough queued: nothing is begun until the client has taken it.
+        self._is_stuck = False
         self._is_read_closed = False
         self._is_reading = True
         self._is_closing = False
@@ -119,34 +121,45 @@ class ServerConnection(Protocol):
 
     def readConnectionLost(self) -> None:
         self._is_read_closed = True
-        self.keeps_alive = False
-        if self._exchange is None or self._is_closing:
+        if self._is_closing:
             self.transport.loseConnection()
+            return
+        if self._reader.ready:
+            return  # Pipelined requests, or a body: the connection ends when they have had their turn.
+        self.keeps_alive = False
+        if self._exchange is None:
+            self._close()
         elif self._body in (FLOWING, DRAINING):
-            self._gone(ClientFault(400, "body-cut", "The client closed the connection before its body was complete."))
+            self._pump()
 
     def writeConnectionLost(self) -> None:
-        pass
+        # The answer has gone out whole: from now on the client has this long to go.
+        if self._is_closing:
+            self._wait_for(LINGER)
 
     def connectionLost(self, reason: Any = None) -> None:
         self._is_closing = True
-        self.factory.lost(self)
-        self._wheel.disarm(self)
+        self._wheel.forget(self)
         exchange = self._exchange
         if exchange is not None:
             self._end(exchange, CLIENT_GONE)
+        self.factory.lost(self)
 
     def pauseProducing(self) -> None:
-        self._wait_for(PROGRESS)
+        # The transport says so at every write; the client's time runs from the first.
+        if not self._is_stuck:
+            self._wait_for(PROGRESS)
+            self._is_stuck = True
         exchange = self._exchange
         if exchange is not None and exchange.observer is not None:
             exchange.observer.pause()
 
     def resumeProducing(self) -> None:
+        self._is_stuck = False
         self._wheel.disarm(self)
         exchange = self._exchange
         if exchange is None:
-            self._wait_for(IDLE)
+            self._next()
             return
         if self._body in (FLOWING, DRAINING):
             self._wait_for(BODY)
@@ -165,6 +178,10 @@ class ServerConnection(Protocol):
         self._is_looping = True
         try:
             while self._exchange is None and not self._is_closing:
+                if self._is_stuck:
+                    # What is pipelined waits until the client has taken the answers that it has: see resumeProducing.
+                    self._read(False)
+                    return
                 try:
                     head = self._reader.read_head()
                 except ClientFault as fault:
@@ -179,7 +196,7 @@ class ServerConnection(Protocol):
 
     def _await_head(self) -> None:
         if self._is_read_closed:
-            self.transport.loseConnection()
+            self._close()
             return
         if not self._is_reading:
             self._read(True)
@@ -207,7 +224,20 @@ class ServerConnection(Protocol):
         try:
             factory.respond(exchange)
         except Exception as fault:
-            exchange.fail(fault)
+            self._failed(exchange, fault)
+
+    def _failed(self, exchange: WireExchange, fault: Exception) -> None:
+        """Its responder, or the receiver of its body, has raised: answer, and let it stop what it has begun."""
+        observer, exchange.observer = exchange.observer, None
+        exchange.fail(fault)
+        self._tell_aborted(observer, fault)
+
+    def _tell_aborted(self, observer: Any, fault: Exception) -> None:
+        if observer is not None:
+            try:
+                observer.aborted(fault)
+            except Exception:
+                _log.failure("{observer!r} failed when it was told of {fault!r}", observer=observer, fault=fault)
 
     def _refuse(self, fault: ClientFault) -> None:
         """Answer bytes that are no request, and close: where the next message would start is not known."""
@@ -229,7 +259,7 @@ class ServerConnection(Protocol):
             receiver.end([])
             return
         self._body = FLOWING
-        if exchange.head.expects_continue and not self._reader.ready:
+        if exchange.head.expects_continue and not self._reader.ready and not exchange.has_begun:
             self.transport.write(CONTINUE)
         self._wait_for(BODY)
         self._pump()
@@ -243,7 +273,8 @@ class ServerConnection(Protocol):
         if exchange is self._exchange and self._body == FLOWING:
             self._body = HELD
             self._read(False)
-            self.deadline = FAR
+            if not self._is_stuck:
+                self.deadline = FAR
 
     def resume_body(self, exchange: WireExchange) -> None:
         """Let it flow again."""
@@ -270,7 +301,11 @@ class ServerConnection(Protocol):
                         self._linger()
                         return
                 else:
-                    exchange.receiver.data(piece)
+                    try:
+                        exchange.receiver.data(piece)
+                    except Exception as fault:
+                        self._failed(exchange, fault)
+                        return
                     if exchange is not self._exchange:
                         return
             if decoder.is_complete:
@@ -278,7 +313,9 @@ class ServerConnection(Protocol):
                 return
             if not piece:
                 if self._is_read_closed:
-                    self._gone(ClientFault(400, "body-cut", "The client closed before its body was complete."))
+                    self._broken_body(
+                        exchange, ClientFault(400, "body-cut", "The body of the request is not complete.")
+                    )
                 else:
                     self._read(True)
                 return
@@ -288,7 +325,8 @@ class ServerConnection(Protocol):
         if self._body == HELD:
             return
         self._body = NO_BODY
-        self.deadline = FAR
+        if not self._is_stuck:
+            self.deadline = FAR
         self._reader.decoder = None
         if was_draining:
             self._over()
@@ -297,21 +335,21 @@ class ServerConnection(Protocol):
                 self._read(False)
             elif not self._is_reading:
                 self._read(True)
-            exchange.receiver.end(trailers)
+            try:
+                exchange.receiver.end(trailers)
+            except Exception as fault:
+                self._failed(exchange, fault)
 
     def _broken_body(self, exchange: WireExchange, fault: ClientFault) -> None:
         """The framing is lost: answer if nothing has been answered, and close in any case."""
         self.keeps_alive = False
-        self._body = NO_BODY
+        # The answer closes the connection in any case; unread bytes are waited for, so that it arrives.
+        self._body = DRAINING
         if self._was_answered(exchange):
             self._linger()
             return
-        observer = exchange.observer
-        exchange.observer = None
-        if observer is not None:
-            observer.aborted(fault)
-        # The answer closes the connection in any case; unread bytes are waited for, so that it arrives.
-        self._body = DRAINING
+        observer, exchange.observer = exchange.observer, None
+        self._tell_aborted(observer, fault)
         exchange.fail(fault)
         if not self._is_closing:
             self._linger()
@@ -327,7 +365,7 @@ class ServerConnection(Protocol):
         decoder = self._reader.decoder
         left = getattr(decoder, "remaining", 0)
         if left > DRAINED_BODY_BYTES or (exchange.head.expects_continue and self._body == UNCLAIMED):
-            # A client that waits for 100 may or may not send its body now: nobody can tell where the next request starts.
+            # A client that waits for 100 may send its body now or not: where the next request starts is not known.
             self.keeps_alive = False
             return False
         return True
@@ -357,11 +395,15 @@ class ServerConnection(Protocol):
         """Request and answer are complete."""
         self._exchange = None
         if not self.keeps_alive:
-            self._close()
+            # Closed over unread bytes a connection is reset, and the reset may overtake the answer.
+            if self._reader.ready or not self._is_reading:
+                self._linger()
+            else:
+                self._close()
             return
         if self._is_looping:
             return
-        if self._reader.ready:
+        if self._reader.ready or self._is_stuck:
             self._next()
         else:
             self._await_head()
@@ -380,8 +422,8 @@ class ServerConnection(Protocol):
         self.factory.report(exchange)
         exchange.connection = None
         observer, exchange.observer = exchange.observer, None
-        if observer is not None and fault is not None:
-            observer.aborted(fault)
+        if fault is not None:
+            self._tell_aborted(observer, fault)
 
     def _gone(self, fault: ClientFault) -> None:
         exchange = self._exchange
@@ -395,7 +437,8 @@ class ServerConnection(Protocol):
     def close_when_idle(self) -> None:
         """End after what is under way (RFC 9112 section 9.6)."""
         self.keeps_alive = False
-        if self._exchange is None and not self._is_closing:
+        # Of a head that has begun to arrive it is the last request.
+        if self._exchange is None and not self._is_closing and not self._reader.held_bytes:
             self._close()
 
     def _close(self) -> None:
@@ -405,7 +448,7 @@ class ServerConnection(Protocol):
         self.transport.loseConnection()
 
     def _linger(self) -> None:
-        """Close our side now and the whole once the client has, or soon."""
+        """Close our side when the answer is out, and the whole once the client has, or soon."""
         self._exchange = None
         self._is_closing = True
         self.transport.unregisterProducer()
@@ -413,7 +456,7 @@ class ServerConnection(Protocol):
             self._wait_for(PROGRESS)
             self.transport.loseConnection()
             return
-        self._wait_for(LINGER)
+        self._wait_for(PROGRESS if self._queued() else LINGER)
         self._read(True)
         self.transport.loseWriteConnection()
 
@@ -426,6 +469,8 @@ class ServerConnection(Protocol):
                 self.transport.pauseProducing()
 
     def _wait_for(self, what: int) -> None:
+        if self._is_stuck and not self._is_closing:
+            return  # It is the client's turn to take what it was sent, whatever else goes on.
         timeouts = self.factory.timeouts
         self._wait = what
         if what == IDLE:
@@ -437,11 +482,16 @@ class ServerConnection(Protocol):
             self._body_since = self._wheel.now
             self._body_bytes = 0 if self._body != DRAINING else self._body_bytes
         elif what == PROGRESS:
-            seconds = timeouts.answer_progress
-            self._queued_before = self._queued()
+            self._watch_progress(self._queued())
+            return
         else:
             seconds = LINGER_SECONDS
         self._wheel.arm(self, seconds)
+
+    def _watch_progress(self, queued: int) -> None:
+        self._wait = PROGRESS
+        self._queued_before = queued
+        self._wheel.arm(self, self.factory.timeouts.answer_progress)
 
     def _queued(self) -> int:
         return getattr(self.transport, "queued_bytes", 0)
@@ -451,8 +501,8 @@ class ServerConnection(Protocol):
         wait = self._wait
         if wait == PROGRESS or (wait == IDLE and self._queued()):
             queued = self._queued()
-            if queued and queued < self._queued_before:
-                self._wait_for(PROGRESS)
+            if wait == IDLE or queued < self._queued_before:
+                self._watch_progress(queued)
             else:
                 self._gone(ClientFault(408, "answer-stalled", "The client took nothing of its answer for too long."))
         elif wait == IDLE:
@@ -525,7 +575,7 @@ class HTTPFactory(Factory):
         self._known_request_id = known_request_id
         self._drained: list[Deferred[None]] = []
 
-    def buildProtocol(self, addr: IAddress | None) -> ServerConnection:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return ServerConnection(self)
 
     def startFactory(self) -> None:

@@ -1,8 +1,8 @@
 """
 A connection to an app server: one request at a time, its answer as it comes.
 
-Between requests it lies in its `Pool`.  Whatever arrives while it lies there, or after an answer, ends it: the framing of
-that server is not to be trusted any more.
+Between requests it lies in its `Pool`.  Whatever arrives while it lies there, or after an answer, ends it: the framing
+of that server is not to be trusted any more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scalekit.http.heads import Fields
 from scalekit.http.reader import ResponseReader
 from scalekit.http.responses import malformed
 from scalekit.http.serializer import chunk, last_chunk
-from scalekit.net.deadlines import FAR, Wheel
+from scalekit.net.deadlines import FAR, TICK_SECONDS, Wheel
 
 UNUSED = UpstreamFault(502, "connection-closed", "The app server closed the connection before it answered.")
 
@@ -110,6 +110,12 @@ class UpstreamConnection(Protocol):
             if not self._has_head:
                 self._wheel.arm(self, self._timeouts.first_byte)
 
+    @property
+    def idle_seconds(self) -> float:
+        """How long it has been lying in its pool."""
+        # From the deadline that was armed then: a busy connection pays nothing for it.
+        return self._wheel.now + self._timeouts.idle + TICK_SECONDS - self.deadline
+
     def cancel(self) -> None:
         """Nobody wants the answer any more; the receiver hears nothing."""
         self._receiver = None
@@ -175,10 +181,13 @@ class UpstreamConnection(Protocol):
         assert decoder is not None
         if decoder.is_complete:
             # Look for bytes too many before the last piece goes out: they spoil the whole answer.
-            self._done()
+            if reader.ready:
+                raise malformed("bytes follow it.")
             if piece:
                 receiver.data(piece)
-            receiver.ended(decoder.trailers)
+            if self._receiver is receiver:
+                self._done()
+                receiver.ended(decoder.trailers)
             return
         if not self._is_paused:
             self._wheel.arm(self, self._timeouts.read)
@@ -220,13 +229,19 @@ class UpstreamConnection(Protocol):
 
     def pauseProducing(self) -> None:
         if self._receiver is not None:
-            self._wheel.arm(self, self._timeouts.read)
+            # A server that waits for us to take its answer need not take the request meanwhile.
+            if not self._is_paused:
+                self._wheel.arm(self, self._timeouts.read)
             self._receiver.hold()
 
     def resumeProducing(self) -> None:
         if self._receiver is not None:
-            self.deadline = FAR
-            if not self._is_sending:
+            if self._has_head:
+                if not self._is_paused:
+                    self._wheel.arm(self, self._timeouts.read)
+            elif self._is_sending:
+                self.deadline = FAR
+            else:
                 self._wheel.arm(self, self._timeouts.first_byte)
             self._receiver.release()
 
@@ -238,7 +253,7 @@ class UpstreamConnection(Protocol):
     def deadline_passed(self) -> None:
         """The armed time is over."""
         if self._receiver is None:
-            self.close()
+            self.retire()
         elif self._has_head:
             self._fail(UpstreamFault(504, "answer-stalled", "The app server stopped in the middle of its answer."))
         elif self._is_sending:
@@ -246,10 +261,22 @@ class UpstreamConnection(Protocol):
         else:
             self._fail(UpstreamFault(504, "answer-timeout", "The app server did not answer in time."))
 
+    def retire(self) -> None:
+        """End an idle connection, orderly: the app server need not log a reset."""
+        if self.transport.queued_bytes:
+            # Of a request that was answered early: nobody says when the rest would be taken.
+            self.close()
+            return
+        self._is_closed = True
+        self._wheel.forget(self)
+        self._pool.forget(self)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
     def close(self) -> None:
         """End the connection now."""
         self._is_closed = True
-        self._wheel.disarm(self)
+        self._wheel.forget(self)
         self._pool.forget(self)
         if self.transport is not None:
             self.transport.abortConnection()
@@ -260,9 +287,9 @@ class UpstreamConnection(Protocol):
         if receiver is not None:
             receiver.failed(fault)
 
-    def connectionLost(self, reason: Failure | None = None) -> None:  # type: ignore[override]
+    def connectionLost(self, reason: Failure | None = None) -> None:
         self._is_closed = True
-        self._wheel.disarm(self)
+        self._wheel.forget(self)
         self._pool.forget(self)
         receiver, self._receiver = self._receiver, None
         if receiver is None:
