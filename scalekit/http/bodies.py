@@ -179,6 +179,8 @@ class ChunkedDecoder:
             if BARE_LF.search(data, position):
                 raise ClientFault(400, "bad-trailer", "A trailer line ends in LF without CR.")
             return 0
+        if end - position > HEAD_BYTES:
+            raise ClientFault(400, "bad-trailer", f"The trailers are over {HEAD_BYTES} bytes.")
         fields = FIELDS.findall(data, position, end + 2)
         if not fields[-1][0]:
             raise diagnosis.of_fields(data[position : end + 2])

@@ -69,7 +69,7 @@ class _Reader:
                 self._searched = 0
                 return end
         self._searched = len(self._growing)
-        self._check_growing(fresh, True)
+        self._check_growing(fresh, self._growing.find(b"\n", fresh) >= 0)
         return -1
 
     def _check_growing(self, fresh: int, has_line: bool) -> None:
