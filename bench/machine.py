@@ -14,7 +14,7 @@ from bench.servers import ROOT
 
 
 def first_line(*command: str) -> str:
-    """The first line a command prints; empty if there is no such command."""
+    """The first line a command prints, on either output; empty if there is no such command."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=10, check=False)
     except OSError:
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
         return match[0] if match else "missing"
 
     return {
-        "scalekit": first_line("git", "describe", "--always", "--dirty", "--abbrev=10") or version("scalekit"),
+        "scalekit": _revision() or version("scalekit"),
         "python": platform.python_version(),
         "twisted": version("twisted"),
         "pyopenssl": version("pyopenssl"),
@@ -39,6 +39,11 @@ def versions() -> dict[str, str]:
         "wrk": number(first_line("wrk", "-v")),
         "openssl of Python": ssl.OPENSSL_VERSION.split()[1],
     }
+
+
+def _revision() -> str:
+    line = first_line("git", "describe", "--always", "--dirty", "--abbrev=10")
+    return "" if line.startswith("fatal:") else line
 
 
 def machine() -> dict[str, str]:
