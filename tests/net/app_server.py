@@ -1,0 +1,132 @@
+"""The other side of `UpstreamConnection`: an app server in memory that says what the test lets it say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+
+from scalekit.errors import UpstreamFault
+from scalekit.net.deadlines import Wheel
+from scalekit.net.pool import Pool
+from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+from tests.net.conversation import MemoryTransport
+
+
+class Attempt:
+    """
+    A connection that the pool wants opened.
+
+    :ivar wire: when it stands.
+    """
+
+    def __init__(self, clock: Clock, protocol: UpstreamConnection, failed: Callable[[UpstreamFault], None]) -> None:
+        self._clock = clock
+        self._protocol = protocol
+        self._failed = failed
+        self.was_given_up = False
+        self.wire: MemoryTransport | None = None
+
+    def succeed(self) -> MemoryTransport:
+        self.wire = MemoryTransport(self._clock)
+        self.wire.connect(self._protocol)
+        self.wire.settle()
+        return self.wire
+
+    def fail(self, reason: str = "connect-refused", status: int = 502) -> None:
+        self._failed(UpstreamFault(status, reason, "Nobody there."))
+
+    def give_up(self) -> None:
+        self.was_given_up = True
+
+
+class AppServer:
+    """
+    :param clock: shared with whatever is tested.
+    :ivar attempts: every connection that was asked for, in order.
+    """
+
+    def __init__(self, clock: Clock, wheel: Wheel, timeouts: UpstreamTimeouts | None = None) -> None:
+        self.clock = clock
+        self.attempts: list[Attempt] = []
+        self.pool = Pool(self._open, wheel, timeouts or UpstreamTimeouts())
+        self._heard: dict[MemoryTransport, int] = {}
+
+    def _open(self, protocol: UpstreamConnection, failed: Callable[[UpstreamFault], None]) -> Callable[[], None]:
+        attempt = Attempt(self.clock, protocol, failed)
+        self.attempts.append(attempt)
+        return attempt.give_up
+
+    def accepts(self) -> MemoryTransport:
+        """The last attempt succeeds."""
+        return self.attempts[-1].succeed()
+
+    @property
+    def wire(self) -> MemoryTransport:
+        """The newest connection."""
+        wire = self.attempts[-1].wire
+        assert wire is not None
+        return wire
+
+    def hears(self, wire: MemoryTransport | None = None) -> bytes:
+        """What it has got since it was last asked, on this connection or the newest."""
+        wire = wire or self.wire
+        wire.settle()
+        start = self._heard.get(wire, 0)
+        self._heard[wire] = len(wire.sent)
+        return bytes(wire.sent[start:])
+
+    def says(self, *pieces: bytes, wire: MemoryTransport | None = None) -> None:
+        wire = wire or self.wire
+        for piece in pieces:
+            wire.hear(piece)
+            wire.settle()
+
+    def closes(self, reason: type[Exception] = ConnectionDone, wire: MemoryTransport | None = None) -> None:
+        wire = wire or self.wire
+        wire.settle()
+        wire.lose(reason)
+
+
+class Receiver:
+    """
+    An `IAnswerReceiver` that notes what it is told.
+
+    :ivar events: ``("answered", status, body)``, ``("began", status)``, pieces, ``"ended"``, ``("failed", reason)``.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.fault: Any = None
+        self.trailers: Any = None
+
+    def informed(self, status: int, fields: Any) -> None:
+        self.events.append(("informed", status))
+
+    def continued(self) -> None:
+        self.events.append("continued")
+
+    def answered(self, head: Any, body: bytes) -> None:
+        self.events.append(("answered", head.status, body))
+
+    def began(self, head: Any) -> None:
+        self.events.append(("began", head.status))
+
+    def data(self, piece: bytes) -> None:
+        self.events.append(piece)
+
+    def ended(self, trailers: Any) -> None:
+        self.trailers = trailers
+        self.events.append("ended")
+
+    def failed(self, fault: Any) -> None:
+        self.fault = fault
+        self.events.append(("failed", fault.reason))
+
+    def hold(self) -> None:
+        self.events.append("hold")
+
+    def release(self) -> None:
+        self.events.append("release")
