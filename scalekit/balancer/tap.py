@@ -83,7 +83,8 @@ def makeService(options: Options) -> DrainingService:
     certificate = add_certificate(daemon, options, names, reactor, time.time)
     client = open_client(settings, reactor)
     sink = open_logging(settings, "balancer", client, daemon, reactor, random.random, time.time)
-    add_balancer(daemon, settings, names, certificate, sink)
+    # Without a log service nobody need put a line into words.
+    add_balancer(daemon, settings, names, certificate, sink if settings.log_client.url else None)
     return daemon
 
 
