@@ -104,8 +104,9 @@ class AccessLog(Service):
             self._loop.stop()
         if self._turn is not None:
             self._turn.cancel()
+            self._turn = None
         while self._waiting:
-            self._write_batch()
+            self._try_batch()
         self._close()
         super().stopService()
 
@@ -141,12 +142,15 @@ class AccessLog(Service):
     def _take_turn(self) -> None:
         """Write a batch; what is left has the next turns of the loop."""
         self._turn = None
+        self._try_batch()
+        if self._waiting:
+            self._turn = self._clock.callLater(0, self._take_turn)
+
+    def _try_batch(self) -> None:
         try:
             self._write_batch()
         except Exception:
             _log.failure("the access log failed in a tick")
-        if self._waiting:
-            self._turn = self._clock.callLater(0, self._take_turn)
 
     def _write_batch(self) -> None:
         waiting = self._waiting

@@ -147,6 +147,28 @@ class AccessLogTests(SynchronousTestCase):
         self.assertEqual(len(self.lines()), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_batch_a_turn(self) -> None:
+        """Whoever waits for an answer waits for one batch at the most, and the stop for none of them."""
+        log = self.make()
+        for _ in range(2 * BATCH + 1):
+            log.record(over(), 0.0)
+        log._tick()
+        self.assertEqual(len(self.lines()), BATCH)
+        log._tick()  # the next one is on its way already
+        self.clock.advance(0)
+        self.assertEqual(len(self.lines()), 2 * BATCH + 1)
+
+    def test_the_stop_between_two_turns(self) -> None:
+        log = self.make()
+        log.record(SimpleNamespace(), 0.0)  # cannot be written
+        for _ in range(2 * BATCH):
+            log.record(over(), 0.0)
+        log._tick()
+        log.stopService()
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.assertEqual(len(self.lines()), BATCH + 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_reopen_after_a_rotation(self) -> None:
         log = self.make()
         log.record(over(b"/1"), 0.0)
