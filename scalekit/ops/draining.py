@@ -107,7 +107,11 @@ class DrainingService(MultiService):
         self._reactor.callWhenRunning(self._started)
 
     def _explained(self) -> Any:
-        return explained_faults(self._remove_pidfile)
+        return explained_faults(self._start_failed)
+
+    def _start_failed(self) -> None:
+        self._remove_pidfile()
+        self._options.tell_starter()
 
     def _remove_pidfile(self) -> None:
         """twistd forgets it when a start ends in SystemExit; the next start might find another process behind it."""

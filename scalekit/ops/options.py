@@ -112,6 +112,18 @@ class DaemonOptions(usage.Options):
         """The pid file that twistd writes; empty without one."""
         return str(self.parent["pidfile"]) if self.parent is not None else ""
 
+    def tell_starter(self) -> None:
+        """
+        Tell the process that the command line waits for that this daemon in the background does not start.
+
+        twistd does so for an Exception only; after SystemExit its parent would wait for ever, since it keeps the
+        pipe's writing end open itself.  It prints what stands behind the number.
+        """
+        pipe = self.parent.get("statusPipe") if self.parent is not None else None
+        if pipe is not None:
+            os.write(pipe, b"1 as said above")
+            os.close(pipe)
+
     def _prepare_twistd(self, twistd: Any) -> None:
         place = os.path.join(self.settings.state_directory, self._process_name())
         is_foreground = twistd["nodaemon"] or twistd["debug"]
