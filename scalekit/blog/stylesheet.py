@@ -13,6 +13,7 @@ STYLESHEET = """\
   }
 }
 * { box-sizing: border-box; }
+html { scroll-padding-bottom: 3.5rem; }
 body {
   margin: 0; min-height: 100vh; display: flex; flex-direction: column;
   background: var(--paper); color: var(--ink);
@@ -81,6 +82,7 @@ button { padding: 0.5rem 1.4rem; }
   position: sticky; bottom: 0; margin-top: auto; border-top: 1px solid var(--line);
   background: var(--paper); color: var(--quiet); font-size: 0.82rem;
 }
+body:has(form) .foot { position: static; }
 .foot > div { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; padding-block: 0.6rem; }
 .foot b { color: var(--ink); font-weight: 600; }
 @media (max-width: 52rem) {

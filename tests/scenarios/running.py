@@ -54,6 +54,21 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SEC
         time.sleep(POLL_SECONDS)
 
 
+def session_members(leader: int) -> dict[int, str]:
+    """The processes of a session that have not ended: pid and command line."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # proc_pid_stat(5): pid, (name), state, parent, group, session
+            state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(session) == leader and state not in "ZX":
+                command = (stat.parent / "cmdline").read_bytes()
+                found[int(stat.parent.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
 def free_ports(count: int) -> list[int]:
     """So many ports in a row that nobody listened on a moment ago."""
     while True:
@@ -148,17 +163,7 @@ class Daemon:
 
     def members(self) -> dict[int, str]:
         """The processes of its session that have not ended: pid and command line."""
-        found = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                # proc_pid_stat(5): pid, (name), state, parent, group, session
-                state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
-                if int(session) == self.process.pid and state not in "ZX":
-                    command = (stat.parent / "cmdline").read_bytes()
-                    found[int(stat.parent.name)] = command.replace(b"\0", b" ").decode()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-        return found
+        return session_members(self.process.pid)
 
     def member(self, words: str) -> int:
         """The one process with this in its command line."""
