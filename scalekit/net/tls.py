@@ -26,6 +26,9 @@ from scalekit.errors import ConfigurationFault
 #: From accept until the handshake is complete (http.md; HAProxy's and nginx's default is a minute).
 HANDSHAKE_SECONDS = 10.0
 
+#: What a listener speaks, for ALPN; ``curl --http1.0`` offers nothing but the latter, ab offers nothing at all.
+HTTP_1 = ("http/1.1", "http/1.0")
+
 # Finite-field groups cost a server ten times the CPU of X25519: they are left out, not only put last.
 _GROUPS = b"X25519:P-256:P-384"
 # For TLS 1.2; the suites of TLS 1.3 are all of this kind.
@@ -48,7 +51,7 @@ class ServerTLS:
         self,
         certificate: Path,
         private_key: Path,
-        protocols: Sequence[str] = ("http/1.1",),
+        protocols: Sequence[str] = HTTP_1,
         handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         """
@@ -117,7 +120,7 @@ class ClientTLS:
         return f"<ClientTLS {self.ca or 'the system authorities'}{'' if self.verify else ' unverified'}>"
 
 
-def server_context(certificate: Path, private_key: Path, protocols: Sequence[str] = ("http/1.1",)) -> SSL.Context:
+def server_context(certificate: Path, private_key: Path, protocols: Sequence[str] = HTTP_1) -> SSL.Context:
     """
     A server's context.
 
