@@ -3,8 +3,12 @@ Everything that touches a socket.
 
 Start with `server` (a client's connection: bytes to exchanges) and `upstream` (a connection to an app server).
 
-* `transports`: TCP and unix connections that write at once; `tls`: the same over TLS on the descriptor.
-* `listening`: the ports of a daemon; `connecting`: opening a connection, with its deadline.
+* `exchange`: a request and its answer on a client's connection, as responders see it.
+* `transports`: TCP and unix connections that write at once; `tls_transports`: the same over TLS on the descriptor, with
+  the contexts of `tls`.
+* `listening`: the listeners of a daemon, made of `ports`; `connecting`: opening a connection, with its deadline.
 * `pool`: idle upstream connections, the latest first; `deadlines`: every wait of every connection, in one wheel.
-* `certificates`: the local authority and the certificates it signs.
+* `certificates`: the local authority and the certificates it signs, kept in files by `pem`; `addresses`: what this
+  machine is called.
+* `loop`: the reactor that all daemons run on; `clocks`: a reactor's timed calls with another clock's seconds.
 """

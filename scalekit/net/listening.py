@@ -120,17 +120,10 @@ class HTTPListening(ListeningService):
     :ivar http: what answers behind them.
     """
 
-    def __init__(
-        self,
-        urls: Sequence[Where],
-        http: HTTPFactory,
-        reactor: Any,
-        tls: ServerTLS | None = None,
-        max_connections: int | None = None,
-        fail_start: Callable[[str], object] | None = None,
-    ) -> None:
-        super().__init__(urls, http, reactor, tls, max_connections, fail_start)
-        self.http = http
+    @property
+    def http(self) -> HTTPFactory:
+        factory: HTTPFactory = self._factory
+        return factory
 
     def drain(self, seconds: float | None = None) -> Deferred[Any]:
         """

@@ -16,7 +16,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.tap import Options, make_cache_root, makeService, steady_seconds
-from scalekit.net.clocks import OtherSeconds
 from scalekit.config.model import Cache
 from scalekit.http.heads import Client
 from scalekit.kit.observer import LogService
@@ -37,16 +36,7 @@ class CacheRootTests(SynchronousTestCase):
         self.assertTrue(list(cache.collector.collect()))
 
 
-class SteadyClockTests(SynchronousTestCase):
-    def test_its_own_seconds_and_the_reactors_calls(self) -> None:
-        clock = Clock()
-        called: list[int] = []
-        steady = OtherSeconds(clock, lambda: 42.0)
-        call = steady.callLater(1.0, called.append, 1)
-        self.assertEqual((steady.seconds(), list(steady.getDelayedCalls())), (42.0, [call]))
-        clock.advance(1.0)
-        self.assertEqual(called, [1])
-
+class SteadySecondsTests(SynchronousTestCase):
     def test_never_back(self) -> None:
         seconds = [steady_seconds() for _ in range(1000)]
         self.assertEqual(seconds, sorted(seconds))
