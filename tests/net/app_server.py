@@ -9,6 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 
 from scalekit.errors import UpstreamFault
+from scalekit.net.connecting import CONNECT_SECONDS
 from scalekit.net.deadlines import Wheel
 from scalekit.net.pool import Pool
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
@@ -28,18 +29,26 @@ class Attempt:
         self._failed = failed
         self.was_given_up = False
         self.wire: MemoryTransport | None = None
+        self._deadline = clock.callLater(CONNECT_SECONDS, self.fail, "connect-timeout", 504)
 
     def succeed(self) -> MemoryTransport:
+        self._stop()
         self.wire = MemoryTransport(self._clock)
         self.wire.connect(self._protocol)
         self.wire.settle()
         return self.wire
 
     def fail(self, reason: str = "connect-refused", status: int = 502) -> None:
+        self._stop()
         self._failed(UpstreamFault(status, reason, "Nobody there."))
 
     def give_up(self) -> None:
+        self._stop()
         self.was_given_up = True
+
+    def _stop(self) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
 
 
 class AppServer:

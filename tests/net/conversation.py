@@ -238,31 +238,35 @@ class Conversation:
     def _report(self, exchange: Any, seconds: float) -> None:
         self.outcomes.append((exchange.head.target, exchange.record.status, exchange.record.reason))
 
+    def settle(self) -> None:
+        """Let everything happen that can happen without time going on."""
+        self.wire.settle()
+
     def says(self, *pieces: bytes) -> None:
         """The client sends, each piece in a packet of its own."""
         for piece in pieces:
             self.wire.hear(piece)
-            self.wire.settle()
+            self.settle()
 
     def leaves(self) -> None:
         """The client closes its direction."""
         self.wire.end()
-        self.wire.settle()
+        self.settle()
 
     def takes(self, room: int | None) -> None:
         """The client reads so many bytes more, or everything."""
         self.wire.room = room
-        self.wire.settle()
+        self.settle()
 
     def waits(self, seconds: float) -> None:
         """Time goes on, in the wheel's ticks."""
         for _ in range(round(seconds / 0.25)):
             self.clock.advance(0.25)
-            self.wire.settle()
+            self.settle()
 
     def hears(self) -> bytes:
         """What the client has got since it was last asked, without Date and request ids."""
-        self.wire.settle()
+        self.settle()
         heard = bytes(self.wire.sent[self._heard :])
         self._heard = len(self.wire.sent)
         return _VARYING.sub(b"", heard)
