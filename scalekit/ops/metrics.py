@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from twisted.web.resource import Resource
 
+from scalekit.net.listening import HTTPListening
 from scalekit.web.answers import text_answer
 
 #: Upper bounds in seconds: from what a cache hit takes to what a person gives up on.
@@ -75,17 +76,10 @@ class RequestMetrics(Collector):
         yield from (requests, sent, seconds)
 
 
-class Listening(Protocol):
-    """A `scalekit.net.listening.HTTPListening`."""
-
-    admission: Any
-    http: Any
-
-
 class ConnectionMetrics(Collector):
     """The connections of a listener, and those that never got as far as a request."""
 
-    def __init__(self, listener: str, listening: Listening) -> None:
+    def __init__(self, listener: str, listening: HTTPListening) -> None:
         self._listener = listener
         self._listening = listening
 
