@@ -114,6 +114,7 @@ def add_balancer(
     _Ticking(wheel).setServiceParent(daemon)
     rules = HealthRules(config.health.interval, config.health.timeout, config.health.rise, config.health.fall)
     roster = Roster(random.random, rules, config.drain.deadline)
+    # Services and routes of a file that SIGHUP reads again wait for the next start.
     routing = Routing([Claim.of(service.name, service.hosts, service.path) for service in config.service])
     roster.observe_claims(routing.settle)
     timeouts = config.timeouts

@@ -38,7 +38,6 @@ from scalekit.web.answers import (
     problem,
     query_value,
     read_body,
-    text_answer,
 )
 
 T = TypeVar("T")
@@ -114,15 +113,7 @@ class DataResource(ProblemResource):
 
     def __init__(self, database: Database, now: Callable[[], float]) -> None:
         super().__init__()
-        self.putChild(b"ping", _Ping())
         self.putChild(b"posts", _Posts(database, now))
-
-
-class _Ping(ProblemResource):
-    isLeaf = True
-
-    def render_GET(self, request: Request) -> bytes:
-        return text_answer(request, 200, "OK\n")
 
 
 class _Posts(ProblemResource):

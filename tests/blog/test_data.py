@@ -36,9 +36,6 @@ class DataResourceTests(SynchronousTestCase):
             self.client.fetch(method, f"http://data{path}", seconds=1, body=body, headers=fields)
         )
 
-    def test_ping(self) -> None:
-        self.assertEqual(self.ask("GET", "/ping").status, 200)
-
     def test_create_read_update(self) -> None:
         created = self.ask("POST", "/posts", POST)
         self.assertEqual((created.status, created.get("location")), (201, "/posts/1"))

@@ -118,6 +118,13 @@ class ProcessTests(TestCase):
         while self.store.get(b"/posts/1", self.reactor.seconds()) is None and time.monotonic() < deadline:
             await deferLater(self.reactor, 0.01)
         self.assertIn(b"from the cache", (await self.ask(f"{blog_url}/posts/1")).body)
+        for route, expected in {
+            "ping": b"pong\n",
+            "healthz": b"alive\n",
+            "readyz": b"ready\n",
+            "metrics": b'scalekit_requests_total{service="",status="2xx"}',
+        }.items():
+            self.assertIn(expected, (await self.ask(f"{data_url}/{route}")).body)
         for process in (blog, data):
             process.send_signal(signal.SIGTERM)
             await self.ended(process)
