@@ -34,7 +34,7 @@ def is_listening(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-def ask(url: str, method: str = "GET", ca: Path | None = None) -> tuple[int, bytes]:
+def ask(url: str, method: str = "GET", ca: Path | None = None, body: bytes | None = None) -> tuple[int, bytes]:
     """Ask once, on a connection of its own: status and body."""
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
@@ -44,7 +44,7 @@ def ask(url: str, method: str = "GET", ca: Path | None = None) -> tuple[int, byt
     else:
         connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE_SECONDS)
     try:
-        connection.request(method, f"{parts.path or '/'}?{parts.query}")
+        connection.request(method, f"{parts.path or '/'}?{parts.query}", body)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

@@ -1,0 +1,259 @@
+"""
+App servers that are killed, that hang and that leave, under load.
+
+The app servers under load are the standard library's: they know nothing of the balancer, which finds out by itself.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.scenarios.daemons import Balancer, ScenarioCase, ask
+from tests.scenarios.running import PATIENCE_SECONDS, until
+
+CLIENTS = 8
+#: No request may take longer, whatever happens to an app server.
+MOST_SECONDS = 2.0
+
+
+class Load:
+    """
+    Clients that ask without a pause, each on a connection that it keeps: a context manager.
+
+    :ivar answers: ``(status, whose, began, seconds)`` of each request; 0 and the exception where there was none.
+    """
+
+    def __init__(self, balancer: Balancer) -> None:
+        self._port = balancer.clear
+        self._is_over = False
+        self.answers: list[tuple[int, str, float, float]] = []
+        self._threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)
+        while not self._is_over:
+            began = time.monotonic()
+            try:
+                connection.request("GET", "/load")
+                answer = connection.getresponse()
+                whose = answer.read().decode().split(" ")[0]
+                status = answer.status
+            except OSError as why:
+                status, whose = 0, repr(why)
+                connection.close()
+            self.answers.append((status, whose, began, time.monotonic() - began))
+            time.sleep(0.002)  # both cores are for the servers
+        connection.close()
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._is_over = True
+        for thread in self._threads:
+            thread.join()
+
+    def since(self, moment: float) -> set[str]:
+        """Whose answers the requests got that began after this moment."""
+        return {whose for _, whose, began, _ in list(self.answers) if began > moment}
+
+
+class KilledTests(ScenarioCase):
+    """SIGKILL, and a new start."""
+
+    def test_killed_under_load_and_back(self) -> None:
+        balancer = self.start_balancer()
+        (first, _), (second, process) = self.start_stock_app(), self.start_stock_app()
+        balancer.register(first)
+        balancer.register(second)
+        balancer.await_up(first, second)
+        both = {str(first), str(second)}
+        with Load(balancer) as load:
+            until(lambda: load.since(0) == both, "both app servers answer")
+            for _ in range(2):  # not one lucky moment only
+                killed = time.monotonic()
+                process.kill()
+                process.wait()
+                balancer.await_states({second: "down"})
+                self.assertEqual(balancer.instances()[second]["reason"].split(":")[0], "3 probes failed")
+                down = time.monotonic()
+                self.assertLess(down - killed, 6.0)  # at most an interval of 2.4 s, then twice 0.6 s, with room
+                until(lambda moment=down: load.since(moment), "there are answers")  # type: ignore[misc]
+                _, process = self.start_stock_app(second)
+                self.assertEqual(load.since(down), {str(first)})
+                began = time.monotonic()
+                balancer.await_up(second)
+                self.assertLess(time.monotonic() - began, 10.0)  # asked every 5 s while down, then twice
+                until(lambda: load.since(time.monotonic() - 1) == both, "both answer again")
+        self.assertGreater(len(load.answers), 1000)
+        self.assertEqual([answer for answer in load.answers if answer[0] != 200], [])
+        self.assertLess(max(seconds for *_, seconds in load.answers), MOST_SECONDS)
+        log = balancer.stdout
+        self.assertEqual(log.count(f"127.0.0.1:{second} up -> down: 3 probes failed"), 2)
+        self.assertEqual(log.count(f"127.0.0.1:{second} down -> up: 2 probes passed"), 2)
+        self.assertNotIn("Traceback", log)
+
+    def test_posts_are_not_sent_twice(self) -> None:
+        """What was sent and may have been done is answered with a fault, and not tried elsewhere."""
+        balancer = self.start_balancer()
+        (first, process), (second, _) = self.start_stock_app(), self.start_stock_app()
+        balancer.register(first)
+        balancer.await_up(first)
+        with ThreadPoolExecutor() as threads:
+            posted = threads.submit(ask, balancer.url("/?pause=20", False), "POST", body=b"x" * 2_000_000)
+            until(lambda: balancer.instances()[first]["in_flight"], "the request is on its way")
+            balancer.register(second)
+            balancer.await_up(second)
+            process.kill()
+            status, body = posted.result(PATIENCE_SECONDS)
+        self.assertEqual((status, json.loads(body)["reason"]), (502, "connection-closed"))
+        # The next ones go where somebody is, without a fault: a refused connection has taken nothing.
+        for _ in range(4):
+            status, body = ask(balancer.url("/", False), "POST", body=b"a=1")
+            self.assertEqual((status, json.loads(body)["size"]), (200, 3))
+
+    def test_nobody_is_left(self) -> None:
+        balancer = self.start_balancer()
+        port, process = self.start_stock_app()
+        status, body = ask(balancer.url("/", False))
+        self.assertEqual((status, json.loads(body)["reason"]), (503, "no-app-servers"))
+        self.assertIn("No app servers found", body.decode())
+        balancer.register(port)
+        balancer.await_up(port)
+        process.kill()
+        process.wait()
+        status, body = ask(balancer.url("/", False))
+        self.assertEqual((status, json.loads(body)["reason"]), (502, "connect-refused"))
+
+
+class HangingTests(ScenarioCase):
+    """SIGSTOP: connections are still accepted, by the kernel, and nothing is answered."""
+
+    def test_stopped_and_continued(self) -> None:
+        balancer = self.start_balancer(
+            timeouts='first_byte = "1s"\nread = "1s"\nconnect = "1s"',
+            health='interval = "1s"\ntimeout = "500ms"',
+        )
+        (first, _), (second, process) = self.start_stock_app(), self.start_stock_app()
+        balancer.register(first)
+        balancer.register(second)
+        balancer.await_up(first, second)
+        with Load(balancer) as load:
+            until(lambda: load.since(0) == {str(first), str(second)}, "both app servers answer")
+            stopped = time.monotonic()
+            process.send_signal(signal.SIGSTOP)
+            balancer.await_states({second: "down"})
+            down = time.monotonic()
+            self.assertLess(down - stopped, 5.0)
+            until(lambda: load.since(down), "those who waited for it ask the other one")
+            self.assertEqual(load.since(down), {str(first)})
+            process.send_signal(signal.SIGCONT)
+            balancer.await_up(second)
+        late = [(status, whose, seconds) for status, whose, _, seconds in load.answers if status != 200]
+        # Whether it was done is not known: a request that was sent is not sent again.
+        self.assertTrue(late, "nobody was waiting when it stopped")
+        self.assertEqual({status for status, *_ in late}, {504})
+        self.assertLess(max(seconds for *_, seconds in load.answers), MOST_SECONDS)
+        reasons = {line["reason"] for line in balancer.access_log() if line["status"] != 200}
+        self.assertEqual(reasons, {"answer-timeout"})
+
+    def test_stopped_in_the_middle_of_an_answer(self) -> None:
+        """The client sees that its answer is cut: the connection ends before the length is reached."""
+        balancer = self.start_balancer(timeouts='read = "1s"')
+        port, process = self.start_stock_app()
+        balancer.register(port)
+        balancer.await_up(port)
+        for framing in ("length", "chunked"):
+            connection = http.client.HTTPConnection("127.0.0.1", balancer.clear, timeout=PATIENCE_SECONDS)
+            connection.request("GET", f"/bytes?size=100000000&framing={framing}")
+            answer = connection.getresponse()
+            answer.read(1_000_000)
+            process.send_signal(signal.SIGSTOP)
+            try:
+                self.assertRaises((http.client.IncompleteRead, ConnectionError), answer.read)
+            finally:
+                process.send_signal(signal.SIGCONT)
+                connection.close()
+            balancer.await_up(port)
+
+        def reasons() -> list[Any]:
+            return [line["reason"] for line in balancer.access_log()]
+
+        until(lambda: reasons() == ["answer-stalled"] * 2, f"told in the access log: {reasons()}")
+
+
+class LeavingTests(ScenarioCase):
+    """`/unregister` and SIGTERM."""
+
+    def test_what_is_in_flight_finishes(self) -> None:
+        balancer = self.start_balancer()
+        (first, _), (second, _) = self.start_stock_app(), self.start_stock_app()
+        balancer.register(first)
+        balancer.await_up(first)
+        with ThreadPoolExecutor() as threads:
+            slow = threads.submit(ask, balancer.url("/wait?seconds=2", False))
+            until(lambda: balancer.instances()[first]["in_flight"], "the request is on its way")
+            balancer.register(second)
+            balancer.await_up(second)
+            left = threads.submit(ask, f"{balancer.private_url}/unregister?port={first}&wait=20", "POST")
+            balancer.await_states({first: "draining"})
+            answers = {ask(balancer.url("/x", False)) for _ in range(10)}
+            self.assertEqual(answers, {(200, f"{second} /x\n".encode())})
+            self.assertFalse(left.done())
+            status, body = slow.result(PATIENCE_SECONDS)
+            self.assertEqual((status, body), (200, f"{first} /wait\n".encode()))
+            status, body = left.result(PATIENCE_SECONDS)
+        self.assertEqual((status, json.loads(body)["in_flight"]), (200, 0))
+        self.assertNotIn(first, balancer.states())
+
+    def test_waiting_has_an_end(self) -> None:
+        balancer = self.start_balancer(drain='deadline = "2s"')
+        port, _ = self.start_stock_app()
+        balancer.register(port)
+        balancer.await_up(port)
+        with ThreadPoolExecutor() as threads:
+            slow = threads.submit(ask, balancer.url("/wait?seconds=4", False))
+            until(lambda: balancer.instances()[port]["in_flight"], "the request is on its way")
+            began = time.monotonic()
+            status, body = ask(f"{balancer.private_url}/unregister?port={port}&wait=1", "POST")
+            self.assertEqual((status, json.loads(body)["in_flight"]), (200, 1))
+            self.assertLess(time.monotonic() - began, MOST_SECONDS)
+            until(lambda: port not in balancer.states(), "gone at the deadline of draining")
+            slow.result(PATIENCE_SECONDS)
+
+    def test_the_kit_leaves_under_load_without_a_fault(self) -> None:
+        balancer = self.start_balancer()
+        first, _ = self.start_kit_app(balancer, scheme="https")
+        second, process = self.start_kit_app(balancer, scheme="https")
+        balancer.await_up(first, second)
+        with Load(balancer) as load:
+            for _ in range(2):
+                until(lambda: load.since(time.monotonic() - 1) == {str(first), str(second)}, "both answer")
+                process.terminate()
+                self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
+                self.assertNotIn(second, balancer.states())
+                _, process = self.start_kit_app(balancer, second, "https")
+                balancer.await_up(second)
+        self.assertEqual([answer for answer in load.answers if answer[0] != 200], [])
+        self.assertLess(max(seconds for *_, seconds in load.answers), MOST_SECONDS)
+
+    def test_the_balancer_ends_after_what_is_in_flight(self) -> None:
+        balancer = self.start_balancer()
+        port, _ = self.start_stock_app()
+        balancer.register(port)
+        balancer.await_up(port)
+        with ThreadPoolExecutor() as threads:
+            slow = threads.submit(ask, balancer.url("/wait?seconds=2", False))
+            until(lambda: balancer.instances()[port]["in_flight"], "the request is on its way")
+            balancer.send(signal.SIGINT)  # as SIGTERM, which first lets a load balancer above see it for 5 s
+            self.assertEqual(slow.result(PATIENCE_SECONDS), (200, f"{port} /wait\n".encode()))
+        self.assertEqual(balancer.wait(), 0)
+        self.assertNotIn("Traceback", balancer.stdout)
