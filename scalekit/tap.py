@@ -70,7 +70,8 @@ def makeService(options: Options) -> DrainingService:
     cache = add_cache(daemon, settings, names, certificate)
     balancer = add_balancer(daemon, settings, names, certificate, collector.sink("balancer"))
     if demo is not None:
-        reactor.callWhenRunning(demo.start, balancer, cache, logs)
+        # In the turn after the one in which the daemon takes the signals over: starting processes takes its time.
+        reactor.callWhenRunning(reactor.callLater, 0, demo.start, balancer, cache, logs)
     return daemon
 
 

@@ -120,16 +120,19 @@ class ChildService(Service):
         """
         Let it drain and end; fires when it is gone.
 
-        :param is_hurried: as if somebody had typed Ctrl-C.
+        :param is_hurried: as after Ctrl-C.
         """
-        return self._end("INT" if is_hurried else "TERM")
+        if is_hurried:
+            # Not by SIGINT: Python makes a traceback of one that comes before the daemon is ready for it.
+            return self._end(self._loosen)
+        return self._end(lambda: self._signal("TERM"))
 
     def stopService(self) -> Deferred[None]:
         """What has not ended by now is killed; fires when it is gone."""
         super().stopService()
-        return self._end("KILL")
+        return self._end(lambda: self._signal("KILL"))
 
-    def _end(self, signal: str) -> Deferred[None]:
+    def _end(self, ask: Callable[[], object]) -> Deferred[None]:
         self._is_ending = True
         if self._restart is not None and self._restart.active():
             self._restart.cancel()
@@ -137,11 +140,14 @@ class ChildService(Service):
             return succeed(None)
         gone: Deferred[None] = Deferred()
         self._gone.append(gone)
+        ask()
+        return gone
+
+    def _signal(self, name: str) -> None:
         try:
-            self._process.signalProcess(signal)
+            self._process.signalProcess(name)
         except ProcessExitedAlready:  # we are about to hear of it
             pass
-        return gone
 
     def __repr__(self) -> str:
         return f"<ChildService {self.name} {'running' if self._process else 'not running'}>"

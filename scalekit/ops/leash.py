@@ -1,5 +1,5 @@
 """
-A child process that ends when its parent is gone, however the parent went.
+A child process that ends when its parent lets go of it, or is gone, however it went.
 
 The parent keeps one end of a pipe open and gives the other to the child, whose environment says which descriptor it is.
 The kernel closes the parent's end with the parent, also after SIGKILL; the child sees the end of file and drains.
@@ -25,7 +25,7 @@ _log = Logger()
 class Leash(FileDescriptor):
     """
     :param descriptor: the pipe's reading end.
-    :param let_go: called once, when the parent is gone.
+    :param let_go: called once, when the parent has let go.
     """
 
     def __init__(self, descriptor: int, let_go: Callable[[], object], reactor: Any) -> None:
@@ -47,7 +47,7 @@ class Leash(FileDescriptor):
             return
         self.stopReading()
         self.disconnected = 1
-        _log.info("the parent process is gone")
+        _log.info("the parent process has let go")
         self._let_go()
 
     def connectionLost(self, reason: Failure) -> None:
