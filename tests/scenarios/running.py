@@ -13,6 +13,7 @@ import json
 import os
 import pty
 import random
+import re
 import signal
 import socket
 import ssl
@@ -102,6 +103,7 @@ class Daemon:
     def __init__(self, directory: Path, *arguments: str, has_terminal: bool = False) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
+        self.arguments = arguments
         self.state = directory / "state"
         self._terminal = -1
         slave = -1
@@ -165,10 +167,10 @@ class Daemon:
         """The processes of its session that have not ended: pid and command line."""
         return session_members(self.process.pid)
 
-    def member(self, words: str) -> int:
-        """The one process with this in its command line."""
-        (pid,) = [pid for pid, command in self.members().items() if words in command]
-        return pid
+    def member(self, pattern: str) -> int | None:
+        """The one process whose command line matches; None without one."""
+        pids = [pid for pid, command in self.members().items() if re.search(pattern, command)]
+        return pids[0] if len(pids) == 1 else None
 
     def clean_up(self) -> None:
         """End all that is left of it."""
