@@ -74,10 +74,12 @@ def needed() -> set[str]:
 
 
 # Requirements whose import is not called as they are.
-IMPORTED_AS = {"prometheus-client": "prometheus_client", "pyopenssl": "OpenSSL", "zope.interface": "zope"}
-
-# Required, though no line of ours imports it.
-SILENT = {"service-identity": "Twisted checks with it whether a certificate names the server it comes from"}
+IMPORTED_AS = {
+    "prometheus-client": "prometheus_client",
+    "pyopenssl": "OpenSSL",
+    "service-identity": "service_identity",
+    "zope.interface": "zope",
+}
 
 
 class RequirementTests(SynchronousTestCase):
@@ -89,7 +91,7 @@ class RequirementTests(SynchronousTestCase):
         required = {match[0] for line in lines if (match := re.match(r"[\w.-]+", line))}
         top = {name.partition(".")[0] for module, tree in modules("scalekit") for name, _ in imported(module, tree)}
         foreign = top - set(sys.stdlib_module_names) - {"scalekit", ""}
-        self.assertEqual(foreign, {IMPORTED_AS.get(name, name) for name in required - set(SILENT)})
+        self.assertEqual(foreign, {IMPORTED_AS.get(name, name) for name in required})
 
 
 class WheelTests(SynchronousTestCase):
