@@ -55,6 +55,12 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SEC
         time.sleep(POLL_SECONDS)
 
 
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def session_members(leader: int) -> dict[int, str]:
     """The processes of a session that have not ended: pid and command line."""
     found = {}

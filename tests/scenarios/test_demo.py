@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.scenarios.running import Daemon, Demo, connect, exchange, free_ports, until
+from tests.scenarios.running import Daemon, Demo, connect, exchange, free_ports, is_listening, until
 
 #: The contract gives Ctrl-C 3 s of draining, and the children another 2 s for their last log entries.
 FAREWELL_SECONDS = 10.0
@@ -266,9 +266,3 @@ class LogTests(DemoCase):
         log, late = self.check(first.state, writers)
         # A machine that stands still between the two clocks can make some late.
         self.assertLess(len(late), len(log) / 10)
-
-
-def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
