@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 
 from scalekit.errors import ClientFault
-from scalekit.http.grammar import TOKEN_LIST_ITEM, tokens
+from scalekit.http.grammar import TOKEN_LIST_ITEM
 from scalekit.http.heads import Client, Fields, RequestHead
 from scalekit.http.origin import Network, is_within, origin_lines
 from scalekit.http.serializer import CHUNKED, content_length
@@ -54,6 +54,7 @@ _kinds: dict[bytes, int] = {}
 _VIA_NAME = b"scalekit-"
 
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRAILERS = re.compile(rb"(?:^|,)[ \t]*+trailers[ \t]*+(?:[,;]|$)", re.IGNORECASE)
 _SEPARATOR = re.compile(rb"[^0-9a-z]")
 
 #: A request id worth keeping: short, printable, harmless in logs.
@@ -141,7 +142,7 @@ class Forwarder:
                 trace = value if not traces and _TRACEPARENT.fullmatch(value) else b""
                 traces += 1
             elif kind == _TE:
-                wants_trailers = wants_trailers or b"trailers" in (tokens(value.replace(b";", b",")) or ())
+                wants_trailers = wants_trailers or _TRAILERS.search(value) is not None
             elif kind == _LIMIT:
                 out += (name, b": ", _decremented(value, head.method), b"\r\n")
         version = b"1.1 " if head.version == 11 else b"1.0 "
