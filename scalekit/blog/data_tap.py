@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from scalekit.net import loop
+
+loop.install()
+
 import random
 import secrets
 import socket
