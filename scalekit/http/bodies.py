@@ -118,16 +118,11 @@ class ChunkedDecoder:
                 else:
                     raise ClientFault(400, "bad-chunk", "A chunk is not followed by CRLF.")
             elif self._state == _SIZE:
+                position = self._whole_chunks(data, position, out)
                 after = self._size_line(data, position)
                 if not after:
                     break
                 position = after
-                end = position + self._remaining
-                if self._state == _DATA and data[end : end + 2] == b"\r\n":
-                    # All of it is here: small chunks, which cost most, need no more turns than this one.
-                    out.append(data[position:end])
-                    position = end + 2
-                    self._state = _SIZE
             else:
                 after = self._trailer_block(data, position)
                 if not after:
@@ -138,6 +133,19 @@ class ChunkedDecoder:
         elif position < size:
             self._hold(data[position:])
         return out[0] if len(out) == 1 else b"".join(out)
+
+    def _whole_chunks(self, data: bytes, position: int, out: list[bytes]) -> int:
+        """Take the chunks that are here to their end: small ones, which cost most, in as few steps as can be."""
+        match_line, append = CHUNK_LINE.match, out.append
+        while (match := match_line(data, position)) is not None:
+            digits, extension = match.groups()
+            start = match.end()
+            end = start + int(digits, 16)
+            if extension is not None or end == start or data[end : end + 2] != b"\r\n":
+                break
+            append(data[start:end])
+            position = end + 2
+        return position
 
     def _may_end(self, data: bytes) -> bool:
         """Whether the trailers can end in ``data``, which follows what is held; else it is held as well."""

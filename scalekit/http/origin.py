@@ -23,7 +23,9 @@ _FOR = re.compile(
     rb'(?:^|;)[ \t]*+for="?(?:\[([0-9a-f:.]++)\]|([0-9a-z._]++))(?::[0-9a-z._]++)?+"?[ \t]*+(?:;|$)', re.IGNORECASE
 )
 #: An address in X-Forwarded-For; some write its port too.
-_NODE = re.compile(rb"\[?([0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|[0-9.]++)\]?(?::[0-9]++)?+")
+_NODE = re.compile(rb"(?:\[([0-9A-Fa-f:.]++)\]|([0-9.]++))(?::[0-9]++)?+|([0-9A-Fa-f:.]++)")
+#: Hops that are looked at: a chain of trusted proxies has three or four, and each costs parsing an address.
+_MOST_HOPS = 32
 
 
 def is_within(address: str, networks: tuple[Network, ...]) -> bool:
@@ -66,7 +68,7 @@ def origin_lines(host: bytes, client: Client, told: Fields, trusted: tuple[Netwo
 
 def _believed(chain: list[bytes], node: Callable[[bytes], str | None], trusted: tuple[Network, ...]) -> list[bytes]:
     kept: list[bytes] = []
-    for item in reversed(chain):
+    for item in reversed(chain[-_MOST_HOPS:]):
         address = node(item)
         if address is None:
             break
@@ -97,7 +99,7 @@ def _forwarded_node(element: bytes) -> str | None:
 
 def _plain_node(item: bytes) -> str | None:
     match = _NODE.fullmatch(item)
-    return None if match is None else match[1].decode("ascii")
+    return None if match is None else (match[1] or match[2] or match[3]).decode("ascii")
 
 
 def _last(told: Fields, name: bytes, is_good: Callable[[bytes], bool]) -> bytes | None:

@@ -18,16 +18,16 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _SLASHES = re.compile(rb"/{2,}+")
 _PARAMETERS = re.compile(rb";[^/]*+")
 
-#: Every spelling of an escape and what it becomes: itself in capitals, or the unreserved octet.
+#: The two digits of every escape and what it becomes: itself in capitals, or the unreserved octet.
 _NORMAL: dict[bytes, bytes] = {}
 #: The same, with every octet decoded.
 _DECODED: dict[bytes, bytes] = {}
 for _high in b"0123456789ABCDEFabcdef":
     for _low in b"0123456789ABCDEFabcdef":
-        _spelling = bytes((0x25, _high, _low))
-        _octet = int(_spelling[1:], 16)
-        _DECODED[_spelling] = bytes([_octet])
-        _NORMAL[_spelling] = bytes([_octet]) if _octet in _UNRESERVED else _spelling.upper()
+        _digits = bytes((_high, _low))
+        _octet = int(_digits, 16)
+        _DECODED[_digits] = bytes([_octet])
+        _NORMAL[_digits] = bytes([_octet]) if _octet in _UNRESERVED else b"%" + _digits.upper()
 
 _good_authorities: set[bytes] = set()
 #: A proxy sees a few names over and over; 1,024 of at most 300 bytes bound the memory.  Emptied when full.
@@ -105,9 +105,13 @@ def _unescaped(path: bytes, table: dict[bytes, bytes], percent: bytes) -> bytes:
         return path
     first, *rest = path.split(b"%")
     found = [first]
+    get = table.get
     for piece in rest:
-        octet = table.get(b"%" + piece[:2])
-        found += (percent, piece) if octet is None else (octet, piece[2:])
+        octet = get(piece[:2])
+        if octet is None:
+            found += (percent, piece)
+        else:
+            found += (octet, piece[2:])
     return b"".join(found)
 
 

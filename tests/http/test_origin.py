@@ -90,6 +90,11 @@ class OriginTests(SynchronousTestCase):
             (found["X-Forwarded-Proto"], found["X-Forwarded-Host"], found["X-Forwarded-Port"]),
         )
 
+    def test_hops_that_are_looked_at_are_bounded(self) -> None:
+        found = told([(b"x-forwarded-for", b"10.0.0.2," * 3000), (b"forwarded", b"for=10.0.0.2," * 3000)])
+        self.assertEqual(33, len(found["X-Forwarded-For"].split(",")))
+        self.assertEqual(33, len(found["Forwarded"].split(",")))
+
     def test_networks(self) -> None:
         for address, expected in (
             ("10.1.2.3", True),
