@@ -159,8 +159,9 @@ class ScenarioCase(SynchronousTestCase):
         """
         :param servers: static members.
         :param tables: what stands in the tables below ``[balancer]``, as TOML: ``timeouts='idle = "1s"'``.
+            App servers are probed five times a second, so that they are up soon, unless ``health`` says otherwise.
         """
-        balancer = Balancer(self.folder / "balancer", servers, tables)
+        balancer = Balancer(self.folder / "balancer", servers, {"health": 'interval = "200ms"'} | tables)
         self.addCleanup(balancer.clean_up)
         self.state = balancer.state
         return balancer

@@ -70,7 +70,7 @@ class KilledTests(ScenarioCase):
     """SIGKILL, and a new start."""
 
     def test_killed_under_load_and_back(self) -> None:
-        balancer = self.start_balancer()
+        balancer = self.start_balancer(health="")  # as it is configured by default
         (first, _), (second, process) = self.start_stock_app(), self.start_stock_app()
         balancer.register(first)
         balancer.register(second)
