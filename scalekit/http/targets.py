@@ -85,8 +85,9 @@ def normalise(path: bytes) -> bytes:
 
 def readings(path: bytes) -> set[bytes]:
     """
-    The paths that servers could take this one for: as it is, normalised, with ``%2f`` and backslashes as slashes, with
-    repeated slashes merged, without ``;`` parameters.
+    The paths that servers could take this one for: normalised, with ``%2f`` and backslashes as slashes, with repeated
+    slashes merged, without ``;`` parameters.  An unreserved octet is the same with and without its escape (RFC 3986
+    section 6.2.2.2): nobody who differs on that is asked.
     """
     if _ODD.search(path) is None:
         return {path}
@@ -95,8 +96,8 @@ def readings(path: bytes) -> set[bytes]:
     merged = _SLASHES.sub(b"/", everything)
     # "/;/admin" is "//admin" without its parameters, and that "/admin".
     bare = _SLASHES.sub(b"/", _PARAMETERS.sub(b"", merged))
-    found = {path, unescaped, everything, merged, bare}
-    return found | {_without_dots(each) for each in (unescaped, everything, merged, bare, path.replace(b"\\", b"/"))}
+    found = {unescaped, everything, merged, bare}
+    return found | {_without_dots(each) for each in (*found, unescaped.replace(b"\\", b"/"))}
 
 
 def _unescaped(path: bytes, table: dict[bytes, bytes], percent: bytes) -> bytes:

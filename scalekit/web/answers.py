@@ -158,12 +158,17 @@ class ProblemResource(Resource):
         return Absent()
 
     def render(self, request: Request) -> Any:
+        # Every Resource inherits a render_HEAD, which calls a render_GET that need not be there.
+        answers_head = hasattr(self, "render_GET") or type(self).render_HEAD is not Resource.render_HEAD
         try:
+            if request.method == b"HEAD" and not answers_head:
+                raise UnsupportedMethod([name[7:].encode("ascii") for name in dir(self) if name.startswith("render_")])
             return super().render(request)
         except Fault as fault:
             return fault_answer(request, fault)
         except UnsupportedMethod as unsupported:
-            return method_answer(request, list(unsupported.allowedMethods))
+            allowed = [method for method in unsupported.allowedMethods if method != b"HEAD" or answers_head]
+            return method_answer(request, allowed)
 
 
 class Absent(Resource):

@@ -330,7 +330,6 @@ class ProxiedTableTests(ProxyTestCase):
             b"/./%2fadmin",
             b"/admin/../x",
             b"/x/%2e%2e/admin",
-            b"/%61dmin",
         ):
             received = await self.send(head(b"Connection: close", start=b"GET %b HTTP/1.1" % path))
             self.assertEqual([400], statuses(received), path)

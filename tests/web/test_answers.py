@@ -84,6 +84,21 @@ class ProblemResourceTests(SynchronousTestCase):
         self.assertEqual((exchange.status, json.loads(exchange.sent)["reason"]), (404, "not-found"))
 
 
+class PostOnly(ProblemResource):
+    def render_POST(self, request: Any) -> bytes:
+        return b""
+
+
+class HeadTests(SynchronousTestCase):
+    def test_without_a_get_there_is_no_head(self) -> None:
+        """Not the inherited one, which would look for a render_GET and end in a traceback."""
+        root = ProblemResource()
+        root.putChild(b"", PostOnly())
+        for method in (b"HEAD", b"GET", b"PUT"):
+            exchange = ask(Site(root, reactor=Clock()), method, b"/")
+            self.assertEqual((exchange.status, exchange.values(b"allow")), (405, [b"POST"]), method)
+
+
 class LaterTests(SynchronousTestCase):
     def start(self, method: bytes = b"GET") -> tuple[MemoryExchange, Deferred[bytes], list[str]]:
         cancelled: list[str] = []
