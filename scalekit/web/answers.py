@@ -167,8 +167,8 @@ class ProblemResource(Resource):
         except Fault as fault:
             return fault_answer(request, fault)
         except UnsupportedMethod as unsupported:
-            allowed = [method for method in unsupported.allowedMethods if method != b"HEAD" or answers_head]
-            return method_answer(request, allowed)
+            allowed = set(unsupported.allowedMethods) - (set() if answers_head else {b"HEAD"})
+            return method_answer(request, list(allowed))
 
 
 class Absent(Resource):
