@@ -167,8 +167,8 @@ class ProblemResource(Resource):
         except Fault as fault:
             return fault_answer(request, fault)
         except UnsupportedMethod as unsupported:
-            allowed = set(unsupported.allowedMethods) - (set() if answers_head else {b"HEAD"})
-            return method_answer(request, list(allowed))
+            allowed: set[bytes] = set(unsupported.allowedMethods)
+            return method_answer(request, list(allowed if answers_head else allowed - {b"HEAD"}))
 
 
 class Absent(Resource):
