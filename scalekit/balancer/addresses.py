@@ -2,7 +2,7 @@
 Which addresses may be registered: the ones that cannot turn the balancer against somebody else, or against itself.
 
 Whoever may register an address makes the balancer send requests there, with whatever the balancer can reach.  So an app
-registers only where it is itself (balancer.md, "Registration rules", 2).
+registers only where it is itself.
 """
 
 from __future__ import annotations

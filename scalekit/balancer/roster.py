@@ -21,7 +21,7 @@ from scalekit.errors import ClientFault
 
 __all__ = ["Endpoint", "Instance", "Roster", "State", "Transition"]
 
-# balancer.md: what a registering client can make us keep stays under a few hundred MiB.
+# What a registering client can make us keep stays under a few hundred MiB.
 INSTANCES_LIMIT = 1000
 SERVICES_LIMIT = 1000
 

@@ -15,7 +15,7 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-# Ten years, the bound that contract.md sets for a lifetime in the cache: more is a mistake in the unit, and far more
+# Ten years, the bound for a lifetime in the cache: more is a mistake in the unit, and far more
 # would overflow the arithmetic of clocks.
 LONGEST_SECONDS = 10 * 365 * 86400.0
 

@@ -23,7 +23,7 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 
 from scalekit.errors import ConfigurationFault
 
-#: From accept until the handshake is complete (http.md; HAProxy's and nginx's default is a minute).
+#: From accept until the handshake is complete (HAProxy's and nginx's default is a minute).
 HANDSHAKE_SECONDS = 10.0
 
 #: What a listener speaks, for ALPN; ``curl --http1.0`` offers nothing but the latter, ab offers nothing at all.

@@ -36,9 +36,9 @@ from scalekit.ops.starting import explained_faults, release_terminal
 
 _log = Logger()
 
-# A person who types Ctrl-C waits so long and types it again (contract.md).
+# A person who types Ctrl-C waits so long and types it again.
 INTERRUPTED_DRAIN_SECONDS = 3.0
-# A balancer announces for 5 s that it will go before it drains (balancer.md, "Draining, exactly").
+# A balancer announces for 5 s that it will go before it drains.
 ANNOUNCE_SECONDS = 5.0
 # After the drain: writing out logs and snapshots. Kubernetes and systemd send SIGKILL later than that.
 STOP_SECONDS = 10.0
@@ -145,14 +145,18 @@ class DrainingService(MultiService):
         except ConfigurationFault as fault:
             _log.error("the old configuration stays: {fault}", fault=fault)
             return
+        is_whole = True
         for reload in self._reloads:
             try:
                 reload(config)
             except ConfigurationFault as fault:
+                is_whole = False
                 _log.error("the old state stays: {fault}", fault=fault)
             except Exception:
+                is_whole = False
                 _log.failure("reloading with {reload}", reload=reload)
-        _log.info("configuration read again")
+        if is_whole:
+            _log.info("configuration read again")
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """Take the next step towards the end, as this signal asks for."""

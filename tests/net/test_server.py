@@ -401,7 +401,7 @@ class Bodies(SynchronousTestCase):
 
 
 class EarlyAnswers(SynchronousTestCase):
-    """http.md: the rest is drained up to 64 KiB, else close after the answer."""
+    """The rest is drained up to 64 KiB, else close after the answer."""
 
     def test_a_short_rest_is_drained(self) -> None:
         it = Conversation(say_hello)
@@ -465,7 +465,7 @@ class EarlyAnswers(SynchronousTestCase):
 
 
 class Deadlines(SynchronousTestCase):
-    """http.md, "Time limits"."""
+    """A hard deadline, not one that a byte puts off."""
 
     def test_a_head_has_ten_seconds_however_it_trickles(self) -> None:
         it = Conversation(say_hello)
