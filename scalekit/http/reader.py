@@ -12,7 +12,7 @@ from scalekit.http import diagnosis
 from scalekit.http.bodies import ChunkedDecoder, CloseDecoder, Decoder, LengthDecoder
 from scalekit.http.grammar import BARE_LF, REQUEST_LINE
 from scalekit.http.heads import Fields, RequestHead, ResponseHead
-from scalekit.http.limits import HEAD_BYTES, METHOD_BYTES, REQUEST_LINE_BYTES
+from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES, METHOD_BYTES, REQUEST_LINE_BYTES
 from scalekit.http.requests import parse_request_head
 from scalekit.http.responses import as_malformed, malformed, parse_response_head
 
@@ -20,12 +20,16 @@ from scalekit.http.responses import as_malformed, malformed, parse_response_head
 class _Reader:
     """What both directions share: bytes not yet used, and the body under way."""
 
-    __slots__ = ("_growing", "_searched", "decoder", "ready")
+    __slots__ = ("_growing", "_is_quiet", "_quiet_until", "_searched", "decoder", "ready")
 
     def __init__(self) -> None:
         #: Bytes that wait for their head's end; only what comes in pieces gets here.
         self._growing = bytearray()
         self._searched = 0
+        #: Up to which length a growing head is looked at only when a line ends; 0: look at every piece.
+        self._quiet_until = 0
+        #: Whether what has come since the last look cannot have changed what was found.
+        self._is_quiet = False
         #: Bytes that wait for their turn.
         self.ready = b""
         self.decoder: Decoder | None = None
@@ -37,8 +41,11 @@ class _Reader:
 
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
-        if self._growing:
-            self._growing += data
+        growing = self._growing
+        if growing:
+            growing += data
+            # Whoever sends byte by byte makes thousands of these calls: they do next to nothing.
+            self._is_quiet = len(growing) < self._quiet_until and b"\n" not in data
         elif self.ready:
             self.ready += data
         else:
@@ -66,7 +73,7 @@ class _Reader:
             if end >= 0:
                 self.ready = bytes(self._growing)
                 self._growing.clear()
-                self._searched = 0
+                self._searched = self._quiet_until = 0
                 return end
         self._searched = len(self._growing)
         self._check_growing(fresh, self._growing.find(b"\n", fresh) >= 0)
@@ -98,18 +105,22 @@ class RequestReader(_Reader):
     :raises ClientFault: from `read_head` and `read_body`.
     """
 
-    __slots__ = ("_has_skipped", "_last", "_last_bytes", "_line_checked")
+    __slots__ = ("_has_skipped", "_last", "_last_bytes", "_line_checked", "_lines")
 
     def __init__(self) -> None:
         super().__init__()
         #: Whether this head's empty line in front has been let pass.
         self._has_skipped = False
         self._line_checked = False
+        #: How many lines of a growing head have come.
+        self._lines = 0
         self._last: RequestHead | None = None
         self._last_bytes = b""
 
     def read_head(self) -> RequestHead | None:
         """The next request's head, or None until more has arrived; `decoder` is set if it has a body."""
+        if self._is_quiet:
+            return None
         ready = self.ready
         if ready == self._last_bytes and ready:
             self.ready = b""
@@ -124,6 +135,7 @@ class RequestReader(_Reader):
         data = self.ready
         head = parse_request_head(data, end)
         self._line_checked = self._has_skipped = False
+        self._lines = 0
         self.ready = data[end + 4 :]
         length = head.length
         if length == 0 and not self.ready:
@@ -162,8 +174,13 @@ class RequestReader(_Reader):
                 self._line_checked = True
             if BARE_LF.search(growing, max(0, fresh - 1)):
                 raise ClientFault(400, "bare-lf", "A line ends in LF without CR.")
+            self._lines += growing.count(b"\n", fresh)
+            if self._lines > FIELD_COUNT + 2:
+                raise ClientFault(431, "too-many-fields", f"The request has over {FIELD_COUNT} fields.")
         elif len(growing) > REQUEST_LINE_BYTES and not self._line_checked:
             raise ClientFault(414, "target-too-long", f"The request line is over {REQUEST_LINE_BYTES} bytes.")
+        if len(growing) > METHOD_BYTES:
+            self._quiet_until = HEAD_BYTES if self._line_checked else REQUEST_LINE_BYTES
 
 
 class ResponseReader(_Reader):

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault, UpstreamFault
 from scalekit.http.heads import RequestHead
-from scalekit.http.limits import HEAD_BYTES
+from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES
 from scalekit.http.reader import RequestReader, ResponseReader
 from scalekit.http.serializer import request_head
 from tests.http.input_table import Got, conversation, cut_into, head, post, rows, single_bytes
@@ -205,11 +205,22 @@ class RequestReaderTests(SynchronousTestCase):
         reader = RequestReader()
         most = 0
         with self.assertRaises(ClientFault):
-            for piece in single_bytes(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000):
+            for piece in single_bytes(b"GET / HTTP/1.1\r\nX: " + b"y" * 2 * HEAD_BYTES):
                 reader.feed(piece)
                 reader.read_head()
                 most = max(most, reader.held_bytes)
         self.assertEqual(HEAD_BYTES + 4, most)
+
+    def test_too_many_fields_are_refused_before_the_head_ends(self) -> None:
+        reader = RequestReader()
+        taken = 0
+        with self.assertRaises(ClientFault) as refused:
+            for piece in single_bytes(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000):
+                reader.feed(piece)
+                reader.read_head()
+                taken += 1
+        self.assertEqual((431, "too-many-fields"), (refused.exception.status, refused.exception.reason))
+        self.assertLess(taken, 7 * (FIELD_COUNT + 3) + 20)
 
 
 class ResponseReaderTests(SynchronousTestCase):
