@@ -236,7 +236,9 @@ class InputTableTests(ListenerTestCase):
             recorder.taken.clear()
             received = await self.send(*cut(row.sent + LAST))
             expected = row.taken + [Got(target=b"/last")] * (not row.closes)
-            if statuses(received) != self.expected_statuses(row) or recorder.taken != expected:
+            # Whether a body that comes in pieces is asked for by a 100 depends on how much of it was there in time.
+            final = [status for status in statuses(received) if status != 100]
+            if final != self.expected_statuses(row) or recorder.taken != expected:
                 wrong.append(f"{row.name}: {recorder.taken}, answered {received[:300]!r}")
             elif row.expected[-1:] == (400,) and b"Connection: close" not in received:
                 wrong.append(f"{row.name}: the answer does not say that it is the last: {received!r}")

@@ -50,7 +50,9 @@ class BlogTests(BrowserCase):
         """Fill in the form that is shown, and send it."""
         for name, value in (("input[name=title]", title), ("input[name=author]", author), ("textarea", text)):
             self.browser.find(name).fill(value)
+        form = self.browser.url
         self.browser.find("form button").click()
+        until(lambda: self.browser.url != form, "the page after the form")
 
     def test_a_visitor_reads_writes_and_changes_a_post(self) -> None:
         """Both app servers answer, second views come from the cache, and what has changed is seen at once."""

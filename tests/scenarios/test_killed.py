@@ -94,7 +94,11 @@ class KilledTests(ScenarioCase):
                 self.assertLess(time.monotonic() - began, 10.0)  # asked every 5 s while down, then twice
                 until(lambda: load.since(time.monotonic() - 1) == both, "both answer again")
         self.assertGreater(len(load.answers), 1000)
-        self.assertEqual([answer for answer in load.answers if answer[0] != 200], [])
+        # An answer that had begun when its app server was killed cannot be made whole; every other request went on.
+        begun = [line for line in balancer.access_log() if line["status"] == 200 and line["reason"]]
+        failed = [answer for answer in load.answers if answer[0] != 200]
+        self.assertLessEqual(len(failed), len(begun), failed)
+        self.assertEqual([line for line in balancer.access_log() if line["status"] >= 500], [])
         self.assertLess(max(seconds for *_, seconds in load.answers), MOST_SECONDS)
         log = balancer.stdout
         self.assertEqual(log.count(f"127.0.0.1:{second} up -> down: 3 probes failed"), 2)
