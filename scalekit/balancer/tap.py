@@ -40,8 +40,8 @@ from scalekit.interfaces import ILogSink
 from scalekit.kit.daemons import open_client, open_logging
 from scalekit.net.addresses import local_names
 from scalekit.net.deadlines import Timeouts, Wheel
+from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
-from scalekit.net.server import HTTPFactory
 from scalekit.net.tls import ServerTLS
 from scalekit.net.upstream import UpstreamTimeouts
 from scalekit.ops.access_log import AccessLog

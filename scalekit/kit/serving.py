@@ -20,8 +20,8 @@ from typing import Any
 from scalekit.kit.client import Client
 from scalekit.kit.membership import Membership
 from scalekit.kit.server import DRAIN_SECONDS, AppServer
+from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening, Where
-from scalekit.net.server import HTTPFactory
 from scalekit.net.tls import ServerTLS
 
 

@@ -49,6 +49,7 @@ class Wheel:
         self._slots: dict[int, dict[Deadlined, None]] = {}
         self._next_slot = int(self.now / TICK_SECONDS)
         self._each_tick: list[Callable[[], None]] = []
+        self._at_next_tick: list[Callable[[], None]] = []
         self._loop = LoopingCall(self.tick)
         self._loop.clock = clock
 
@@ -67,6 +68,10 @@ class Wheel:
     def every_tick(self, callback: Callable[[], None]) -> None:
         """Call this too, every tick."""
         self._each_tick.append(callback)
+
+    def at_next_tick(self, callback: Callable[[], None]) -> None:
+        """Call this once, at the next tick."""
+        self._at_next_tick.append(callback)
 
     def arm(self, item: Deadlined, seconds: float) -> None:
         """Let ``item.deadline_passed`` be called once ``seconds`` are over, instead of what was armed before."""
@@ -95,7 +100,8 @@ class Wheel:
     def tick(self) -> None:
         """Look at what is due; never raises."""
         now = self.now = self._clock.seconds()
-        for callback in self._each_tick:
+        once, self._at_next_tick = self._at_next_tick, []
+        for callback in (*self._each_tick, *once):
             try:
                 callback()
             except Exception:

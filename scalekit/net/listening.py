@@ -12,8 +12,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
 from twisted.internet.error import CannotListenError
 
+from scalekit.net.factory import HTTPFactory
 from scalekit.net.ports import Admission, Port, UnixPort
-from scalekit.net.server import HTTPFactory
 from scalekit.net.tls import ServerTLS
 
 

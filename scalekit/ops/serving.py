@@ -15,8 +15,8 @@ from scalekit.config import Config
 from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
 from scalekit.net.deadlines import Wheel
+from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
-from scalekit.net.server import HTTPFactory
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.daemon import DrainingService, fail_start
 from scalekit.ops.metrics import ConnectionMetrics, Outcomes, RequestMetrics, add_operational_routes, told_both

@@ -13,8 +13,8 @@ from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import UpstreamFault
 from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Wheel
+from scalekit.net.factory import HTTPFactory
 from scalekit.net.ports import Admission, Port
-from scalekit.net.server import HTTPFactory
 from scalekit.net.tls import ClientTLS
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 from tests.net.app_server import Receiver

@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 
 from scalekit.errors import Fault
 from scalekit.net.deadlines import Timeouts
-from scalekit.net.server import HTTPFactory, ServerConnection
+from scalekit.net.factory import HTTPFactory
+from scalekit.net.server import ServerConnection
 from scalekit.net.transports import QUEUE_BYTES, READ_BYTES
 
 #: The lines of an answer that differ from answer to answer.

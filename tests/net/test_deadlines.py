@@ -120,6 +120,12 @@ class TheTick(Case):
         self.assertEqual(len(ticks), 20)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
+    def test_at_the_next_tick_and_not_again(self) -> None:
+        ticks: list[float] = []
+        self.wheel.at_next_tick(lambda: ticks.append(self.clock.seconds()))
+        self.wait(2)
+        self.assertEqual(ticks, [0.25])
+
     def test_a_reactor_that_stood_still_is_made_up_for(self) -> None:
         self.wheel.arm(self.item, 10)
         self.clock.advance(1000)

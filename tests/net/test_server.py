@@ -12,8 +12,8 @@ from scalekit.errors import ClientFault, UpstreamFault
 from scalekit.http.heads import ResponseHead
 from scalekit.http.limits import DRAINED_BODY_BYTES
 from scalekit.net.deadlines import Timeouts, Wheel
+from scalekit.net.factory import HTTPFactory
 from scalekit.net.ports import Admission, Port
-from scalekit.net.server import HTTPFactory
 from scalekit.net.transports import QUEUE_BYTES, READ_BYTES
 from tests.net.conversation import Conversation, Seen
 from tests.net.wire import WireTestCase, in_thread
@@ -462,6 +462,79 @@ class EarlyAnswers(SynchronousTestCase):
         self.assertTrue(it.hears().endswith(body))
         it.waits(3)
         self.assertTrue(it.is_over)
+
+
+class TinyReads(SynchronousTestCase):
+    """Each costs far more than its bytes: after some of them what has been sent in the meantime comes in one."""
+
+    def listen(self, it: Conversation) -> list[int]:
+        reads: list[int] = []
+        protocol = it.wire.protocol
+        received = protocol.dataReceived
+        protocol.dataReceived = lambda data: (reads.append(len(data)), received(data))
+        return reads
+
+    def trickle(self, it: Conversation, data: bytes) -> None:
+        for byte in data:
+            it.says(bytes([byte]))
+
+    def test_a_head_byte_by_byte_is_read_in_a_few_reads(self) -> None:
+        it = Conversation(say_hello)
+        head = GET.replace(b"\r\n\r\n", b"\r\nX-Long: " + b"x" * 1000 + b"\r\n\r\n")
+        reads = self.listen(it)
+        self.trickle(it, head)
+        self.assertEqual(len(reads), 16)
+        self.assertEqual(it.hears(), b"")
+        it.waits(0.25)
+        self.assertEqual(reads[16:], [len(head) - 16])
+        self.assertEqual(it.hears(), HELLO)
+
+    def test_so_are_chunks(self) -> None:
+        it = Conversation(take_body)
+        reads = self.listen(it)
+        it.says(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.trickle(it, b"1\r\nx\r\n" * 100 + b"0\r\n\r\n")
+        self.assertEqual(len(reads), 17)
+        it.waits(0.25)
+        self.assertEqual(it.seen[0].body, b"x" * 100)
+        self.assertEqual(it.seen[0].trailers, [])
+
+    def test_so_is_what_follows_a_refusal(self) -> None:
+        it = Conversation(say_hello)
+        reads = self.listen(it)
+        self.trickle(it, b"\0" * 1000)
+        self.assertEqual(len(reads), 16)
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 400 "))
+        it.waits(3)
+        self.assertTrue(it.is_over)
+
+    def test_who_types_is_not_held_up(self) -> None:
+        it = Conversation(take_body)
+        it.says(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for number in range(40):
+            it.says(b"1\r\nx\r\n")
+            self.assertEqual(len(it.seen[0].events), number + 1)
+            it.waits(0.25 if number % 10 == 9 else 0)
+
+    def test_a_pause_of_the_receiver_outlasts_it(self) -> None:
+        it = Conversation(take_body)
+        it.says(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+        self.trickle(it, b"x" * 16)
+        it.seen[0].exchange.pause()
+        it.says(b"y" * 84)
+        it.waits(1)
+        self.assertEqual(it.seen[0].body, b"x" * 16)
+        it.seen[0].exchange.resume()
+        it.settle()
+        self.assertEqual(it.seen[0].body, b"x" * 16 + b"y" * 84)
+
+    def test_a_client_that_leaves_meanwhile_is_forgotten(self) -> None:
+        it = Conversation(take_body)
+        it.says(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+        self.trickle(it, b"x" * 20)
+        it.wire.lose()
+        it.waits(1)
+        self.assertEqual(it.seen[0].events[-1], "aborted client-gone")
 
 
 class Deadlines(SynchronousTestCase):
