@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.web.http import parse_qs
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -30,6 +31,9 @@ from scalekit.web.guard import grant_of
 
 WEIGHTS = range(1, 257)  # HAProxy's, without its 0: what should get nothing is drained
 HOSTS_LIMIT = 64  # names in one registration; beyond it a wildcard is meant
+
+_REGISTER = frozenset((b"port", b"service", b"scheme", b"weight", b"hosts", b"path"))
+_UNREGISTER = _REGISTER | {b"wait"}  # whoever leaves may say all that it has said when it came
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _WEIGHT = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -105,6 +109,7 @@ class Register(_Change):
 
     def change(self, request: Request) -> bytes:
         registrar = self._registrar
+        _check_parameters(request, _REGISTER)
         service, port = _service(request), _port(request)
         scheme = query_value(request, b"scheme") or "https"
         if scheme not in ("http", "https"):
@@ -134,6 +139,7 @@ class Unregister(_Change):
 
     def change(self, request: Request) -> Any:
         registrar = self._registrar
+        _check_parameters(request, _UNREGISTER)
         service, port = _service(request), _port(request)
         wait = _wait(request)
         registrar.permit(request, service)
@@ -206,6 +212,18 @@ def is_here(request: Request) -> bool:
 
 def _local_of(request: Request) -> str:
     return getattr(request.getHost(), "host", "127.0.0.1")
+
+
+def _check_parameters(request: Request, known: frozenset[bytes]) -> None:
+    """What is misspelt, or given twice, would be left out silently."""
+    for name, values in parse_qs(request.uri.partition(b"?")[2], keep_blank_values=1).items():
+        if name not in known:
+            expected = ", ".join(sorted(one.decode() for one in known))
+            raise ClientFault(
+                400, "unknown-parameter", f"{name.decode('latin-1')[:80]!r} found, one of {expected} expected."
+            )
+        if len(values) > 1:
+            raise ClientFault(400, f"bad-{name.decode()}", f"{name.decode()}: found {len(values)} times.")
 
 
 def _service(request: Request) -> str:

@@ -71,6 +71,7 @@ class StaticServers(Service):
         self._hosts: dict[str, tuple[str, ...]] = {}  # the last good answer of each name
         self._names: list[str] = []
         self._asked: set[str] = set()
+        self._unanswered: set[str] = set()  # each is told of once, and again when it is answered
         for host in {server.host: None for servers in services.values() for server in servers}:
             if literal(host) is None:
                 self._names.append(host)
@@ -96,13 +97,19 @@ class StaticServers(Service):
         if not self.running:
             return
         if not hosts:
-            self._log.warn(
-                "no address for {name}, a server of {services}; {kept}",
-                name=name,
-                services=", ".join(self._services_of(name)),
-                kept="the last good answer is kept" if name in self._hosts else "there never was one",
-            )
-        elif frozenset(hosts) != frozenset(self._hosts.get(name, ())):
+            if name not in self._unanswered:
+                self._unanswered.add(name)
+                self._log.warn(
+                    "no address for {name}, a server of {services}; {kept}",
+                    name=name,
+                    services=", ".join(self._services_of(name)),
+                    kept="the last good answer is kept" if name in self._hosts else "it is asked for again and again",
+                )
+            return
+        if name in self._unanswered:
+            self._unanswered.discard(name)
+            self._log.info("{name} has an address now: {hosts}", name=name, hosts=", ".join(hosts))
+        if frozenset(hosts) != frozenset(self._hosts.get(name, ())):
             self._hosts[name] = hosts
             for service in self._services_of(name):
                 self._settle(service)

@@ -11,10 +11,13 @@ from typing import Any, Protocol
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.ports import Admission, Port, UnixPort
 from scalekit.net.tls import ServerTLS
+
+_log = Logger()
 
 
 class Where(Protocol):
@@ -76,6 +79,8 @@ class ListeningService(Service):
                 self._fail_start(str(refusal))
                 return
             self._ports.append((url, port))
+        if self._ports:
+            _log.info("listening on {urls}", urls=", ".join(self.bound_urls()))
 
     def _port(self, url: Where) -> Port:
         if url.scheme == "unix":
@@ -102,6 +107,8 @@ class ListeningService(Service):
 
     def stop_listening(self) -> Deferred[Any]:
         """Take no more connections; those that are open stay.  Fires when all ports are closed."""
+        if self._ports and self.running:
+            _log.info("no longer listening on {urls}", urls=", ".join(self.bound_urls()))
         ports, self._ports = self._ports, []
         return DeferredList([maybeDeferred(port.stopListening) for _, port in ports])
 

@@ -93,15 +93,44 @@ class Port(tcp.Port):
         return sock
 
     def startListening(self) -> None:
+        """
+        :raises CannotListenError: with the reason.
+        """
         try:
-            super().startListening()
-        except CannotListenError as why:
-            if self.interface != "::" or why.socketError.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                raise
+            sock = self._bound()
+        except OSError as why:
+            if self.interface != "::" or why.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise CannotListenError(self.interface, self.port, why) from None
             _log.warn("no IPv6 here: listening on 0.0.0.0:{port} instead of [::]:{port}", port=self.port)
             self.interface = "0.0.0.0"
             self.addressFamily = socket.AF_INET
-            super().startListening()
+            try:
+                sock = self._bound()
+            except OSError as still:
+                raise CannotListenError(self.interface, self.port, still) from None
+        self._realPortNumber = sock.getsockname()[1]
+        self._listen_on(sock)
+
+    def _bound(self) -> socket.socket:
+        sock = self.createInternetSocket()
+        try:
+            self._bind(sock)
+            sock.listen(self.backlog)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _bind(self, sock: socket.socket) -> None:
+        sock.bind(socket.getaddrinfo(self.interface, self.port, flags=socket.AI_NUMERICHOST)[0][4])
+
+    def _listen_on(self, sock: socket.socket) -> None:
+        # Not Twisted's own start, which says on which number "HTTPFactory" starts: `listening` says it in URLs.
+        self.socket = sock
+        self.fileno = sock.fileno  # type: ignore[method-assign]
+        self.connected = True
+        self.factory.doStart()  # type: ignore[union-attr]
+        self.startReading()
 
     def doRead(self) -> None:
         admission = self.admission
@@ -171,6 +200,9 @@ class Port(tcp.Port):
 
     stopListening = loseConnection
 
+    def _logConnectionLostMsg(self) -> None:
+        pass  # as for the start
+
     def getHost(self) -> Any:
         return address_of(self.socket.getsockname())
 
@@ -188,24 +220,20 @@ class UnixPort(Port):
         """
         :raises CannotListenError: the file cannot be made, or another process listens on it.
         """
-        sock = self.createInternetSocket()
         try:
-            remove_stale_socket(self.path)
-            # So that the file never stands open to all, not even between bind and chmod.
-            mask = os.umask(0o777 & ~SOCKET_MODE)
-            try:
-                sock.bind(self.path)
-            finally:
-                os.umask(mask)
-            sock.listen(self.backlog)
+            sock = self._bound()
         except OSError as why:
-            sock.close()
             raise CannotListenError(None, self.path, why) from None
-        self.socket = sock
-        self.fileno = sock.fileno  # type: ignore[method-assign]
-        self.connected = True
-        self.factory.doStart()  # type: ignore[union-attr]
-        self.startReading()
+        self._listen_on(sock)
+
+    def _bind(self, sock: socket.socket) -> None:
+        remove_stale_socket(self.path)
+        # So that the file never stands open to all, not even between bind and chmod.
+        mask = os.umask(0o777 & ~SOCKET_MODE)
+        try:
+            sock.bind(self.path)
+        finally:
+            os.umask(mask)
 
     def connectionLost(self, reason: Failure) -> None:
         try:
@@ -213,9 +241,6 @@ class UnixPort(Port):
         except OSError:
             pass
         super().connectionLost(reason)
-
-    def _logConnectionLostMsg(self) -> None:
-        _log.info("{port!r} closed", port=self)
 
     def __repr__(self) -> str:
         return f"<UnixPort {self.path}>"

@@ -138,6 +138,8 @@ class RegisterTests(RegistrarTestCase):
             ("port=3000&hosts=" + ",".join(["a.example"] * 65), "hosts"),
             ("port=3000&path=x", "path"),
             ("port=3000&path=/a/../b", "path"),
+            ("port=3000&port=3001", "port"),
+            ("port=3000&weigth=3", "weigth"),
         ]:
             answer = self.ask(f"/register?{query}")
             self.assertEqual((answer.status, answer.fields["content-type"]), (400, "application/problem+json"), query)
@@ -170,6 +172,13 @@ class RegisterTests(RegistrarTestCase):
             self.assertEqual((answer.status, answer.value["reason"]), (403, reason))
             self.assertEqual([event["reason"] for event in captured if "reason" in event], [reason])
         self.assertEqual(self.states(), [])
+
+    def test_what_is_misspelt_when_leaving(self) -> None:
+        self.ask("/register?port=3000")
+        for query, reason in [("port=3000&wiat=1", "unknown-parameter"), ("port=3000&wait=1&wait=2", "bad-wait")]:
+            answer = self.ask(f"/unregister?{query}")
+            self.assertEqual((answer.status, answer.value["reason"]), (400, reason))
+        self.assertEqual(self.states(), ["default@127.0.0.1:3000 joining"])
 
     def test_get_changes_nothing_from_elsewhere(self) -> None:
         """Off loopback only POST registers and unregisters."""

@@ -113,6 +113,13 @@ class StaticServersTests(SynchronousTestCase):
             self.clock.advance(RESOLVE_SECONDS)
         self.assertEqual(self.shown(), ["http://10.0.0.1:8001 -"])
         self.assertEqual([(event["name"], event["services"]) for event in captured], [("app", "shop")])
+        with capturedLogs() as captured:
+            self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual(captured, [], "once is enough")
+        self.resolver.hosts["app"] = [v4("10.0.0.1")]
+        with capturedLogs() as captured:
+            self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual([event["hosts"] for event in captured], ["10.0.0.1"])
 
     def test_comes_up_late(self) -> None:
         """A name that is unknown at first is a member as soon as it is known; the others do not wait for it."""

@@ -185,7 +185,7 @@ class TwistdTests(SynchronousTestCase):
         lines = []
         for line in process.stdout:
             lines.append(line)
-            found = re.search(r"starting on (\d+)", line)
+            found = re.search(r"listening on https?://[^ ]*:(\d+)\n", line)
             if found:
                 return int(found[1])
         self.fail("it did not start: " + "".join(lines))

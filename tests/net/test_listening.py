@@ -19,6 +19,7 @@ from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate as TrustedCertificate
 from twisted.internet.ssl import optionsForClientTLS, trustRootFromCertificates
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
@@ -242,6 +243,20 @@ class StoppingTests(ListeningCase):
         self.assertEqual(await client.until(b"!"), b"127.0.0.1\nstill here!")
         with self.assertRaises(ConnectionRefusedError):
             await TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(Factory.forProtocol(Client))
+
+    async def test_it_says_where_it_listens_and_when_no_more(self) -> None:
+        with capturedLogs() as captured:
+            service = self.listen(LOCAL, LOCAL)
+            urls = ", ".join(service.bound_urls())
+            await service.stop_listening()
+        self.assertEqual(
+            [
+                event["log_format"].format(**event)
+                for event in captured
+                if event["log_namespace"].startswith("scalekit")
+            ],
+            [f"listening on {urls}", f"no longer listening on {urls}"],
+        )
 
     async def test_again(self) -> None:
         """Twice is once, and a stopped one can be started."""
