@@ -335,7 +335,8 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
     """
     An accepted connection, its handshake first.
 
-    :param factory: makes the protocol when the handshake is complete.
+    :param factory: makes the protocol when the handshake is complete: by its ``build_negotiated(transport)`` if it has
+        that, as our `HTTPFactory` may answer in several, else by ``buildProtocol(address)``.
     :param failed: called with the `TLSFault` of a handshake that fails.
     """
 
@@ -376,12 +377,17 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
         name = self._tls.get_servername()
         if name:
             self.server_name = name.decode("latin-1").lower()
-        protocol = self._factory.buildProtocol(self.getPeer())
+        protocol = self._protocol()
         if protocol is None:
             self.loseConnection()
             return
         self.protocol = protocol
         protocol.makeConnection(self)
+
+    def _protocol(self) -> Any:
+        """What the factory has for the protocol that ALPN agreed on; of a stock factory the only one it makes."""
+        build = getattr(self._factory, "build_negotiated", None)
+        return self._factory.buildProtocol(self.getPeer()) if build is None else build(self)
 
     def connectionLost(self, reason: Failure) -> None:
         if self._deadline is not None:

@@ -465,3 +465,12 @@ class WaitTests(SynchronousTestCase):
         self.assertIsInstance(end, ConnectionDone)
         transport.connectionLost(Failure(end))
         self.assertEqual(self.wants(fake), "")
+
+    def test_the_protocol_that_was_agreed_on(self) -> None:
+        """A factory that knows several is asked for the one of ALPN."""
+        transport, _, protocol = self.make(SHAKEN)
+        transport._factory.build_negotiated = lambda asked: protocol if asked is transport else None
+        transport._factory.buildProtocol = lambda addr: None
+        transport.doRead()
+        self.assertIs(transport.protocol, protocol)
+        self.assertEqual(protocol.events, ["made"])
