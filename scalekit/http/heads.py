@@ -33,6 +33,9 @@ class RequestHead:
     :ivar keep_alive: whether the client wants the connection kept.
     :ivar expects_continue: whether it waits for ``100 Continue``.
     :ivar hop: lower-case names that Connection nominated.
+    :ivar upgrade: the protocol, in lower case, that the client would rather speak (``b"websocket"``): an HTTP/1.1
+        request without a body that nominates Upgrade and names exactly one, or an extended CONNECT of HTTP/2 (RFC 8441),
+        whose method is GET here; else empty.  What answers may ``switch`` then, and need not.
     :ivar made: what `scalekit.http.forwarding` has made of this head, for the next time that it comes (see `reader`).
 
     A head is shared between requests that came with the same bytes: treat it as immutable.
@@ -51,6 +54,7 @@ class RequestHead:
         "path",
         "query",
         "target",
+        "upgrade",
         "version",
     )
 
@@ -68,6 +72,7 @@ class RequestHead:
         normal_path: bytes | None = None,
         expects_continue: bool = False,
         hop: frozenset[bytes] = frozenset(),
+        upgrade: bytes = b"",
     ) -> None:
         if path is None:
             path, mark, rest = target.partition(b"?")
@@ -84,6 +89,7 @@ class RequestHead:
         self.normal_path = path if normal_path is None else normal_path
         self.expects_continue = expects_continue
         self.hop = hop
+        self.upgrade = upgrade
         self.made: Any = None
 
     def get(self, lower_name: bytes) -> bytes | None:
@@ -99,16 +105,17 @@ class ResponseHead:
     """
     A response's head.
 
-    :ivar status: 200 to 599 (interim answers have a call of their own).
+    :ivar status: 200 to 599, or 101 of a tunnel (interim answers have a call of their own).
     :ivar fields: every field but the framing and connection ones: no Content-Length, Transfer-Encoding, Connection.
     :ivar length: the body's length in bytes; None when it is not known before its end.
     :ivar reason: the reason phrase; empty: the usual one.
     :ivar has_date: whether fields hold a Date; one is added if not.
-    :ivar lines: what `scalekit.http.serializer` has made of status and fields; a head that is being answered with may
-        not change any more.
+    :ivar upgrade: of a 101 from an app server: the protocol it switches to, in lower case; else empty.
+    :ivar lines: what `scalekit.http.serializer` has made of status and fields, and ``field_list`` what
+        `scalekit.http.h2.responses` has; a head that is being answered with may not change any more.
     """
 
-    __slots__ = ("fields", "has_date", "length", "lines", "reason", "status")
+    __slots__ = ("field_list", "fields", "has_date", "length", "lines", "reason", "status", "upgrade")
 
     def __init__(
         self, status: int, fields: Fields, length: int | None = None, reason: bytes = b"", has_date: bool = False
@@ -118,7 +125,9 @@ class ResponseHead:
         self.length = length
         self.reason = reason
         self.has_date = has_date
+        self.upgrade = b""
         self.lines = b""
+        self.field_list: Fields | None = None
 
     def get(self, lower_name: bytes) -> bytes | None:
         """The values of this field joined by ``, ``; None if it is absent."""
@@ -167,8 +176,8 @@ class Outcome:
     """
     What came of an exchange, filled in as it goes; one access-log line, one metrics update.
 
-    :ivar status: what the client was answered; 0 if it left before an answer began.
-    :ivar sent: body bytes sent to the client.
+    :ivar status: what the client was answered; 0 if it left before an answer began; 101 of a tunnel, over HTTP/2 too.
+    :ivar sent: body bytes sent to the client, or what went through a tunnel towards it.
     :ivar service: the service that answered, empty if none.
     :ivar instance: the instance that answered last, such as ``127.0.0.1:3000``.
     :ivar attempts: how many instances were tried.

@@ -1,0 +1,354 @@
+"""
+One end of an HTTP/2 connection, without its socket: libnghttp2 through ``ngh2``, which nothing else here imports.
+
+What is received is told to the session's owner by calls, in the order of the frames; what is submitted waits until
+`Session.output` is asked for it.  The owner may call the session from inside those calls, except `Session.receive`.
+A session that has ended (`Session.is_over`) may still have bytes to send: the GOAWAY that says why.
+
+The seam is these classes and `Owner`: what passes tests/http/h2/test_session.py can take libnghttp2's place.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import Any, Protocol
+
+from ngh2 import (
+    Configuration,
+    Connection,
+    ConnectionClosed,
+    ConnectionStateError,
+    DataReceived,
+    DenialOfServiceError,
+    GoAwayReceived,
+    InformationalResponseReceived,
+    NeverIndexedHeader,
+    NGH2Error,
+    PingReceived,
+    RequestReceived,
+    ResponseReceived,
+    Role,
+    Setting,
+    SettingsReceived,
+    StreamClosed,
+    StreamReset,
+    TrailersReceived,
+    WindowUpdated,
+)
+
+from scalekit.http.h2.limits import (
+    CONNECTION_WINDOW,
+    CONTINUATIONS,
+    HEADER_COUNT,
+    HEADER_LIST_BYTES,
+    OUTBOUND_ACKS,
+    SETTINGS_ENTRIES,
+    STREAM_WINDOW,
+)
+from scalekit.http.limits import HEAD_BYTES
+
+#: What a client sends first (RFC 9113 section 3.4), up to where it looks like a request head of HTTP/1.
+PREFACE_HEAD = b"PRI * HTTP/2.0\r\n\r\n"
+
+#: For a field that differs from answer to answer: it must not push the others out of the compression's table.
+Unindexed = NeverIndexedHeader
+
+FieldList = Sequence[tuple[bytes, bytes]]
+
+
+class ErrorCode(IntEnum):
+    """RFC 9113 section 7."""
+
+    NO_ERROR = 0
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
+    ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
+
+
+class Noise(IntEnum):
+    """Frames that carry neither a head nor a body."""
+
+    SETTINGS = 0
+    PING = 1
+    WINDOW_UPDATE = 2
+
+
+class Owner(Protocol):
+    """Who is told what a session receives."""
+
+    def requested(self, stream: int, fields: FieldList, has_ended: bool) -> None:
+        """A request's head; to servers only."""
+
+    def answered(self, stream: int, fields: FieldList, has_ended: bool) -> None:
+        """A final answer's head; to clients only."""
+
+    def informed(self, stream: int, fields: FieldList) -> None:
+        """An interim answer's head; to clients only."""
+
+    def data(self, stream: int, piece: bytes, has_ended: bool) -> None:
+        """A piece of a body, which may be empty; every byte of it has to be `Session.acknowledge`\\ d once."""
+
+    def trailers(self, stream: int, fields: FieldList) -> None:
+        """The end of a body, with trailers."""
+
+    def reset(self, stream: int, code: int) -> None:
+        """The peer has reset the stream; `closed` follows."""
+
+    def closed(self, stream: int, code: int) -> None:
+        """
+        The stream is over: both sides have ended, or it was reset by either (``code`` is not 0 then, as a rule).
+
+        Also for streams whose head was never told, because it broke a rule.
+        """
+
+    def heard(self, noise: Noise) -> None:
+        """A frame without content."""
+
+    def going_away(self, last_stream: int, code: int) -> None:
+        """The peer takes no streams after ``last_stream``."""
+
+
+class Session:
+    """What both ends share; see `ServerSession` and `ClientSession`."""
+
+    def __init__(self, role: Role, owner: Owner, settings: dict[Setting, int], streams: int) -> None:
+        self._owner = owner
+        self._newest = 0
+        #: A GOAWAY that libnghttp2 leaves to us; None while it is alive.
+        self._last_words: bytes | None = None
+        connection = self._connection = Connection(
+            role,
+            Configuration(
+                auto_window_update=False,
+                peer_max_concurrent_streams=streams,
+                max_outbound_ack=OUTBOUND_ACKS,
+                max_settings=SETTINGS_ENTRIES,
+                max_continuations=CONTINUATIONS,
+                max_inbound_header_list_size=HEADER_LIST_BYTES,
+                max_inbound_header_count=HEADER_COUNT,
+                # Resets are counted by who owns the session, who knows which were premature.
+                stream_reset_rate_limit=(1_000_000, 1_000_000),
+            ),
+        )
+        connection.initiate_connection(
+            {Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW, Setting.MAX_HEADER_LIST_SIZE: HEAD_BYTES, **settings}
+        )
+        connection.set_local_window_size(CONNECTION_WINDOW)
+
+    # What arrives.
+
+    def receive(self, data: bytes) -> None:
+        """Take what arrived and tell the owner."""
+        if self._last_words is not None:
+            return
+        try:
+            self._connection.receive_data(data)
+        except DenialOfServiceError:
+            self._die(ErrorCode.ENHANCE_YOUR_CALM)
+        except ConnectionStateError:
+            return  # It is ending: what the peer still says is not heard.
+        except NGH2Error:
+            self._die(ErrorCode.PROTOCOL_ERROR)
+        self._tell()
+
+    def _die(self, code: ErrorCode) -> None:
+        if self._last_words is None:
+            # 8 bytes of payload on stream 0 (RFC 9113 sections 4.1 and 6.8).
+            self._last_words = struct.pack(">IBIII", 8 << 8 | 7, 0, 0, self._newest, code)
+
+    def _tell(self) -> None:
+        owner = self._owner
+        event: Any
+        for event in self._connection.events():
+            kind = type(event)
+            if kind is RequestReceived:
+                self._newest = max(self._newest, event.stream_id)
+                owner.requested(event.stream_id, event.headers, event.end_stream)
+            elif kind is DataReceived:
+                owner.data(event.stream_id, event.data, event.end_stream)
+            elif kind is StreamClosed:
+                owner.closed(event.stream_id, event.error_code)
+            elif kind is ResponseReceived:
+                owner.answered(event.stream_id, event.headers, event.end_stream)
+            elif kind is WindowUpdated:
+                owner.heard(Noise.WINDOW_UPDATE)
+            elif kind is TrailersReceived:
+                owner.trailers(event.stream_id, event.headers)
+            elif kind is InformationalResponseReceived:
+                owner.informed(event.stream_id, event.headers)
+            elif kind is StreamReset:
+                owner.reset(event.stream_id, event.error_code)
+            elif kind is SettingsReceived:
+                owner.heard(Noise.SETTINGS)
+            elif kind is PingReceived:
+                owner.heard(Noise.PING)
+            elif kind is GoAwayReceived:
+                owner.going_away(event.last_stream_id, event.error_code)
+            elif kind is ConnectionClosed:
+                pass  # `is_over` says so.
+
+    def acknowledge(self, stream: int, size: int) -> None:
+        """So many bytes of a stream's body have been used, or thrown away: the peer may send as many more."""
+        if size and self._last_words is None:
+            try:
+                self._connection.acknowledge_received_data(size, stream)
+            except ConnectionStateError:
+                self._die(ErrorCode.INTERNAL_ERROR)
+
+    # What is sent.
+
+    def output(self, size: int) -> bytes:
+        """Up to ``size`` bytes that are to be sent now; the owner may hear `Owner.closed` from inside."""
+        if self._last_words is not None:
+            words, self._last_words = self._last_words, b""
+            return words
+        try:
+            data = self._connection.data_to_send(size)
+        except NGH2Error:
+            self._die(ErrorCode.INTERNAL_ERROR)
+            return self.output(size)
+        if data:
+            self._tell()
+        return data
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will be said once `output` is empty: the transport is to be closed."""
+        if self._last_words is not None:
+            return True
+        return not self._connection.want_read and not self._connection.want_write
+
+    def queued(self, stream: int) -> int:
+        """How many bytes of this stream's body wait for the peer's window, or for `output`."""
+        if self._last_words is not None:
+            return 0
+        return self._connection.queued_body_size(stream)
+
+    def send_data(self, stream: int, data: bytes, has_ended: bool = False) -> None:
+        """Submit a piece of a body; ignored if the stream is over."""
+        try:
+            self._connection.send_data(stream, data, end_stream=has_ended)
+        except NGH2Error:
+            pass
+
+    def end(self, stream: int, trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """End our side of a stream; ignored if it is over."""
+        trailers = list(trailers)
+        try:
+            if trailers:
+                self._connection.send_trailers(stream, trailers)
+            else:
+                self._connection.end_stream(stream)
+        except NGH2Error:
+            pass
+
+    def reset(self, stream: int, code: ErrorCode) -> None:
+        """End a stream at once, both ways; ignored if it is over."""
+        try:
+            self._connection.reset_stream(stream, code)
+        except NGH2Error:
+            pass
+
+    def terminate(self, code: ErrorCode) -> None:
+        """GOAWAY, and no more streams."""
+        try:
+            self._connection.terminate_connection(code)
+        except NGH2Error:
+            self._die(code)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{' over' if self._last_words is not None else ''}>"
+
+
+class ServerSession(Session):
+    """
+    A server's end.
+
+    :param streams: the most that the client may have open.
+    """
+
+    def __init__(self, owner: Owner, streams: int) -> None:
+        settings = {
+            Setting.MAX_CONCURRENT_STREAMS: streams,
+            Setting.ENABLE_CONNECT_PROTOCOL: 1,
+            # Priorities of RFC 7540 are not looked at, by nobody any more (RFC 9218 section 2.1).
+            Setting.NO_RFC7540_PRIORITIES: 1,
+        }
+        super().__init__(Role.SERVER, owner, settings, streams)
+
+    def respond(self, stream: int, fields: Iterable[tuple[bytes, bytes]], has_ended: bool) -> None:
+        """Submit a final answer's head, ``:status`` first; ignored if the stream is over."""
+        try:
+            self._connection.send_response(stream, fields, end_stream=has_ended)
+        except NGH2Error:
+            pass
+
+    def inform(self, stream: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
+        """Submit an interim answer's head."""
+        try:
+            self._connection.send_informational_response(stream, fields)
+        except NGH2Error:
+            pass
+
+    def announce_end(self) -> None:
+        """GOAWAY with the highest stream number: the client shall open no more, those on their way are still taken."""
+        try:
+            self._connection.send_shutdown_notice()
+        except NGH2Error:
+            pass
+
+    def refuse_more(self) -> None:
+        """GOAWAY with the last stream that was taken; the open ones go on."""
+        try:
+            self._connection.send_goaway(ErrorCode.NO_ERROR, last_stream_id=self._newest)
+        except NGH2Error:
+            pass
+
+
+class ClientSession(Session):
+    """
+    A client's end.
+
+    :param streams: how many streams it opens before the server has said how many it takes.
+    """
+
+    def __init__(self, owner: Owner, streams: int) -> None:
+        super().__init__(Role.CLIENT, owner, {Setting.ENABLE_PUSH: 0}, streams)
+
+    def request(self, fields: Iterable[tuple[bytes, bytes]], has_ended: bool) -> int:
+        """
+        Open a stream with a request's head, the pseudo fields first.
+
+        :returns: the stream; 0 if no stream can be opened any more on this connection.
+        """
+        try:
+            return self._connection.send_request(fields, end_stream=has_ended)
+        except NGH2Error:
+            return 0
+
+    @property
+    def can_request(self) -> bool:
+        """Whether `request` would open a stream."""
+        return self._last_words is None and self._connection.can_send_request
+
+    @property
+    def server_streams(self) -> int:
+        """How many streams the server takes at once, as far as is known."""
+        return self._connection.remote_settings.get(Setting.MAX_CONCURRENT_STREAMS, 2**32 - 1)
+
+    @property
+    def has_connect_protocol(self) -> bool:
+        """Whether the server takes extended CONNECT (RFC 8441)."""
+        return bool(self._connection.remote_settings.get(Setting.ENABLE_CONNECT_PROTOCOL, 0))
