@@ -42,6 +42,8 @@ class IExchange(Interface):
     The life of one: the listener makes it and calls `IResponder.respond`.  The responder calls `receive` or `discard`
     (an exchange without a body needs neither), may `pause` and `resume` the body, and answers: either `answer` once, or
     `begin`, any number of `write`, and `finish`.  `abort` ends it where an answer can no longer be made right.
+
+    Or, if ``head.upgrade`` names a protocol, it may `switch` to a tunnel: bytes both ways, each until its own end.
     """
 
     head = Attribute("The request: a `scalekit.http.heads.RequestHead`.")
@@ -84,6 +86,19 @@ class IExchange(Interface):
     def finish(trailers: list[tuple[bytes, bytes]] = ()) -> None:  # type: ignore[assignment]
         """The answer is complete.  Fewer bytes than ``head.length`` make it an abort."""
 
+    def switch(head: object, receiver: object) -> None:
+        """
+        Answer 101 (HTTP/2: 200) with ``head.fields``, and become a tunnel; only where ``head.upgrade`` of the request
+        names a protocol, and instead of `answer` or `begin`.
+
+        From now on what the client sends, bytes that have come already included, goes to this `IBodyReceiver`, and its
+        half-close as ``end([])``; `write` sends bytes as they are, `finish` ends our direction only, `abort` cuts both.
+        `pause` and `resume` hold the client's bytes, the observer hears of room and of aborts as ever.  The exchange is
+        over once both directions have ended.  The listener adds Connection and Upgrade where there are such fields.
+
+        :param head: a `scalekit.http.heads.ResponseHead`; its status and length do not count.
+        """
+
     def fail(fault: Exception) -> None:
         """Answer with the `scalekit.errors.Fault` as problem details if no answer has begun, else `abort`."""
 
@@ -117,6 +132,14 @@ class IAnswerReceiver(Interface):
 
     def began(head: object) -> None:
         """The head of an answer whose body follows."""
+
+    def switched(head: object) -> None:
+        """
+        The app server has switched to the protocol that it was asked for; only where it was asked.
+
+        What it sends comes as `data`, its half-close as `ended`; the connection's ``write`` sends bytes as they are,
+        its ``finish`` ends our direction.  `failed`, `hold` and `release` mean what they mean, for the tunnel.
+        """
 
     def data(piece: bytes) -> None:
         """One piece of the body."""

@@ -75,6 +75,9 @@ class PingAnswer:
     def began(self, head: Any) -> None:
         self._status = head.status
 
+    def switched(self, head: Any) -> None:
+        """Never asked for."""
+
     def data(self, piece: bytes) -> None:
         self._length += len(piece)
         if self._length > BODY_LIMIT and not self._is_over:

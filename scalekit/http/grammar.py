@@ -43,6 +43,9 @@ CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t \x21-\x7e\x80-\xff]++)?\r\n"
 
 TOKEN_LIST_ITEM = re.compile(TOKEN + rb"++")
 
+#: One protocol in Upgrade (RFC 9110 section 7.8), such as ``websocket`` or ``HTTP/2.0``; longer ones nobody speaks.
+PROTOCOL = re.compile(TOKEN + rb"{1,64}+(?:/" + TOKEN + rb"{1,64}+)?+")
+
 
 def tokens(value: bytes) -> list[bytes] | None:
     """The lower-case tokens of a ``#token`` list such as Connection's; None if it is no such list."""

@@ -33,9 +33,9 @@ class RequestHead:
     :ivar keep_alive: whether the client wants the connection kept.
     :ivar expects_continue: whether it waits for ``100 Continue``.
     :ivar hop: lower-case names that Connection nominated.
-    :ivar upgrade: the protocol, in lower case, that the client would rather speak (``b"websocket"``): an HTTP/1.1
-        request without a body that nominates Upgrade and names exactly one, or an extended CONNECT of HTTP/2 (RFC 8441),
-        whose method is GET here; else empty.  What answers may ``switch`` then, and need not.
+    :ivar upgrade: the protocol, in lower case, that the client would rather speak (``b"websocket"``): of an HTTP/1.1
+        request without a body that nominates Upgrade and names exactly one, or of an extended CONNECT over HTTP/2
+        (RFC 8441), whose method is GET here; else empty.  Who answers may ``switch`` then, and need not.
     :ivar made: what `scalekit.http.forwarding` has made of this head, for the next time that it comes (see `reader`).
 
     A head is shared between requests that came with the same bytes: treat it as immutable.

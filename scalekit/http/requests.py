@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from scalekit.errors import ClientFault
 from scalekit.http import diagnosis
-from scalekit.http.grammar import CONTENT_LENGTH, FIELDS, REQUEST_LINE, tokens
+from scalekit.http.grammar import CONTENT_LENGTH, FIELDS, PROTOCOL, REQUEST_LINE, tokens
 from scalekit.http.heads import RequestHead
 from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES, REQUEST_LINE_BYTES
 from scalekit.http.targets import check_authority, normalise, split_absolute
 
-_HOST, _LENGTH, _CODING, _CONNECTION, _EXPECT = range(1, 6)
+_HOST, _LENGTH, _CODING, _CONNECTION, _EXPECT, _UPGRADE = range(1, 7)
 _SPECIAL = {
     b"host": _HOST,
     b"content-length": _LENGTH,
     b"transfer-encoding": _CODING,
     b"connection": _CONNECTION,
     b"expect": _EXPECT,
+    b"upgrade": _UPGRADE,
 }
 #: Names as they were spelt -> what they are (0: nothing special).  Saves a ``lower`` per field; bounded, see `_learn`.
 _kinds: dict[bytes, int] = {}
@@ -69,6 +70,7 @@ def parse_request_head(data: bytes, end: int) -> RequestHead:
     keep_alive = version == 11
     expects_continue = False
     hop = _NOTHING
+    upgrade = b""
     taken: list[int] = []
     for index, (name, value) in enumerate(fields):
         kind = _kinds.get(name)
@@ -94,6 +96,9 @@ def parse_request_head(data: bytes, end: int) -> RequestHead:
                 raise ClientFault(400, "bad-transfer-encoding", "The request has two Transfer-Encoding fields.")
             coding = value
             taken.append(index)
+        elif kind == _UPGRADE:
+            # A second field makes a list of it, and no protocol (RFC 9110 section 5.2).
+            upgrade = upgrade + b"," + value if upgrade else value or b","
         elif value.lower() != b"100-continue":
             raise ClientFault(417, "bad-expectation", "The only expectation that can be met is 100-continue.")
         else:
@@ -114,6 +119,11 @@ def parse_request_head(data: bytes, end: int) -> RequestHead:
         host, target = _other_form(method, target, host)
     elif method == b"CONNECT":
         raise ClientFault(400, "bad-target", "CONNECT takes an authority, not a path.")
+    if upgrade:
+        upgrade = upgrade.lower()
+        # With a body it would not be clear which bytes are the tunnel's; HTTP/1.0 has none (RFC 9110 section 7.8).
+        if length != 0 or version == 10 or b"upgrade" not in hop or PROTOCOL.fullmatch(upgrade) is None:
+            upgrade = b""
     path, mark, query = target.partition(b"?")
     return RequestHead(
         method,
@@ -128,6 +138,7 @@ def parse_request_head(data: bytes, end: int) -> RequestHead:
         normalise(path),
         expects_continue,
         hop,
+        upgrade,
     )
 
 

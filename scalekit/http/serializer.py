@@ -89,6 +89,11 @@ CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"
 
 
+def upgrade_lines(protocol: bytes) -> bytes:
+    """The lines that ask for a protocol, or agree to it (RFC 9110 section 7.8)."""
+    return b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol
+
+
 def content_length(length: int) -> bytes:
     """The Content-Length line."""
     return b"Content-Length: %d\r\n" % length

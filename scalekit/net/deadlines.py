@@ -140,9 +140,10 @@ class Timeouts:
     :ivar body_grace: a body may be slow for so long; after it, it must have come at ``body_rate`` bytes a second.
     :ivar answer_progress: the client must take some of a waiting answer in this time.
     :ivar idle: between requests (nginx 75, Caddy 300).
+    :ivar tunnel_idle: without a byte in either direction of a tunnel (HAProxy's manual proposes an hour).
     """
 
-    __slots__ = ("answer_progress", "body_grace", "body_rate", "idle", "request_head")
+    __slots__ = ("answer_progress", "body_grace", "body_rate", "idle", "request_head", "tunnel_idle")
 
     def __init__(
         self,
@@ -151,9 +152,11 @@ class Timeouts:
         body_grace: float = 10.0,
         answer_progress: float = 60.0,
         idle: float = 60.0,
+        tunnel_idle: float = 3600.0,
     ) -> None:
         self.request_head = request_head
         self.body_rate = body_rate
         self.body_grace = body_grace
         self.answer_progress = answer_progress
         self.idle = idle
+        self.tunnel_idle = tunnel_idle

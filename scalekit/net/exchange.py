@@ -25,6 +25,7 @@ from scalekit.http.serializer import (
     interim_head,
     last_chunk,
     response_head,
+    upgrade_lines,
 )
 from scalekit.interfaces import IExchange
 
@@ -47,6 +48,7 @@ class WireExchange:
 
     __slots__ = (
         "_chunked",
+        "_is_tunnel",
         "_left",
         "_suppressed",
         "client",
@@ -63,7 +65,8 @@ class WireExchange:
     def __init__(
         self, connection: ServerConnection, head: RequestHead, client: Client, request_id: bytes, started: float
     ) -> None:
-        self.connection: ServerConnection | None = connection
+        #: A `ServerConnection`, then perhaps a `ServerTunnel`; None when it is over.
+        self.connection: Any = connection
         self.head = head
         self.client = client
         self.request_id = request_id
@@ -74,6 +77,7 @@ class WireExchange:
         self.has_begun = False
         self._chunked = False
         self._suppressed = False
+        self._is_tunnel = False
         #: Body bytes still owed to the client; None when the length is not known.
         self._left: int | None = None
 
@@ -169,6 +173,8 @@ class WireExchange:
             self._left -= size
         elif self._chunked:
             data = chunk(data)
+        elif self._is_tunnel:
+            connection.moved()
         self.record.sent += size
         connection.transport.write(data)
 
@@ -189,7 +195,28 @@ class WireExchange:
                 self.abort(fault)
                 return
             connection.transport.write(end)
+        self._suppressed = True
         connection.answered(self)
+
+    def switch(self, head: Any, receiver: Any) -> None:
+        connection = self.connection
+        if connection is None or self.has_begun:
+            return
+        if not self.head.upgrade:
+            self.fail(OurFault(500, "no-upgrade", "The request asks for no other protocol."))
+            return
+        try:
+            answer = ResponseHead(101, head.fields, None, b"", head.has_date)
+            lines = upgrade_lines(self.head.upgrade)
+            data = response_head(answer, b"", lines, connection.factory.date_line, self.request_id)
+        except OurFault as fault:
+            self.fail(fault)
+            return
+        self.has_begun = self._is_tunnel = True
+        self.record.status = 101
+        connection.transport.write(data)
+        tunnel = self.connection = connection.switch(self, receiver)
+        tunnel.begin()
 
     def fail(self, fault: Exception) -> None:
         if not isinstance(fault, Fault):

@@ -33,6 +33,7 @@ from scalekit.http.serializer import CLOSE, CONTINUE, content_length, response_h
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE, WireExchange
 from scalekit.net.transports import plain_address
+from scalekit.net.tunnel import ServerTunnel
 
 if TYPE_CHECKING:
     from scalekit.net.factory import HTTPFactory
@@ -395,6 +396,20 @@ class ServerConnection(Protocol):
             self._body_bytes = 0
             self._wait_for(BODY)
             self._pump()
+
+    def switch(self, exchange: WireExchange, receiver: Any) -> ServerTunnel:
+        """Leave the transport to a tunnel, with what has come since the request's head."""
+        # Whatever is still to return into this connection finds it closing and not reading: it touches nothing.
+        self._exchange = None
+        self._is_closing = True
+        self._is_reading = False
+        self._wheel.forget(self)
+        tunnel = ServerTunnel(
+            self.factory, exchange, receiver, self.transport, self._reader.ready, self._is_read_closed
+        )
+        self.factory.connections.discard(self)
+        self.factory.connections.add(tunnel)  # type: ignore[arg-type]
+        return tunnel
 
     def cut(self, exchange: WireExchange) -> None:
         """End the connection in a way that the client cannot take for the answer's end."""

@@ -45,6 +45,8 @@ class MemoryExchange:
     :ivar fault: what it was aborted with, by the responder or by `leave`.
     :ivar interim: the 1xx answers, as ``(status, fields)``.
     :ivar is_paused: whether the responder has paused the body.
+    :ivar is_tunnel: whether the responder has switched protocols: `sent` is what went through the tunnel then, `feed`
+        and `end` are the client's end of it.
     """
 
     def __init__(self, head: RequestHead, body: bytes = b"", is_ended: bool = True, client: Client = LOCAL) -> None:
@@ -58,6 +60,7 @@ class MemoryExchange:
         self.is_finished = False
         self.is_discarded = False
         self.is_paused = False
+        self.is_tunnel = False
         self.fault: Exception | None = None
         self.interim: list[tuple[int, Fields]] = []
         self.trailers: Fields = []
@@ -175,6 +178,16 @@ class MemoryExchange:
             return
         self.trailers = list(trailers or [])
         self.is_finished = True
+
+    def switch(self, head: Any, receiver: Any) -> None:
+        if self.fault is not None:
+            return
+        self._require(bool(self.head.upgrade), "switch though no protocol was asked for")
+        self._require(self._receiver is None, "the body was received before")
+        self.is_tunnel = True
+        self._start(ResponseHead(101, head.fields))
+        self._receiver = receiver
+        self._deliver()
 
     def fail(self, fault: Any) -> None:
         if self.fault is not None:

@@ -123,6 +123,7 @@ def _below(head: RequestHead, depth: int, is_stripped: bool) -> RequestHead:
         b"/" + b"/".join(normal[depth + 1 :]),
         head.expects_continue,
         head.hop,
+        head.upgrade,
     )
 
 
@@ -233,6 +234,10 @@ class RequestExchange:
         if self._request.producer is not None:
             self._request.unregisterProducer()
         self._request.finish()
+
+    def switch(self, head: Any, receiver: Any) -> None:
+        """There are no tunnels here: heads made of ``twisted.web`` requests never ask for one."""
+        self.fail(OurFault(501, "no-upgrade", "There are no tunnels here."))
 
     def fail(self, fault: Any) -> None:
         self.record.reason = fault.reason

@@ -53,6 +53,9 @@ class WrappedExchange:
     def finish(self, trailers: Any = ()) -> None:
         self._inner.finish(trailers)
 
+    def switch(self, head: Any, receiver: Any) -> None:
+        self._inner.switch(head, receiver)
+
     def fail(self, fault: Exception) -> None:
         self._inner.fail(fault)
 
@@ -75,4 +78,5 @@ def with_fields(head: RequestHead, fields: Fields) -> RequestHead:
         head.normal_path,
         head.expects_continue,
         head.hop,
+        head.upgrade,
     )
