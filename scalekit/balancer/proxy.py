@@ -21,6 +21,7 @@ from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop, safe_trailers
 from scalekit.http.heads import Fields, RequestHead
 from scalekit.http.targets import is_plain, readings
+from scalekit.http.upgrade import Handshake, handshake_of
 from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver, IResponder
 from scalekit.net.pool import Pool
 from scalekit.net.upstream import UNUSED, UpstreamConnection
@@ -160,6 +161,32 @@ class _Body:
             connection.finish([])
 
 
+@implementer(IBodyReceiver)
+class _Tunnel:
+    """
+    The client's end of a tunnel.
+
+    :ivar open_ends: how many directions have not ended.
+    """
+
+    __slots__ = ("_forward", "open_ends")
+
+    def __init__(self, forward: _Forward) -> None:
+        self._forward = forward
+        self.open_ends = 2
+
+    def data(self, piece: bytes) -> None:
+        connection = self._forward.connection
+        if connection is not None:
+            connection.write(piece)
+
+    def end(self, trailers: Fields) -> None:
+        connection = self._forward.connection
+        if connection is not None:
+            connection.finish([])
+        self._forward.one_ended(self)
+
+
 @implementer(IAnswerReceiver, IAnswerObserver)
 class _Forward:
     """
@@ -173,6 +200,7 @@ class _Forward:
         "_continue_call",
         "_exchange",
         "_give_up",
+        "_handshake",
         "_has_begun",
         "_has_replayed",
         "_instance",
@@ -180,6 +208,7 @@ class _Forward:
         "_picker",
         "_proxy",
         "_tried",
+        "_tunnel",
         "connection",
     )
 
@@ -196,12 +225,19 @@ class _Forward:
         self._has_replayed = False
         self._tried: list[Instance] = []
         self._continue_call: Any = None
+        self._handshake: Handshake | None = None
+        self._tunnel: _Tunnel | None = None
 
     def begin(self, instance: Instance) -> None:
         exchange = self._exchange
         exchange.observe(self)
+        upgrade = b""
+        if exchange.head.upgrade:
+            handshake = self._handshake = handshake_of(exchange.head, exchange.request_id)
+            if handshake is not None:
+                upgrade = handshake.lines
         self._outgoing = self._proxy.forwarder.head(
-            exchange.head, exchange.client, exchange.request_id, instance.id.encode()
+            exchange.head, exchange.client, exchange.request_id, instance.id.encode(), upgrade
         )
         self._attempt(instance)
 
@@ -213,7 +249,10 @@ class _Forward:
         record.instance = instance.id
         record.attempts += 1
         pool = self._proxy.upstreams.pool(instance)
-        connection = pool.take() if self._exchange.head.method in IDEMPOTENT else pool.take_young()
+        connection = None
+        if self._handshake is None:
+            connection = pool.take() if self._exchange.head.method in IDEMPOTENT else pool.take_young()
+        # What may become a tunnel is sent only once, so it goes where no close can be under way.
         if connection is not None:
             self._send(connection)
         else:
@@ -229,7 +268,7 @@ class _Forward:
         head = self._exchange.head
         length = head.length
         if length == 0:
-            connection.send(self._outgoing, head.method, self)
+            connection.send(self._outgoing, head.method, self, handshake=self._handshake)
             return
         connection.send(self._outgoing, head.method, self, True, length is None)
         body = self._body
@@ -282,11 +321,26 @@ class _Forward:
             self._stop_waiting()  # It answers without the body.
         self._exchange.begin(head)
 
+    def switched(self, head: Any) -> None:
+        self._has_begun = True
+        tunnel = self._tunnel = _Tunnel(self)
+        self._exchange.switch(head, tunnel)
+
+    def one_ended(self, tunnel: _Tunnel) -> None:
+        """One direction of the tunnel has ended, and the other side knows."""
+        tunnel.open_ends -= 1
+        if not tunnel.open_ends:
+            self._leave()
+
     def data(self, piece: bytes) -> None:
         self._exchange.write(piece)
 
     def ended(self, trailers: Fields) -> None:
         exchange = self._exchange
+        if self._tunnel is not None:
+            exchange.finish()
+            self.one_ended(self._tunnel)
+            return
         self._leave()
         if trailers:
             trailers = safe_trailers(trailers) if b"trailers" in (exchange.head.get(b"te") or b"").lower() else []
@@ -344,6 +398,8 @@ class _Forward:
             return False
         if not was_sent:
             return True
+        if self._handshake is not None:
+            return False
         if self.connection.has_answered or fault.status == 504:  # type: ignore[union-attr]
             return False
         return self._exchange.head.method in IDEMPOTENT

@@ -123,7 +123,7 @@ def add_balancer(
     upstreams = Upstreams(
         reactor,
         wheel,
-        UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read),
+        UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read, tunnel_idle=timeouts.tunnel_idle),
         trust,
         config.health.path,
     )
@@ -142,7 +142,12 @@ def add_balancer(
     daemon.on_reload(lambda fresh: access_log.reopen(fresh.balancer.access_log))
     metrics = RequestMetrics()
     limits = Timeouts(
-        timeouts.request_head, timeouts.body_rate, timeouts.body_rate_after, timeouts.answer_progress, timeouts.idle
+        timeouts.request_head,
+        timeouts.body_rate,
+        timeouts.body_rate_after,
+        timeouts.answer_progress,
+        timeouts.idle,
+        timeouts.tunnel_idle,
     )
     factory = HTTPFactory(
         responder,

@@ -16,6 +16,7 @@ from scalekit.http.grammar import TOKEN_LIST_ITEM
 from scalekit.http.heads import Client, Fields, RequestHead
 from scalekit.http.origin import Network, is_within, origin_lines
 from scalekit.http.serializer import CHUNKED, content_length
+from scalekit.http.upgrade import WEBSOCKET
 
 _KEEP, _DROP, _CHAIN, _ID, _TRACE, _VIA, _TE, _LIMIT, _PINNED = range(9)
 _KINDS = {
@@ -96,11 +97,14 @@ class Forwarder:
         """Whether the peer's forwarding fields are believed."""
         return bool(self._trusted) and is_within(client.address, self._trusted)
 
-    def head(self, head: RequestHead, client: Client, request_id: bytes, fallback_host: bytes) -> bytes:
+    def head(
+        self, head: RequestHead, client: Client, request_id: bytes, fallback_host: bytes, upgrade: bytes = b""
+    ) -> bytes:
         """
         The outgoing head, framing included: Content-Length where the length is known, else chunked.
 
         :param fallback_host: Host for an HTTP/1.0 request that has none.
+        :param upgrade: the lines that ask for another protocol, see `scalekit.http.upgrade`; without them none is.
         :raises ClientFault: 508 if the request has been here before.
         """
         made = head.made
@@ -111,7 +115,7 @@ class Forwarder:
         _, before, trace, after = made
         if not trace:
             trace = b"00-%032x-%016x-00" % self._trace_ids()
-        return b"%b%b\r\ntraceparent: %b\r\n%b" % (before, request_id, trace, after)
+        return b"%b%b\r\ntraceparent: %b\r\n%b%b" % (before, request_id, trace, upgrade, after)
 
     def _make(self, head: RequestHead, client: Client, fallback_host: bytes) -> tuple[Client, bytes, bytes, bytes]:
         """Whose head it is, what stands before the request id, the client's traceparent, and what stands after it."""
@@ -150,7 +154,8 @@ class Forwarder:
         out += (origin_lines(head.host, client, told, self._trusted), b"Via: ", via, version, self.via)
         out.append(b"\r\nX-Request-ID: ")
         after = []
-        if wants_trailers:
+        # Two Connection fields are one list, but not to every server that answers handshakes; a tunnel has no trailers.
+        if wants_trailers and head.upgrade != WEBSOCKET:
             after.append(b"TE: trailers\r\nConnection: TE\r\n")
         length = head.length
         if length is None:

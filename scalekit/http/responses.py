@@ -13,7 +13,7 @@ from scalekit.http.grammar import CONTENT_LENGTH, FIELDS, STATUS_LINE, tokens
 from scalekit.http.heads import ResponseHead
 from scalekit.http.limits import FIELD_COUNT
 
-_DATE, _DROPPED, _LENGTH, _CODING, _CONNECTION = range(1, 6)
+_DATE, _DROPPED, _LENGTH, _CODING, _CONNECTION, _UPGRADE = range(1, 7)
 _SPECIAL = {
     b"date": _DATE,
     b"content-length": _LENGTH,
@@ -21,7 +21,7 @@ _SPECIAL = {
     b"connection": _CONNECTION,
     b"keep-alive": _DROPPED,
     b"proxy-connection": _DROPPED,
-    b"upgrade": _DROPPED,
+    b"upgrade": _UPGRADE,
     b"te": _DROPPED,
     b"trailer": _DROPPED,
     # Ours is on every answer; an app that echoes it would double it.
@@ -67,6 +67,7 @@ def parse_response_head(data: bytes, end: int, method: bytes) -> tuple[ResponseH
     length: int | None = None
     is_chunked = has_date = is_closing = False
     hop: list[bytes] = []
+    upgrade = b""
     taken: list[int] = []
     for index, (name, value) in enumerate(fields):
         kind = _kinds.get(name)
@@ -97,6 +98,8 @@ def parse_response_head(data: bytes, end: int, method: bytes) -> tuple[ResponseH
             elif b"keep-alive" in named:
                 reusable = True
             hop += named
+        elif kind == _UPGRADE:
+            upgrade = upgrade + b"," + value if upgrade else value or b","
     if is_chunked and length is not None:
         raise malformed("it has both Content-Length and Transfer-Encoding.")
     if status < 200 and (is_chunked or length):
@@ -112,6 +115,8 @@ def parse_response_head(data: bytes, end: int, method: bytes) -> tuple[ResponseH
         # The framing fields of these describe what is not sent (RFC 9112 section 6.3); 304 and HEAD tell the length.
         keeps_length = method == b"HEAD" or status == 304
         head = ResponseHead(status, fields, length if keeps_length else None, reason or b"", has_date)
+        if status == 101 and b"upgrade" in hop:
+            head.upgrade = upgrade.lower()
         return head, None, reusable
     head = ResponseHead(status, fields, length, reason or b"", has_date)
     if is_chunked:

@@ -16,11 +16,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scalekit.errors import Fault, UpstreamFault
-from scalekit.http.heads import Fields
+from scalekit.http.heads import Fields, ResponseHead
 from scalekit.http.reader import ResponseReader
 from scalekit.http.responses import malformed
 from scalekit.http.serializer import chunk, last_chunk
+from scalekit.http.upgrade import Handshake
 from scalekit.net.deadlines import FAR, TICK_SECONDS, Wheel
+from scalekit.net.tunnel import UpstreamTunnel
 
 UNUSED = UpstreamFault(502, "connection-closed", "The app server closed the connection before it answered.")
 
@@ -33,15 +35,24 @@ class UpstreamTimeouts:
     :ivar first_byte: from the whole request to the answer's head.
     :ivar read: between two pieces of an answer, and for the server to take some of the request's body.
     :ivar idle: how long an unused connection is kept: uvicorn and node close theirs after 5.
+    :ivar tunnel_idle: without a byte in either direction of a tunnel.
     """
 
-    __slots__ = ("connect", "first_byte", "idle", "read")
+    __slots__ = ("connect", "first_byte", "idle", "read", "tunnel_idle")
 
-    def __init__(self, connect: float = 2.0, first_byte: float = 30.0, read: float = 60.0, idle: float = 4.0) -> None:
+    def __init__(
+        self,
+        connect: float = 2.0,
+        first_byte: float = 30.0,
+        read: float = 60.0,
+        idle: float = 4.0,
+        tunnel_idle: float = 3600.0,
+    ) -> None:
         self.connect = connect
         self.first_byte = first_byte
         self.read = read
         self.idle = idle
+        self.tunnel_idle = tunnel_idle
 
 
 @implementer(IPushProducer)
@@ -67,6 +78,8 @@ class UpstreamConnection(Protocol):
         self._is_chunked = False
         self._is_closed = False
         self._is_paused = False
+        self._handshake: Handshake | None = None
+        self._tunnel: UpstreamTunnel | None = None
         self.deadline = self.scheduled = FAR
         self.is_reused = False
         self.has_answered = False
@@ -77,15 +90,25 @@ class UpstreamConnection(Protocol):
 
     # The request.
 
-    def send(self, head: bytes, method: bytes, receiver: Any, has_body: bool = False, is_chunked: bool = False) -> None:
+    def send(
+        self,
+        head: bytes,
+        method: bytes,
+        receiver: Any,
+        has_body: bool = False,
+        is_chunked: bool = False,
+        handshake: Handshake | None = None,
+    ) -> None:
         """
         Send a request's head; its answer goes to the `IAnswerReceiver`.
 
         :param has_body: whether `write` and `finish` follow.
         :param is_chunked: whether that body is to be sent in chunks.
+        :param handshake: what the head asks for by Upgrade.
         """
         self._receiver = receiver
         self._method = method
+        self._handshake = handshake
         self._has_head = self.has_answered = self._is_paused = False
         self._is_sending = has_body
         self._is_chunked = is_chunked
@@ -100,15 +123,19 @@ class UpstreamConnection(Protocol):
         """Send a piece of the body."""
         if self._receiver is not None and self._is_sending:
             self.transport.write(chunk(piece) if self._is_chunked else piece)
+        elif self._tunnel is not None:
+            self._tunnel.write(piece)
 
     def finish(self, trailers: Fields) -> None:
-        """The body is complete."""
+        """The body is complete; or, of a tunnel, our direction."""
         if self._receiver is not None and self._is_sending:
             self._is_sending = False
             if self._is_chunked:
                 self.transport.write(last_chunk(trailers))
             if not self._has_head:
                 self._wheel.arm(self, self._timeouts.first_byte)
+        elif self._tunnel is not None:
+            self._tunnel.finish()
 
     @property
     def idle_seconds(self) -> float:
@@ -119,7 +146,10 @@ class UpstreamConnection(Protocol):
     def cancel(self) -> None:
         """Nobody wants the answer any more; the receiver hears nothing."""
         self._receiver = None
-        self.close()
+        if self._tunnel is not None:
+            self._tunnel.cut()
+        else:
+            self.close()
 
     # The answer.
 
@@ -143,7 +173,8 @@ class UpstreamConnection(Protocol):
         head = reader.read_head(self._method)
         while head is not None and head.status < 200:
             if head.status == 101:
-                raise malformed("it switches protocols without having been asked.")
+                self._switch(receiver, head)
+                return
             if head.status == 100:
                 receiver.continued()
             else:
@@ -173,6 +204,19 @@ class UpstreamConnection(Protocol):
         if decoder.is_complete and self._receiver is receiver:
             self._done()
             receiver.ended(decoder.trailers)
+
+    def _switch(self, receiver: Any, head: ResponseHead) -> None:
+        """Leave the transport to a tunnel, with what has come since the head of its 101."""
+        if self._handshake is None:
+            raise malformed("it switches protocols without having been asked.")
+        self._handshake.check(head)
+        self._receiver = None
+        self._wheel.forget(self)
+        tunnel = self._tunnel = UpstreamTunnel(
+            self.transport, self._wheel, self._timeouts.tunnel_idle, receiver, self._reader.ready
+        )
+        receiver.switched(head)
+        tunnel.begin()
 
     def _body(self, receiver: Any) -> None:
         reader = self._reader
@@ -219,6 +263,8 @@ class UpstreamConnection(Protocol):
             self._is_paused = True
             self.deadline = FAR
             self.transport.pauseProducing()
+        elif self._tunnel is not None:
+            self._tunnel.pause()
 
     def resume(self) -> None:
         """Read on."""
@@ -226,6 +272,8 @@ class UpstreamConnection(Protocol):
             self._is_paused = False
             self._wheel.arm(self, self._timeouts.read)
             self.transport.resumeProducing()
+        elif self._tunnel is not None:
+            self._tunnel.resume()
 
     def pauseProducing(self) -> None:
         if self._receiver is not None:
@@ -311,5 +359,7 @@ class UpstreamConnection(Protocol):
             receiver.ended(trailers)
 
     def __repr__(self) -> str:
+        if self._tunnel is not None:
+            return f"<UpstreamConnection {self._tunnel!r}>"
         state = "closed" if self._is_closed else "idle" if self._receiver is None else "busy"
         return f"<UpstreamConnection {state}{' reused' if self.is_reused else ''}>"
