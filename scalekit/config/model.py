@@ -57,7 +57,12 @@ class Compression(Table, frozen=True, kw_only=True):
     """``[balancer.compression]``: coding of answers for clients that accept it."""
 
     enabled: Annotated[bool, kinds.BOOLEAN] = True
-    algorithms: Annotated[tuple[str, ...], kinds.list_of(kinds.choice("gzip"), 1)] = ("gzip",)
+    # By what each leaves for its time, see `scalekit.web.compressors`; what a client likes better comes first.
+    algorithms: Annotated[tuple[str, ...], kinds.list_of(kinds.choice("zstd", "br", "gzip"), 1)] = (
+        "zstd",
+        "br",
+        "gzip",
+    )
 
 
 class Health(Table, frozen=True, kw_only=True):
@@ -88,7 +93,6 @@ class Timeouts(Table, frozen=True, kw_only=True):
     # A body slower than 500 B/s (Apache's MinRate) after a start of 10 s is an attack or a dead line.
     body_rate: Annotated[int, kinds.SIZE] = 500
     body_rate_after: Annotated[float, kinds.DURATION] = 10.0
-    tunnel_idle: Annotated[float, kinds.DURATION] = 3600.0  # a WebSocket without pings; nginx 60 s, HAProxy 1 h
 
 
 class Limits(Table, frozen=True, kw_only=True):

@@ -4,10 +4,15 @@ Which answers may be coded for transport, and the heads they get then (RFC 9110 
 An answer is *codable* if its type gains by it, it is long enough, whole, not coded already, and nobody forbade it.
 Whether this client gets it coded is `scalekit.http.negotiation.pick_coding`'s to say; codable answers say
 ``Vary: Accept-Encoding`` either way, so that shared caches keep the forms apart.
+
+Each form has an entity tag of its own, made of the origin's by `coded_tag`, so that whoever holds several can tell
+which one a 304 is about: ``"x"`` becomes ``W/"x-zstd"``, ``W/"x-br"``, and, as with nginx, ``W/"x"`` for gzip.  The way
+back, for the conditions of a request, is `with_origin_tags`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from scalekit.http.conditional import entity_tags, weakened
@@ -91,6 +96,45 @@ def varied_head(head: ResponseHead) -> ResponseHead:
     return head if fields is head.fields else _with_fields(head, fields, head.length)
 
 
+def coded_tag(etag: bytes, coding: bytes) -> bytes:
+    """The entity tag of a coded form: weak, since its bytes are not the origin's (RFC 9110 section 8.8.3.3)."""
+    if coding != b"gzip" and etag.endswith(b'"'):
+        etag = b'%s-%s"' % (etag[:-1], coding)
+    return weakened(etag)
+
+
+def with_origin_tags(condition: bytes, codings: Sequence[bytes]) -> bytes:
+    """
+    An If-Match or If-None-Match value that also names the origin's tag for each tag of a coded form in it.
+
+    The origin does not know ours: by the strong comparison of If-Match (RFC 9110 section 13.1.1) a weak one would never
+    match again, though the content is unchanged.  The origin's is named as a strong one; if it was weak itself, that
+    still fails there, as it should: its strong form does not exist.
+
+    :param codings: whose tags are meant.  Others stay unknown to the origin, which then sends what it has.
+    """
+    tags = entity_tags(condition)
+    if tags is None:
+        return condition
+    known = {opaque for is_weak, opaque in tags if not is_weak}
+    added: list[bytes] = []
+    for is_weak, opaque in tags:
+        if is_weak:
+            for origin in _origins(opaque, codings):
+                if origin not in known:
+                    known.add(origin)
+                    added.append(origin)
+    return b", ".join([condition, *added])
+
+
+def _origins(opaque: bytes, codings: Sequence[bytes]) -> list[bytes]:
+    for coding in codings:
+        if coding != b"gzip" and opaque.endswith(b'-%s"' % coding):
+            # Or it is the origin's own: both are named, and one of them does not exist there.
+            return [opaque[: -len(coding) - 2] + b'"', opaque]
+    return [opaque]
+
+
 def coded_head(head: ResponseHead, coding: bytes, length: int | None = None) -> ResponseHead:
     """
     The head of the coded answer: its tag is weak, since the bytes are others, and ranges of it cannot be had.
@@ -102,22 +146,30 @@ def coded_head(head: ResponseHead, coding: bytes, length: int | None = None) -> 
         lower = name.lower()
         if lower == b"accept-ranges":
             continue
-        fields.append((name, weakened(value) if lower == b"etag" else value))
+        fields.append((name, coded_tag(value, coding) if lower == b"etag" else value))
     fields.append((b"Content-Encoding", coding))
     return _with_fields(head, fields, length)
 
 
-def unmodified_head(head: ResponseHead, condition: bytes | None) -> ResponseHead:
+def unmodified_head(head: ResponseHead, condition: bytes | None, coding: bytes) -> ResponseHead:
     """
-    The head of a 304 to a client whose If-None-Match is this one.
+    The head of a 304 to a client whose If-None-Match is this one, and who would get this coding.
 
-    If the tag that it holds is the weak form of the origin's, it holds a coded answer: it is told the tag it knows, and
-    the Vary that came with it (RFC 9110 section 15.4.5).
+    If it holds a coded form of the origin's answer, it is told the tag it knows, and the Vary that came with it (RFC
+    9110 section 15.4.5).
     """
     if condition is None:
         return head
     held = {opaque for is_weak, opaque in entity_tags(condition) or () if is_weak}
-    fields = [(name, weakened(tag) if name.lower() == b"etag" and tag in held else tag) for name, tag in head.fields]
+    if not held:
+        return head
+    fields: Fields = []
+    for name, value in head.fields:
+        if name.lower() == b"etag":
+            # gzip's tag may be held by who now gets another coding.
+            forms = (coded_tag(value, coding), coded_tag(value, b"gzip"))
+            value = next((form for form in forms if form.removeprefix(b"W/") in held), value)
+        fields.append((name, value))
     if fields == head.fields:
         return head
     return _with_fields(head, varied(fields), head.length)

@@ -30,18 +30,3 @@ def is_none_match_hit(if_none_match: bytes, etag: bytes) -> bool:
 def weakened(etag: bytes) -> bytes:
     """The weak form of an entity tag: the content means the same, its bytes are others."""
     return etag if etag.startswith(b"W/") else b"W/" + etag
-
-
-def with_strong_forms(condition: bytes) -> bytes:
-    """
-    An If-Match or If-None-Match value that also names the strong form of each weak tag in it.
-
-    For a client that was given a weakened tag with a coded answer and holds it up later: by the strong comparison of
-    If-Match (RFC 9110 section 13.1.1) its weak tag would never match again, though the content is unchanged.  A tag
-    that the origin made weak itself still fails there, as it should: its strong form does not exist.
-    """
-    tags = entity_tags(condition)
-    if tags is None:
-        return condition
-    added = [opaque for is_weak, opaque in tags if is_weak and (False, opaque) not in tags]
-    return b", ".join([condition, *added])

@@ -4,11 +4,11 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `answers`: start here to write a resource: problem details, JSON and text answers, query values, bodies.
 * `site`: `Site(root)` serves any ``twisted.web`` resource tree on our listeners, as an `IResponder`.
 * `resource`: `ResponderResource(responder)` makes a ``twisted.web`` resource of any responder, for any site.
-* `compress`: `Compress(responder)` codes answers with gzip where client, type and size allow it.
+* `compress`: `Compress(responder)` codes answers with zstd, br or gzip where client, type and size allow it.
 * `guard`: `Guard(responder, ...)` keeps strange web pages and clients without a token from private listeners.
 * `access`: the rules of that, as one pure function.
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
 
 Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`; `stock` checks what
-a stock site lets through; `coder` streams through the compressor; `wrapping` is what exchange decorators subclass.
+a stock site lets through; `coder` streams through the `compressors`; `wrapping` is what exchange decorators subclass.
 """

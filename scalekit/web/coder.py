@@ -3,7 +3,7 @@
 
 | piece | where it is coded | why |
 |---|---|---|
-| up to `INLINE` | at once, on the reactor's thread | under 2 ms; a thread costs more than it saves |
+| up to the coding's ``inline_bytes`` | at once, on the reactor's thread | under 3 ms; a thread costs more than that |
 | larger | in a thread, in slices of `SLICE`, one at a time | never stalls the reactor; slices let others in between |
 
 While a slice is away, what is written waits in a queue; when that holds more than `QUEUE` bytes the source is paused.
@@ -13,7 +13,6 @@ streams that have gone quiet, and after every piece where ``is_live``.
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -25,15 +24,12 @@ from zope.interface import implementer
 
 from scalekit.errors import OurFault
 from scalekit.interfaces import IAnswerObserver
+from scalekit.web.compressors import Compressor
 
 _log = Logger()
 
 InThread = Callable[..., Deferred[bytes]]
 
-# Measured on 64 KiB of JSON and source text: level 1 takes 1.4 ms and leaves 29 %; 5: 1.7 ms, 24 %; 6: 2.3 ms, 23 %;
-# 9: 10 ms, 23 %.  nginx takes 1, Go and Caddy 5 or 6, Twisted 9.
-LEVEL = 5
-INLINE = 64 * 1024
 SLICE = 256 * 1024
 # Two slices: one is coded while the next arrives.
 QUEUE = 2 * SLICE
@@ -41,9 +37,43 @@ QUEUE = 2 * SLICE
 _CRUMB = 512
 
 
-def gzip_compressor() -> Any:
-    """A compressor object that makes one gzip member (RFC 1952)."""
-    return zlib.compressobj(LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+def _nothing() -> None:
+    pass
+
+
+class Turns:
+    """
+    Threads for a bounded number of slices at a time; the others wait in the order they came.
+
+    The bound keeps most of the reactor's ten threads for what cannot wait, such as looking up names.  Each stream has
+    one slice here at most, so there are no more waiting than streams.
+
+    :param in_thread: calls a function with arguments in a thread, such as `deferToThread`.
+    """
+
+    def __init__(self, in_thread: InThread, at_a_time: int) -> None:
+        self._in_thread = in_thread
+        self._free = at_a_time
+        self._waiting: deque[tuple[Deferred[bytes], Callable[..., bytes], Any]] = deque()
+
+    def __call__(self, function: Callable[..., bytes], argument: Any) -> Deferred[bytes]:
+        """Call the function in a thread once there is one."""
+        if not self._free:
+            coming: Deferred[bytes] = Deferred()
+            self._waiting.append((coming, function, argument))
+            return coming
+        self._free -= 1
+        return self._in_thread(function, argument).addBoth(self._returned)
+
+    def _returned(self, result: Any) -> Any:
+        self._free += 1
+        if self._waiting:
+            coming, function, argument = self._waiting.popleft()
+            self(function, argument).chainDeferred(coming)
+        return result
+
+    def __repr__(self) -> str:
+        return f"<Turns {self._free} free, {len(self._waiting)} waiting>"
 
 
 @implementer(IAnswerObserver)
@@ -51,15 +81,22 @@ class CodedStream:
     """
     :param exchange: where the coded pieces go; its answer has begun.
     :param observer: the source's, or None.
-    :param in_thread: calls a function with arguments in a thread, such as `deferToThread`.
+    :param compressor: a new one.
+    :param inline_bytes: the largest piece to be coded at once.
+    :param in_thread: calls a function with an argument in a thread, such as `Turns`.
     :param is_live: flush after every piece (``text/event-stream``).
     :param went_quiet: is given the stream when the compressor has kept something back.
+
+    :ivar observer: as above; may be replaced.
+    :ivar ended: called when the compressor is not needed any more.
     """
 
     def __init__(
         self,
         exchange: Any,
         observer: Any,
+        compressor: Compressor,
+        inline_bytes: int,
         in_thread: InThread,
         is_live: bool,
         went_quiet: Callable[[CodedStream], None],
@@ -69,7 +106,9 @@ class CodedStream:
         self._in_thread = in_thread
         self._is_live = is_live
         self._went_quiet = went_quiet
-        self._compressor = gzip_compressor()
+        self.ended: Callable[[], object] = _nothing
+        self._compressor = compressor
+        self._inline_bytes = inline_bytes
         self._crumb = b""
         self._queue: deque[memoryview] = deque()
         self._queued_bytes = 0
@@ -88,7 +127,7 @@ class CodedStream:
         """Code one piece, now or in its turn."""
         if self._is_over or not data:
             return
-        if self._is_away or self._queue or len(data) > INLINE:
+        if self._is_away or self._queue or len(data) > self._inline_bytes:
             view = memoryview(data)
             self._queue.extend(view[start : start + SLICE] for start in range(0, len(view), SLICE))
             self._queued_bytes += len(view)
@@ -107,12 +146,12 @@ class CodedStream:
             return True
         if self._is_away or self._is_held:
             return False
-        self._put(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+        self._put(self._compressor.flush())
         return True
 
     def drop(self) -> None:
         """Forget everything: the answer has been cut."""
-        self._is_over = True
+        self._end()
         self._queue.clear()
         self._queued_bytes = 0
 
@@ -137,19 +176,23 @@ class CodedStream:
         while self._queue and not self._is_away and not self._is_held and not self._is_over:
             piece = self._queue.popleft()
             self._queued_bytes -= len(piece)
-            if len(piece) > INLINE:
+            if len(piece) > self._inline_bytes:
                 self._is_away = True
-                self._in_thread(self._compressor.compress, piece).addCallbacks(self._returned, self._failed)
+                self._in_thread(self._compress, piece).addCallbacks(self._returned, self._failed)
             else:
                 self._send(self._compressor.compress(piece))
         if self._is_over:
             return
         self._steer()
         if self._trailers is not None and not self._queue and not self._is_away:
-            self._is_over = True
-            rest = self._crumb + self._compressor.flush()
+            rest = self._crumb + self._compressor.finish()
+            self._end()
             self._exchange.write(rest)
             self._exchange.finish(self._trailers)
+
+    def _compress(self, piece: memoryview) -> bytes:
+        # In the thread.  Its turn may come when the client is long gone.
+        return b"" if self._is_over else self._compressor.compress(piece)
 
     def _returned(self, coded: bytes) -> None:
         self._is_away = False
@@ -167,6 +210,11 @@ class CodedStream:
             if observer is not None:
                 observer.aborted(fault)
 
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.ended()
+
     def _steer(self) -> None:
         """Tell the source to pause or go on, if that has changed."""
         is_full = self._is_held or self._queued_bytes > QUEUE
@@ -177,7 +225,7 @@ class CodedStream:
 
     def _send(self, coded: bytes) -> None:
         if self._is_live:
-            self._put(coded + self._compressor.flush(zlib.Z_SYNC_FLUSH))
+            self._put(coded + self._compressor.flush())
         elif len(self._crumb) + len(coded) < _CRUMB:
             self._crumb += coded
             self._went_quiet(self)

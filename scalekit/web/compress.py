@@ -1,9 +1,9 @@
 """
-`Compress`: answers coded with gzip where client, type and size allow it (RFC 9110 section 12.5.3).
+`Compress`: answers coded with zstd, br or gzip where client, type and size allow it (RFC 9110 section 12.5.3).
 
-What is coded, and how heads change, is decided in `scalekit.http.coding`; how a body streams through the compressor, in
-`scalekit.web.coder`.  Pieces that a slow app server sends reach the client within `QUIET_SECONDS`; those of
-``text/event-stream`` at once.
+What is coded, and how heads change, is decided in `scalekit.http.coding`; how a body streams through a compressor, in
+`scalekit.web.coder`; the compressors and their levels are in `scalekit.web.compressors`.  Pieces that a slow app server
+sends reach the client within `QUIET_SECONDS`; those of ``text/event-stream`` at once.
 
 BREACH: coding an answer that holds both a secret and text that an attacker chooses lets him guess the secret from the
 length, if he can make the victim's browser ask often.  Applications that put tokens into pages should mask them freshly
@@ -14,23 +14,32 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
+from weakref import finalize
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from scalekit.http.coding import coded_head, is_codable, unmodified_head, varied_head
-from scalekit.http.conditional import with_strong_forms
+from scalekit.http.coding import coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
 from scalekit.http.heads import RequestHead
 from scalekit.http.negotiation import pick_coding
 from scalekit.interfaces import IResponder
-from scalekit.web.coder import INLINE, CodedStream, InThread, gzip_compressor
+from scalekit.web.coder import CodedStream, InThread, Turns
+from scalekit.web.compressors import CODINGS, Coding
 from scalekit.web.wrapping import WrappedExchange, with_fields
 
 # A twentieth of a second is not noticed by a reader, and a flush a piece would cost much of what coding saves.
 QUIET_SECONDS = 0.05
 
-_MADE = (b"gzip",)
+# What the compressors of all streams may take together: some 340 downloads by zstd at a time, or 1,200 event streams.
+# An answer that would take more goes out as it is, which is always right.  Without this, a client that opens streams
+# and reads none would have a megabyte of ours for each.
+STREAMS_BYTES = 256 * 1024 * 1024
+
+# How many slices are coded at a time, each on a core of its own if there are as many: 160 MB/s by gzip, the slowest.
+THREADS = 4
+
 _CONDITIONS = (b"if-match", b"if-none-match")
+_READS = (b"GET", b"HEAD")
 
 
 @implementer(IResponder)
@@ -47,15 +56,18 @@ class Compress:
         responder: IResponder,
         clock: IReactorTime,
         in_thread: InThread,
-        algorithms: tuple[str, ...] = ("gzip",),
+        algorithms: tuple[str, ...] = ("zstd", "br", "gzip"),
     ) -> None:
         offered = tuple(name.encode().lower() for name in algorithms)
         for name in offered:
-            if name not in _MADE:
+            if name not in CODINGS:
                 raise ValueError(f"no such content coding: {name.decode()}")
         self._responder = responder
         self._clock = clock
-        self.in_thread = in_thread
+        self._in_thread = Turns(in_thread, THREADS)
+        self._free_bytes = STREAMS_BYTES
+        self._offered = offered
+        self.codings: dict[bytes, Coding] = {name: CODINGS[name]() for name in offered}
         # Browsers send a handful of different values, all day long.
         self._pick = lru_cache(256)(lambda accepted: pick_coding(accepted, offered))
         self._quiet: dict[CodedStream, None] = {}
@@ -83,11 +95,25 @@ class Compress:
                     may_transform = False  # RFC 9111 section 5.2.1.6
         coding = self._pick(accepted) if accepted is not None and may_transform else None
         if is_conditional:
-            head = _with_strong_conditions(head)
+            head = self._with_origin_conditions(head, coding)
         if coding is None:
             self._responder.respond(_PlainExchange(exchange, head))
         else:
             self._responder.respond(_CodedExchange(exchange, head, coding, self))
+
+    def stream(self, exchange: Any, observer: Any, coding: bytes, is_live: bool) -> CodedStream | None:
+        """A coded stream to an exchange, whose answer is to begin next; None if there are too many already."""
+        how = self.codings[coding]
+        size = how.stream_bytes(is_live)
+        if size > self._free_bytes:
+            return None
+        self._free_bytes -= size
+        stream = CodedStream(
+            exchange, observer, how.stream(is_live), how.inline_bytes, self._in_thread, is_live, self.watch
+        )
+        # Given back when it ends; at the latest when it is forgotten, by a responder that neither finishes nor aborts.
+        stream.ended = finalize(stream, self._give_back, size)
+        return stream
 
     def watch(self, stream: CodedStream) -> None:
         """This stream's compressor has kept something back: flush it if nothing more comes soon."""
@@ -96,17 +122,25 @@ class Compress:
             if self._tick is None:
                 self._tick = self._clock.callLater(QUIET_SECONDS, self._flush)
 
+    def _with_origin_conditions(self, head: RequestHead, coding: bytes | None) -> RequestHead:
+        # Who has a form that would not be sent now is sent what would; who changes what it has read may have read any.
+        picked = () if coding is None else (coding,)
+        meant = {b"if-match": self._offered, b"if-none-match": picked if head.method in _READS else self._offered}
+        fields = []
+        for name, value in head.fields:
+            codings = meant.get(name.lower())
+            fields.append((name, value if codings is None else with_origin_tags(value, codings)))
+        return with_fields(head, fields)
+
+    def _give_back(self, size: int) -> None:
+        self._free_bytes += size
+
     def _flush(self) -> None:
         self._tick = None
         waiting, self._quiet = self._quiet, {}
         for stream in waiting:
             if not stream.flush():
                 self.watch(stream)
-
-
-def _with_strong_conditions(head: RequestHead) -> RequestHead:
-    fields = [(name, with_strong_forms(value) if name.lower() in _CONDITIONS else value) for name, value in head.fields]
-    return with_fields(head, fields)
 
 
 class _PlainExchange(WrappedExchange):
@@ -128,11 +162,12 @@ class _PlainExchange(WrappedExchange):
 class _CodedExchange(WrappedExchange):
     """For a client that takes a coding of ours."""
 
-    __slots__ = ("_coding", "_compress", "_observer", "_stream")
+    __slots__ = ("_coding", "_compress", "_how", "_observer", "_stream")
 
     def __init__(self, inner: Any, head: RequestHead, coding: bytes, compress: Compress) -> None:
         WrappedExchange.__init__(self, inner, head)
         self._coding = coding
+        self._how = compress.codings[coding]
         self._compress = compress
         self._observer: Any = None
         self._stream: CodedStream | None = None
@@ -152,21 +187,22 @@ class _CodedExchange(WrappedExchange):
         elif is_head:
             self._inner.begin(coded_head(head, self._coding))
             self._inner.finish()
-        elif len(body) > INLINE:
-            self._start(head).write(body)
+        elif len(body) <= self._how.inline_bytes:
+            coded = self._how.whole(body)
+            self._inner.answer(coded_head(head, self._coding, len(coded)), coded)
+        elif self._starts(head):
+            self.write(body)
             self.finish()
         else:
-            compressor = gzip_compressor()
-            coded = compressor.compress(body) + compressor.flush()
-            self._inner.answer(coded_head(head, self._coding, len(coded)), coded)
+            self._inner.answer(varied_head(head), body)
 
     def begin(self, head: Any) -> None:
         if not is_codable(head, head.length):
             self._inner.begin(self._untouched(head))
         elif self.head.method == b"HEAD":
             self._inner.begin(coded_head(head, self._coding))
-        else:
-            self._start(head)
+        elif not self._starts(head):
+            self._inner.begin(varied_head(head))
 
     def write(self, data: bytes) -> None:
         if self._stream is None:
@@ -190,13 +226,15 @@ class _CodedExchange(WrappedExchange):
             self._stream.drop()
         self._inner.abort(fault)
 
-    def _start(self, head: Any) -> CodedStream:
+    def _starts(self, head: Any) -> bool:
         is_live = (head.get(b"content-type") or b"").lower().startswith(b"text/event-stream")
+        self._stream = self._compress.stream(self._inner, self._observer, self._coding, is_live)
+        if self._stream is None:
+            return False
         self._inner.begin(coded_head(head, self._coding))
-        self._stream = CodedStream(self._inner, self._observer, self._compress.in_thread, is_live, self._compress.watch)
-        return self._stream
+        return True
 
     def _untouched(self, head: Any) -> Any:
         if head.status == 304:
-            return unmodified_head(head, self._inner.head.get(b"if-none-match"))
+            return unmodified_head(head, self._inner.head.get(b"if-none-match"), self._coding)
         return head

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.http.conditional import entity_tags, is_none_match_hit, weakened, with_strong_forms
+from scalekit.http.conditional import entity_tags, is_none_match_hit, weakened
 
 
 class EntityTagTests(SynchronousTestCase):
@@ -37,17 +37,6 @@ class EntityTagTests(SynchronousTestCase):
 
     def test_weakened(self) -> None:
         self.assertEqual((weakened(b'"a"'), weakened(b'W/"a"')), (b'W/"a"', b'W/"a"'))
-
-    def test_strong_forms_are_added_once(self) -> None:
-        for condition, longer in (
-            (b'W/"a"', b'W/"a", "a"'),
-            (b'W/"a", "a"', b'W/"a", "a"'),
-            (b'"a"', b'"a"'),
-            (b'W/"a", W/"b"', b'W/"a", W/"b", "a", "b"'),
-            (b"*", b"*"),
-            (b"nonsense W/", b"nonsense W/"),
-        ):
-            self.assertEqual(with_strong_forms(condition), longer)
 
     @given(st.lists(st.tuples(st.booleans(), st.text("abc,", max_size=3)), min_size=1, max_size=5))
     def test_tags_survive_the_list(self, tags: list[tuple[bool, str]]) -> None:

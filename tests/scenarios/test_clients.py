@@ -17,8 +17,13 @@ import requests
 from tests.requirements import require
 from tests.scenarios.daemons import Balancer, ScenarioCase
 from tests.scenarios.running import PATIENCE_SECONDS, until
+from tests.scenarios.stock_app import blocks
+from tests.web.decoders import decoded
 
 TEXT = b"a page that is worth being compressed, " * 1000
+PAGE_BYTES = b"".join(blocks(300_000))
+#: What curl --version calls it, and how it is asked for; as we like them.
+CODINGS = ((b"zstd", b"zstd"), (b"brotli", b"br"), (b"libz", b"gzip"))
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -96,16 +101,32 @@ class CurlTests(ClientCase):
             self.assertTrue(answer == TEXT or json.loads(answer)["framing"] == "chunked", answer[:100])
 
     def test_compressed(self) -> None:
+        # Whichever this curl was built with, best first as we like them.
+        features = run("curl", "--version").stdout.split()
+        expected = next(coding for name, coding in CODINGS if name in features)
         for framing in ("length", "chunked", "close"):
-            plain = self.folder / "plain"
-            # Half of these come from the kit's app server, which has no such page.
-            for _ in self.ports:
-                answer = self.curl(f"/bytes?size=300000&framing={framing}", "--compressed", "-D", str(plain))
-                if len(answer) == 300_000:
-                    self.assertIn(b"content-encoding: gzip", plain.read_bytes().lower())
-                    break
-            else:
-                self.fail("nobody had the page")
+            self.assertEqual(self.ask_for_page(framing, "--compressed"), (expected, PAGE_BYTES))
+
+    def test_each_coding(self) -> None:
+        known = run("curl", "--version").stdout.split()
+        for name, coding in CODINGS:
+            asked = ["-H", "Accept-Encoding: " + coding.decode()]
+            got, body = self.ask_for_page("length", *asked)
+            self.assertEqual(got, coding)
+            self.assertEqual(decoded(coding, body), PAGE_BYTES)
+            if name in known:
+                self.assertEqual(self.ask_for_page("chunked", "--compressed", *asked), (coding, PAGE_BYTES))
+
+    def ask_for_page(self, framing: str, *arguments: str) -> tuple[bytes, bytes]:
+        """Content-Encoding and body of the app server that has such a page; the kit's answers with a line."""
+        heads = self.folder / "heads"
+        for _ in self.ports:
+            path = f"/bytes?size={len(PAGE_BYTES)}&framing={framing}"
+            body = self.curl(path, *arguments, "-D", str(heads))
+            coding = re.search(rb"\ncontent-encoding: (\w+)\r", heads.read_bytes().lower())
+            if coding is not None:
+                return coding[1], body
+        self.fail("nobody coded the page")
 
     def test_one_connection_for_many(self) -> None:
         urls = [self.balancer.url(f"/{number}") for number in range(20)]
