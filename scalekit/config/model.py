@@ -93,6 +93,7 @@ class Timeouts(Table, frozen=True, kw_only=True):
     # A body slower than 500 B/s (Apache's MinRate) after a start of 10 s is an attack or a dead line.
     body_rate: Annotated[int, kinds.SIZE] = 500
     body_rate_after: Annotated[float, kinds.DURATION] = 10.0
+    tunnel_idle: Annotated[float, kinds.DURATION] = 3600.0  # a WebSocket without pings; nginx 60 s, HAProxy 1 h
 
 
 class Limits(Table, frozen=True, kw_only=True):
