@@ -39,6 +39,11 @@ class _Reader:
         """How many bytes wait here."""
         return len(self._growing) + len(self.ready)
 
+    @property
+    def unread(self) -> bytes:
+        """The bytes that wait here, also those of a head that was refused."""
+        return bytes(self._growing) + self.ready
+
     def feed(self, data: bytes) -> None:
         """Take what arrived."""
         growing = self._growing

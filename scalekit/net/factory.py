@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,10 +13,17 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from scalekit.errors import ClientFault
+from scalekit.http.h2.limits import Limits
 from scalekit.http.heads import Client, RequestHead
 from scalekit.net.deadlines import Timeouts, Wheel
 from scalekit.net.exchange import WireExchange
+from scalekit.net.h2_exchange import H2Exchange
+from scalekit.net.h2_server import H2Connection
 from scalekit.net.server import ServerConnection
+
+_LIMITS = Limits()
+#: gRPC clients cancel at their deadlines, and a proxy carries those of many.
+_TRUST_FACTOR = 10
 
 
 class HTTPFactory(Factory):
@@ -29,6 +37,10 @@ class HTTPFactory(Factory):
     :param wheel: shared deadlines, which their owner starts and stops; without it the factory has its own.
     :param outcomes: is told ``(exchange, seconds)`` at the end of every exchange.
     :param known_request_id: gives the id that a trusted peer sent along, or None.
+    :param h2: what an HTTP/2 connection may take; None: HTTP/2 is not spoken.
+    :param is_trusted: whether a peer is a proxy of ours, whose connections carry many clients' streams.
+
+    :ivar at_turn_end: calls something once all that is ready now has had its turn.
     """
 
     noisy = False
@@ -43,6 +55,8 @@ class HTTPFactory(Factory):
         timeouts: Timeouts | None = None,
         outcomes: Callable[[Any, float], None] | None = None,
         known_request_id: Callable[[RequestHead, Client], bytes | None] | None = None,
+        h2: Limits | None = _LIMITS,
+        is_trusted: Callable[[Client], bool] | None = None,
     ) -> None:
         self.respond = responder.respond
         self.seconds: Callable[[], float] = clock.seconds
@@ -52,10 +66,16 @@ class HTTPFactory(Factory):
         self._is_stopped = False
         self.wheel = wheel or Wheel(clock)
         self.wheel.every_tick(self._refresh_date)
-        self.connections: set[ServerConnection] = set()
+        self.connections: set[ServerConnection | H2Connection] = set()
+        self._h2 = h2
+        self._is_trusted = is_trusted
+        # Of any other reactor than ours, and of a test's clock: the next turn is soon enough.
+        self.at_turn_end: Callable[[Callable[[], None]], object] = getattr(
+            clock, "at_turn_end", partial(clock.callLater, 0)
+        )
         self.is_draining = False
         #: The Date line of every answer without one; a tick old at most.
-        self.date_line = b""
+        self.date = self.date_line = b""
         self._refresh_date()
         self.refusals: dict[str, int] = {}
         self._outcomes = outcomes
@@ -66,6 +86,26 @@ class HTTPFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return ServerConnection(self)
+
+    def build_negotiated(self, transport: Any) -> Any:
+        """The protocol of a TLS connection, as ALPN has agreed."""
+        return self.build_h2() if transport.negotiated_protocol == "h2" else ServerConnection(self)
+
+    def build_h2(self) -> H2Connection:
+        """The protocol of an HTTP/2 connection."""
+        return H2Connection(self)
+
+    @property
+    def speaks_h2(self) -> bool:
+        """Whether HTTP/2 is spoken."""
+        return self._h2 is not None
+
+    def h2_limits(self, client: Client) -> Limits:
+        """What a connection of this client may take."""
+        limits = self._h2 or _LIMITS
+        if self._is_trusted is not None and self._is_trusted(client):
+            return limits.times(_TRUST_FACTOR)
+        return limits
 
     def startFactory(self) -> None:
         self._is_stopped = False
@@ -82,7 +122,8 @@ class HTTPFactory(Factory):
             self.wheel.stop()
 
     def _refresh_date(self) -> None:
-        self.date_line = b"Date: %b\r\n" % formatdate(self._wall(), usegmt=True).encode()
+        self.date = formatdate(self._wall(), usegmt=True).encode()
+        self.date_line = b"Date: %b\r\n" % self.date
 
     def new_request_id(self) -> bytes:
         """A request id of our own."""
@@ -96,7 +137,7 @@ class HTTPFactory(Factory):
                 return known
         return b"%b-%x" % (self._name, next(self._numbers))
 
-    def report(self, exchange: WireExchange) -> None:
+    def report(self, exchange: WireExchange | H2Exchange) -> None:
         """An exchange is over."""
         if self._outcomes is not None:
             self._outcomes(exchange, self.seconds() - exchange.started)
@@ -105,7 +146,7 @@ class HTTPFactory(Factory):
         """Bytes were no request; counted by reason."""
         self.refusals[fault.reason] = self.refusals.get(fault.reason, 0) + 1
 
-    def lost(self, connection: ServerConnection) -> None:
+    def lost(self, connection: ServerConnection | H2Connection) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
         if self.is_draining and not self.connections:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import sys
 import time
+from collections.abc import Callable
 
 from twisted.internet.epollreactor import EPOLLIN, EPollReactor
 from twisted.internet.main import installReactor
@@ -23,9 +24,19 @@ class QuickReactor(EPollReactor):
 
     seconds = staticmethod(time.monotonic)
 
+    def __init__(self) -> None:
+        self._at_turn_end: list[Callable[[], None]] = []
+        super().__init__()
+
+    def at_turn_end(self, callback: Callable[[], None]) -> None:
+        """Call this once, when every descriptor that is ready now has had its turn: what they caused leaves in one."""
+        self._at_turn_end.append(callback)
+
     def doPoll(self, timeout: float) -> None:
         """Wait, and let every descriptor that is ready read or write."""
-        if timeout is None:
+        if self._at_turn_end:
+            timeout = 0  # Of timed calls, which come before the waiting.
+        elif timeout is None:
             timeout = -1
         selectables = self._selectables
         try:
@@ -49,6 +60,13 @@ class QuickReactor(EPollReactor):
                     self._disconnectSelectable(selectable, why, True)
             else:
                 self._doReadOrWrite(selectable, descriptor, event)
+        while self._at_turn_end:
+            callbacks, self._at_turn_end = self._at_turn_end, []
+            for callback in callbacks:
+                try:
+                    callback()
+                except Exception:
+                    _log.failure("{callback!r} failed at the end of a turn", callback=callback)
 
     doIteration = doPoll
 

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault
+from scalekit.http.h2.session import PREFACE_HEAD
 from scalekit.http.heads import Client, Fields, RequestHead
 from scalekit.http.limits import DRAINED_BODY_BYTES
 from scalekit.http.problems import problem_answer
@@ -86,7 +87,7 @@ class ServerConnection(Protocol):
         self._exchange: WireExchange | None = None
         self._body = NO_BODY
         self._wait = IDLE
-        self._is_looping = False
+        self._is_looping = self._was_used = False
         #: Whether the transport has more than enough queued: nothing is begun until the client has taken it.
         self._is_stuck = False
         self._is_read_closed = False
@@ -197,7 +198,8 @@ class ServerConnection(Protocol):
                 try:
                     head = self._reader.read_head()
                 except ClientFault as fault:
-                    self._refuse(fault)
+                    if not self._turns_h2():
+                        self._refuse(fault)
                     return
                 if head is None:
                     self._await_head()
@@ -205,6 +207,25 @@ class ServerConnection(Protocol):
                 self._begin(head)
         finally:
             self._is_looping = False
+
+    def _turns_h2(self) -> bool:
+        """Whether this is HTTP/2 with prior knowledge (RFC 9113 section 3.3), and in other hands from now on."""
+        unread = self._reader.unread
+        if self._was_used or self.client.is_secure or not self.factory.speaks_h2:
+            return False
+        if not unread.startswith(PREFACE_HEAD):
+            return False
+        transport = self.transport
+        self._is_closing = True
+        self._wheel.forget(self)
+        self.factory.connections.discard(self)
+        transport.unregisterProducer()
+        self._read(True)
+        connection = self.factory.build_h2()
+        transport.protocol = connection
+        connection.makeConnection(transport)
+        connection.dataReceived(unread)
+        return True
 
     def _await_head(self) -> None:
         if self._is_read_closed:
@@ -221,6 +242,7 @@ class ServerConnection(Protocol):
 
     def _begin(self, head: RequestHead) -> None:
         factory = self.factory
+        self._was_used = True
         if not head.keep_alive or factory.is_draining:
             self.keeps_alive = False
         exchange = self._exchange = WireExchange(

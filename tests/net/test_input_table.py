@@ -199,7 +199,7 @@ class ListenerTestCase(TestCase):
         self.wheel.start()
         self.addCleanup(self.wheel.stop)
         self.responder = self.make_responder()
-        self.factory = HTTPFactory(self.responder, REACTOR, time.time, b"t", self.wheel)
+        self.factory = HTTPFactory(self.responder, REACTOR, time.time, b"t", self.wheel, h2=None)
         self.port = Port(0, self.factory, "127.0.0.1", REACTOR, Admission(1000))
         self.port.startListening()
         host = self.port.getHost()

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 class Budget:
     """
-    :param burst: how much may be spent at once.
-    :param rate: what comes back a second.
+    :param allowance: how much may be spent at once, and what comes back a second.
     """
 
     __slots__ = ("_burst", "_left", "_rate", "_since")
 
-    def __init__(self, burst: int, rate: int, now: float) -> None:
-        self._burst = burst
-        self._rate = rate
-        self._left = float(burst)
+    def __init__(self, allowance: tuple[int, int], now: float) -> None:
+        self._burst, self._rate = allowance
+        self._left = float(self._burst)
         self._since = now
 
     def spend(self, now: float, amount: int = 1) -> bool:

@@ -236,6 +236,13 @@ class Session:
             return 0
         return self._connection.queued_body_size(stream)
 
+    @property
+    def queued_total(self) -> int:
+        """The same for all streams together."""
+        if self._last_words is not None:
+            return 0
+        return self._connection.queued_body_size()
+
     def send_data(self, stream: int, data: bytes, has_ended: bool = False) -> None:
         """Submit a piece of a body; ignored if the stream is over."""
         try:

@@ -1,0 +1,366 @@
+"""
+`H2Exchange`: one stream of an HTTP/2 connection (RFC 9113 section 8.1), as an `IExchange`.
+
+It keeps the state of its request's body and of its answer; its connection (`h2_server`) has the session, the deadlines
+and the budgets.  Bytes of a body are acknowledged to the client, which may send as many more then, when the receiver
+has taken them and does not ask for a pause.  Once it is over it has no connection, and every call is without effect.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from scalekit.errors import ClientFault, Fault, OurFault
+from scalekit.http.h2.responses import plain_fields, response_fields
+from scalekit.http.h2.session import ErrorCode
+from scalekit.http.heads import Client, Fields, Outcome, RequestHead
+from scalekit.http.problems import problem_answer
+from scalekit.interfaces import IExchange
+
+if TYPE_CHECKING:
+    from scalekit.net.h2_server import H2Connection
+
+#: Of an answer's body, that waits for the client's window: more, and its source is paused.  nghttpx has 64 KiB too.
+STREAM_QUEUE = 64 * 1024
+
+_log = Logger()
+
+
+@implementer(IExchange)
+class H2Exchange:
+    """
+    See `IExchange`.
+
+    :ivar stream: its number.
+    :ivar started: the clock's seconds when the head was complete.
+    :ivar has_begun: whether the answer's head has been submitted.
+    :ivar has_ended: whether the request is complete.
+    :ivar is_stuck: whether the observer has been told to pause.
+    :ivar body_bytes: of the request's body, taken since ``body_since``, from when its rate counts.
+    :ivar queued: how much of the answer waited when the connection looked last, and since when it is so much.
+    """
+
+    __slots__ = (
+        "_has_finished",
+        "_is_tunnel",
+        "_left",
+        "_suppressed",
+        "_trailers",
+        "_unacknowledged",
+        "_waiting",
+        "body_bytes",
+        "body_since",
+        "client",
+        "connection",
+        "has_begun",
+        "has_ended",
+        "head",
+        "is_held",
+        "is_stuck",
+        "observer",
+        "queued",
+        "queued_since",
+        "receiver",
+        "record",
+        "request_id",
+        "started",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        connection: H2Connection,
+        stream: int,
+        head: RequestHead,
+        client: Client,
+        request_id: bytes,
+        started: float,
+        has_ended: bool,
+    ) -> None:
+        self.connection: H2Connection | None = connection
+        self.stream = stream
+        self.head = head
+        self.client = client
+        self.request_id = request_id
+        self.started = started
+        self.record = Outcome()
+        self.observer: Any = None
+        self.receiver: Any = None
+        self.has_begun = self.is_held = self.is_stuck = False
+        self.has_ended = has_ended
+        self.body_bytes = 0
+        self.body_since = started
+        self.queued = 0
+        self.queued_since = started
+        #: Body bytes still owed to the client; None when the length is not known.
+        self._left: int | None = None
+        self._suppressed = self._is_tunnel = self._has_finished = False
+        self._trailers: Fields = []
+        #: Pieces that nobody has asked for, or that are held; as much as the stream's window at most.
+        self._waiting: deque[bytes] | None = None
+        self._unacknowledged = 0
+
+    # The request's body.
+
+    def observe(self, observer: object) -> None:
+        self.observer = observer
+
+    def receive(self, receiver: object) -> None:
+        connection = self.connection
+        if connection is None or self.receiver is not None:
+            return
+        self.receiver = receiver
+        if self.has_ended and not self._waiting:
+            self.receiver.end(self._trailers)
+            return
+        self.body_since = connection.now
+        self.body_bytes = 0
+        if self.head.expects_continue and not self._waiting and not self.has_begun:
+            connection.session.inform(self.stream, [(b":status", b"100")])
+            connection.flush_soon()
+        self._deliver()
+
+    def discard(self) -> None:
+        self.receive(_NOWHERE)
+
+    def pause(self) -> None:
+        self.is_held = True
+
+    def resume(self) -> None:
+        if self.is_held and self.connection is not None:
+            self.is_held = False
+            self.body_since = self.connection.now
+            self.body_bytes = 0
+            size, self._unacknowledged = self._unacknowledged, 0
+            self._acknowledge(size)
+            self._deliver()
+
+    def arrived(self, piece: bytes) -> None:
+        """A piece of the body."""
+        self.body_bytes += len(piece)
+        if self.receiver is None or self.is_held:
+            if self._waiting is None:
+                self._waiting = deque()
+            self._waiting.append(piece)
+        else:
+            self._give(piece)
+
+    def ended(self, trailers: Fields) -> None:
+        """The request is complete."""
+        self.has_ended = True
+        self._trailers = trailers
+        if self.receiver is not None and not self._waiting and not self.is_held:
+            self._give_end()
+
+    def _deliver(self) -> None:
+        while self._waiting and not self.is_held:
+            self._give(self._waiting.popleft())
+            if self.connection is None:
+                return
+        if self.has_ended and not self.is_held:
+            self._give_end()
+
+    def _give(self, piece: bytes) -> None:
+        connection = self.connection
+        assert connection is not None
+        try:
+            self.receiver.data(piece)
+        except Exception as fault:
+            connection.session.acknowledge(self.stream, len(piece))
+            connection.failed(self, fault)
+            return
+        if self.is_held:
+            self._unacknowledged += len(piece)
+        else:
+            self._acknowledge(len(piece))
+
+    def _give_end(self) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        try:
+            self.receiver.end(self._trailers)
+        except Exception as fault:
+            connection.failed(self, fault)
+            return
+        if self._is_tunnel and self._has_finished and self.connection is not None:
+            connection.done(self)
+
+    def _acknowledge(self, size: int) -> None:
+        if size and self.connection is not None:
+            self.connection.session.acknowledge(self.stream, size)
+            self.connection.flush_soon()
+
+    def leave(self) -> None:
+        """It is over: what has not been used is acknowledged, as the other streams share the connection's window."""
+        connection, self.connection = self.connection, None
+        size = self._unacknowledged + sum(map(len, self._waiting or ()))
+        self._unacknowledged = 0
+        self._waiting = None
+        if connection is not None:
+            connection.session.acknowledge(self.stream, size)
+
+    # The answer.
+
+    def inform(self, status: int, fields: Fields) -> None:
+        connection = self.connection
+        if connection is not None and not self.has_begun:
+            connection.session.inform(self.stream, [(b":status", b"%d" % status), *plain_fields(fields)])
+            connection.flush_soon()
+
+    def answer(self, head: Any, body: bytes = b"") -> None:
+        connection = self.connection
+        if connection is None or self.has_begun:
+            return
+        status, length = head.status, head.length
+        if status == 204:
+            length, body = None, b""
+        elif status == 304 or self.head.method == b"HEAD":
+            if length is None and status != 304 and body:
+                length = len(body)
+            body = b""
+        else:
+            if length is not None and length != len(body):
+                self.fail(OurFault(500, "bad-length", "The answer's body is not as long as it says."))
+                return
+            length = len(body)
+        try:
+            fields = response_fields(head, length, connection.factory.date, self.request_id)
+        except OurFault as fault:
+            self.fail(fault)
+            return
+        self.has_begun = True
+        self.record.status = status
+        self.record.sent = len(body)
+        session = connection.session
+        session.respond(self.stream, fields, not body)
+        if body:
+            session.send_data(self.stream, body, True)
+        connection.done(self)
+
+    def begin(self, head: Any) -> None:
+        connection = self.connection
+        if connection is None or self.has_begun:
+            return
+        status, length = head.status, head.length
+        if status == 204 or status == 304 or self.head.method == b"HEAD":
+            self._suppressed = True
+            if status == 204:
+                length = None
+        else:
+            self._left = length
+        try:
+            fields = response_fields(head, length, connection.factory.date, self.request_id)
+        except OurFault as fault:
+            self.fail(fault)
+            return
+        self.has_begun = True
+        self.record.status = status
+        connection.session.respond(self.stream, fields, False)
+        connection.flush_soon()
+
+    def write(self, data: bytes) -> None:
+        connection = self.connection
+        if connection is None or self._suppressed or not data or not self.has_begun or self._has_finished:
+            return
+        size = len(data)
+        if self._left is not None:
+            if size > self._left:
+                self.abort(OurFault(500, "bad-length", "The answer's body is longer than it said."))
+                return
+            self._left -= size
+        self.record.sent += size
+        connection.session.send_data(self.stream, data)
+        connection.wrote(self)
+
+    def finish(self, trailers: Any = ()) -> None:
+        connection = self.connection
+        if connection is None or self._has_finished:
+            return
+        if not self.has_begun:
+            self.fail(OurFault(500, "no-answer", "The answer ended before it had begun."))
+            return
+        if self._left:
+            self.abort(OurFault(500, "bad-length", "The answer's body is shorter than it said."))
+            return
+        try:
+            fields = plain_fields(list(trailers))
+        except OurFault as fault:
+            self.abort(fault)
+            return
+        self._has_finished = True
+        connection.session.end(self.stream, fields)
+        if self._is_tunnel and not self.has_ended:
+            connection.flush_soon()
+        else:
+            connection.done(self)
+
+    def switch(self, head: Any, receiver: object) -> None:
+        connection = self.connection
+        if connection is None or self.has_begun:
+            return
+        try:
+            # The handshake's own fields have no meaning here (RFC 8441 section 5.1).
+            fields = [field for field in plain_fields(head.fields) if field[0] != b"sec-websocket-accept"]
+        except OurFault as fault:
+            self.fail(fault)
+            return
+        self.has_begun = self._is_tunnel = True
+        self.record.status = 101
+        connection.session.respond(self.stream, [(b":status", b"200"), *fields], False)
+        connection.flush_soon()
+        self.receive(receiver)
+
+    def fail(self, fault: Exception) -> None:
+        if not isinstance(fault, Fault):
+            _log.failure("{head!r} could not be answered", head=self.head, failure=Failure(fault))
+            fault = OurFault(500, "internal-error", "Something went wrong here; the log has more.")
+        if self.connection is None:
+            return
+        if self.has_begun:
+            self.abort(fault)
+            return
+        self.record.reason = fault.reason
+        head, body = problem_answer(fault, self.head, self.request_id, self.record.attempts)
+        self.answer(head, body)
+
+    def abort(self, fault: Exception) -> None:
+        connection = self.connection
+        if connection is None:
+            return
+        if isinstance(fault, Fault) and not self.record.reason:
+            self.record.reason = fault.reason
+        # Where the answer is complete but for the client's part of a tunnel, or broken: the client sees no end.
+        connection.cut(self, ErrorCode.CANCEL if isinstance(fault, ClientFault) else ErrorCode.INTERNAL_ERROR)
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether it has switched protocols."""
+        return self._is_tunnel
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the client owes some of its body, and could send it."""
+        return not self.has_ended and self.receiver is not None and not self.is_held and not self._is_tunnel
+
+    def __repr__(self) -> str:
+        state = "over" if self.connection is None else "answering" if self.has_begun else "waiting"
+        return f"<H2Exchange {self.stream} {self.head!r} {state}>"
+
+
+class _Nowhere:
+    """Receives what nobody wants."""
+
+    def data(self, piece: bytes) -> None:
+        pass
+
+    def end(self, trailers: Fields) -> None:
+        pass
+
+
+_NOWHERE = _Nowhere()

@@ -1,0 +1,1 @@
+"""Tests of `scalekit.http.h2`."""

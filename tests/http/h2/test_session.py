@@ -1,0 +1,365 @@
+"""
+What any library has to do that is to stand behind `scalekit.http.h2.session`: two sessions that talk, and a server that
+is fed frames made by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.http.h2.limits import CONNECTION_WINDOW, STREAM_WINDOW
+from scalekit.http.h2.session import ErrorCode, Noise, ServerSession, Unindexed
+from tests.http.h2.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    PREFACE,
+    REQUEST,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    block,
+    frame,
+    literal,
+    request,
+    split,
+)
+from tests.http.h2.recorder import Pair, Recorder
+
+GET = list(REQUEST)
+POST = [(b":method", b"POST"), *GET[1:]]
+OK = [(b":status", b"200")]
+
+
+class Conversations(SynchronousTestCase):
+    """Two sessions."""
+
+    def setUp(self) -> None:
+        self.pair = Pair()
+        self.client, self.server = self.pair.client, self.pair.server
+
+    def told(self) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """What client and server were told."""
+        self.pair.talk()
+        return self.pair.at_client.take(), self.pair.at_server.take()
+
+    def test_a_request_and_its_answer(self) -> None:
+        stream = self.client.request([*GET, (b"x-some", b"value")], True)
+        self.assertEqual(self.told(), ([], [("requested", stream, [*GET, (b"x-some", b"value")], True)]))
+        self.server.respond(stream, [*OK, Unindexed(b"x-id", b"1")], False)
+        self.server.send_data(stream, b"hello", True)
+        at_client, at_server = self.told()
+        self.assertEqual(
+            at_client,
+            [
+                ("answered", stream, [*OK, (b"x-id", b"1")], False),
+                ("data", stream, b"hello", True),
+                ("closed", stream, 0),
+            ],
+        )
+        self.assertEqual(at_server, [("closed", stream, 0)])
+
+    def test_bodies_interim_answers_and_trailers_both_ways(self) -> None:
+        stream = self.client.request(POST, False)
+        self.client.send_data(stream, b"one")
+        self.client.end(stream, [(b"x-sum", b"1")])
+        self.assertEqual(
+            self.told()[1],
+            [
+                ("requested", stream, POST, False),
+                ("data", stream, b"one", False),
+                ("trailers", stream, [(b"x-sum", b"1")]),
+            ],
+        )
+        self.server.inform(stream, [(b":status", b"103"), (b"link", b"</a>")])
+        self.server.respond(stream, OK, False)
+        self.server.send_data(stream, b"two")
+        self.server.end(stream, [(b"grpc-status", b"0")])
+        self.assertEqual(
+            self.told()[0],
+            [
+                ("informed", stream, [(b":status", b"103"), (b"link", b"</a>")]),
+                ("answered", stream, OK, False),
+                ("data", stream, b"two", False),
+                ("trailers", stream, [(b"grpc-status", b"0")]),
+                ("closed", stream, 0),
+            ],
+        )
+
+    def test_windows_open_by_acknowledgements_only(self) -> None:
+        stream = self.client.request(POST, False)
+        self.client.send_data(stream, b"x" * (STREAM_WINDOW + 1000))
+        _, at_server = self.told()
+        self.assertEqual(sum(len(event[2]) for event in at_server if event[0] == "data"), STREAM_WINDOW)
+        self.assertEqual(self.client.queued(stream), 1000)
+        self.assertEqual(self.client.queued_total, 1000)
+        self.server.acknowledge(stream, STREAM_WINDOW)
+        _, at_server = self.told()
+        self.assertEqual([(*event[:1], len(event[2])) for event in at_server], [("data", 1000)])
+
+    def test_the_connection_has_a_window_too(self) -> None:
+        """Also for bytes of streams that are over: they are acknowledged as well."""
+        count = CONNECTION_WINDOW // STREAM_WINDOW
+        streams = [self.client.request(POST, False) for _ in range(count)]
+        for stream in streams:
+            self.client.send_data(stream, b"x" * STREAM_WINDOW)
+        self.told()
+        last = self.client.request(POST, False)
+        self.client.send_data(last, b"y")
+        self.assertEqual(self.told()[1], [("requested", last, POST, False)])
+        for stream in streams[: count // 2]:
+            self.client.reset(stream, ErrorCode.CANCEL)
+        self.told()
+        for stream in streams[: count // 2]:
+            self.server.acknowledge(stream, STREAM_WINDOW)
+        self.assertEqual(self.told()[1], [("data", last, b"y", False)])
+
+    def test_resets_both_ways(self) -> None:
+        for code in (ErrorCode.CANCEL, ErrorCode.NO_ERROR):
+            stream = self.client.request(POST, False)
+            self.told()
+            self.client.reset(stream, code)
+            at_client, at_server = self.told()
+            self.assertEqual(at_client, [("closed", stream, code)])
+            self.assertEqual(at_server, [("reset", stream, code), ("closed", stream, code)])
+            stream = self.client.request(POST, False)
+            self.told()
+            self.server.reset(stream, code)
+            at_client, at_server = self.told()
+            self.assertEqual(at_client, [("reset", stream, code), ("closed", stream, code)])
+            self.assertEqual(at_server, [("closed", stream, code)])
+
+    def test_a_reset_takes_back_what_is_queued(self) -> None:
+        stream = self.client.request(POST, False)
+        self.told()
+        self.server.respond(stream, OK, False)
+        self.server.send_data(stream, b"x", True)
+        self.server.reset(stream, ErrorCode.NO_ERROR)
+        self.assertEqual(self.told()[0][-2:], [("reset", stream, 0), ("closed", stream, 0)])
+
+    def test_what_is_said_on_a_stream_that_is_over_is_ignored(self) -> None:
+        stream = self.client.request(GET, True)
+        self.told()
+        self.server.reset(stream, ErrorCode.CANCEL)
+        self.told()
+        self.server.respond(stream, OK, False)
+        self.server.inform(stream, OK)
+        self.server.send_data(stream, b"x")
+        self.server.end(stream)
+        self.server.end(stream, [(b"a", b"b")])
+        self.server.reset(stream, ErrorCode.CANCEL)
+        self.assertEqual(self.told(), ([], []))
+        self.assertFalse(self.server.is_over)
+
+    def test_an_end_that_is_announced_and_then_meant(self) -> None:
+        first = self.client.request(POST, False)
+        self.told()
+        self.server.announce_end()
+        second = self.client.request(GET, True)  # it was on its way
+        self.assertIn(("requested", second, GET, True), self.told()[1])
+        self.assertFalse(self.client.can_request)
+        self.assertEqual(self.client.request(GET, True), 0)
+        self.server.refuse_more()
+        self.server.respond(second, OK, True)
+        self.client.send_data(first, b"x", True)
+        at_client, at_server = self.told()
+        self.assertIn(("answered", second, OK, True), at_client)
+        self.assertIn(("data", first, b"x", True), at_server)
+        self.server.respond(first, OK, True)
+        self.assertIn(("answered", first, OK, True), self.told()[0])
+
+    def test_goaway_tells_how_far(self) -> None:
+        stream = self.client.request(GET, True)
+        self.told()
+        self.server.refuse_more()
+        self.assertEqual(self.told()[0][0], ("going away", stream, 0))
+
+    def test_termination(self) -> None:
+        self.server.terminate(ErrorCode.ENHANCE_YOUR_CALM)
+        self.assertIn(("going away", 0, ErrorCode.ENHANCE_YOUR_CALM), self.told()[0])
+        self.assertTrue(self.server.is_over)
+
+    def test_more_streams_than_there_may_be_wait(self) -> None:
+        self.pair = Pair(streams=2)
+        self.client, self.server = self.pair.client, self.pair.server
+        streams = [self.client.request(GET, True) for _ in range(3)]
+        self.assertEqual([event[1] for event in self.told()[1]], streams[:2])
+        self.assertEqual(self.client.server_streams, 2)
+        self.server.respond(streams[0], OK, True)
+        self.assertIn(("requested", streams[2], GET, True), self.told()[1])
+
+    def test_extended_connect_is_offered(self) -> None:
+        self.assertTrue(self.client.has_connect_protocol)
+        connect = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]]
+        stream = self.client.request(connect, False)
+        self.client.send_data(stream, b"frame")
+        self.assertEqual(self.told()[1], [("requested", stream, connect, False), ("data", stream, b"frame", False)])
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.binary(min_size=1, max_size=40_000), max_size=8), st.integers(1, 5000))
+    def test_cuts_make_no_difference(self, pieces: list[bytes], step: int) -> None:
+        """Bytes that arrive in any pieces make the same body."""
+        pair = Pair()
+        stream = pair.client.request(POST, False)
+        for piece in pieces:
+            pair.client.send_data(stream, piece)
+        pair.client.end(stream)
+        body = b""
+        while up := pair.client.output(65536):
+            for start in range(0, len(up), step):
+                pair.server.receive(up[start : start + step])
+            for event in pair.at_server.take():
+                if event[0] == "data":
+                    body += event[2]
+                    pair.server.acknowledge(stream, len(event[2]))
+            while down := pair.server.output(65536):
+                pair.client.receive(down)
+        self.assertEqual(body, b"".join(pieces))
+
+
+class HandMade(SynchronousTestCase):
+    """A server's session, and frames that a library would not send."""
+
+    def setUp(self) -> None:
+        self.owner = Recorder()
+        self.server = ServerSession(self.owner, 100)
+        self.server.receive(PREFACE + frame(SETTINGS))
+        self.said()
+        self.owner.take()
+
+    def said(self) -> list[tuple[int, int, int, bytes]]:
+        """The frames that the server has sent since the last time."""
+        data = b""
+        while piece := self.server.output(65536):
+            data += piece
+        return split(data)
+
+    def goaway(self) -> int:
+        """The code of the GOAWAY that was sent, and that the session is over."""
+        codes = [int.from_bytes(payload[4:8], "big") for kind, _, _, payload in self.said() if kind == GOAWAY]
+        self.assertEqual(len(codes), 1)
+        self.assertTrue(self.server.is_over)
+        return codes[0]
+
+    def test_a_head_that_breaks_a_rule_costs_its_stream_only(self) -> None:
+        for fields in (
+            [*GET, (b"Upper", b"x")],
+            [*GET, (b"a:b", b"x")],
+            [*GET, (b"", b"x")],
+            [*GET, (b"a b", b"x")],
+            [*GET, (b"a", b"x\0")],
+            [*GET, (b"a", b"x\r\ny: z")],
+            [*GET, (b"a", b" x")],
+            [*GET, (b"connection", b"close")],
+            [*GET, (b"keep-alive", b"1")],
+            [*GET, (b"proxy-connection", b"close")],
+            [*GET, (b"transfer-encoding", b"chunked")],
+            [*GET, (b"upgrade", b"h2c")],
+            [*GET, (b"te", b"gzip")],
+            [*GET, (b":path", b"/b")],
+            [*GET, (b":status", b"200")],
+            [*GET, (b":other", b"x")],
+            [(b"a", b"b"), *GET],
+            GET[1:],
+            [*GET[:2], GET[3]],
+            [*GET[:2], (b":path", b""), GET[3]],
+            [*GET[:2], (b":path", b"/a b"), GET[3]],
+            [*GET[:3], (b":authority", b"user@a")],
+            [*GET, (b"content-length", b"1")],
+            [*GET, (b"content-length", b"+0")],
+            [*GET, (b"content-length", b"0"), (b"content-length", b"0")],
+        ):
+            self.setUp()
+            self.server.receive(request(1, start=fields))
+            resets = [(stream, payload) for kind, _, stream, payload in self.said() if kind == RST_STREAM]
+            heads = [event for event in self.owner.take() if event[0] == "requested"]
+            # Capitals are what some libraries fold: then the name arrives in lower case, and harmless.
+            if fields[-1][0] == b"Upper" and heads:
+                self.assertEqual(heads[0][2][-1], (b"upper", b"x"))
+            else:
+                self.assertEqual((resets, heads), ([(1, b"\0\0\0\1")], []), fields)
+            self.server.receive(request(3))
+            self.assertEqual([event[:2] for event in self.owner.take()], [("requested", 3)])
+
+    def test_content_length_against_data(self) -> None:
+        for length, size in ((5, 4), (5, 6), (0, 1)):
+            self.setUp()
+            self.server.receive(
+                request(1, (b"content-length", b"%d" % length), end=False) + frame(DATA, END_STREAM, 1, b"x" * size)
+            )
+            self.assertIn((RST_STREAM, 0, 1, b"\0\0\0\1"), self.said())
+            events = self.owner.take()
+            self.assertIn(("closed", 1, 1), events)
+            self.assertNotIn(True, [event[3] for event in events if event[0] == "data"])
+
+    def test_trailers_that_break_a_rule(self) -> None:
+        for field in ((b"connection", b"close"), (b":path", b"/"), (b"a", b"\0")):
+            self.setUp()
+            self.server.receive(request(1, end=False) + frame(HEADERS, END_HEADERS | END_STREAM, 1, block(field)))
+            self.assertIn((RST_STREAM, 0, 1, b"\0\0\0\1"), self.said())
+            self.assertNotIn("trailers", [event[0] for event in self.owner.take()])
+
+    def test_connection_errors(self) -> None:
+        for data, code in (
+            (frame(PING, 0, 0, b"short"), ErrorCode.FRAME_SIZE_ERROR),
+            (frame(PING, 0, 1, b"x" * 8), ErrorCode.PROTOCOL_ERROR),
+            (frame(DATA, 0, 0, b"x"), ErrorCode.PROTOCOL_ERROR),
+            (frame(RST_STREAM, 0, 1, b"\0\0\0\0"), ErrorCode.PROTOCOL_ERROR),
+            (frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"), ErrorCode.PROTOCOL_ERROR),
+            (frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), ErrorCode.FLOW_CONTROL_ERROR),
+            (frame(SETTINGS, 0, 0, b"x"), ErrorCode.FRAME_SIZE_ERROR),
+            (frame(SETTINGS, ACK, 0, b"x" * 6), ErrorCode.FRAME_SIZE_ERROR),
+            (frame(CONTINUATION, END_HEADERS, 1, b""), ErrorCode.PROTOCOL_ERROR),
+            (frame(HEADERS, END_HEADERS | END_STREAM, 2, block(*GET)), ErrorCode.PROTOCOL_ERROR),
+            (frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff" * 10), ErrorCode.COMPRESSION_ERROR),
+            (request(1) + frame(DATA, 0, 1, b"x"), ErrorCode.STREAM_CLOSED),
+            (frame(DATA, 0, 1, b"x" * 16385), ErrorCode.FRAME_SIZE_ERROR),
+        ):
+            self.setUp()
+            self.server.receive(data)
+            self.assertEqual(self.goaway(), code, data[:40])
+
+    def test_floods_end_it_with_the_code_for_them(self) -> None:
+        big = block(*GET, *[(b"x-%d" % n, b"y" * 100) for n in range(1000)])
+        pieces = [big[start : start + 16384] for start in range(0, len(big), 16384)]
+        fat = [frame(CONTINUATION, 0, 1, piece) for piece in pieces[1:]]
+        for data in (
+            frame(PING, 0, 0, b"x" * 8) * 5000,
+            frame(SETTINGS) * 5000,
+            frame(HEADERS, 0, 1, b"") + frame(CONTINUATION, 0, 1, b"") * 100,
+            frame(HEADERS, 0, 1, pieces[0]) + b"".join(fat) + frame(CONTINUATION, END_HEADERS, 1),
+            # A bomb: one large field in the table, and then its index a thousand times (RFC 7541 section 6.1).
+            frame(HEADERS, END_HEADERS, 1, block(*GET) + b"\x40" + literal(b"bomb", b"x" * 3000)[1:] + b"\xbe" * 1000),
+        ):
+            self.setUp()
+            self.server.receive(data)
+            self.assertEqual(self.goaway(), ErrorCode.ENHANCE_YOUR_CALM, data[:40])
+
+    def test_what_is_no_http_2(self) -> None:
+        server = ServerSession(self.owner, 100)
+        server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertEqual(split(server.output(65536))[-1][0], GOAWAY)
+        self.assertTrue(server.is_over)
+        server.receive(b"more")
+        server.send_data(1, b"x")
+        self.assertEqual((server.output(100), server.queued(1), server.queued_total), (b"", 0, 0))
+
+    def test_noise_is_told(self) -> None:
+        self.server.receive(
+            frame(PING, 0, 0, b"x" * 8) + frame(SETTINGS) + frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") + frame(99) * 3
+        )
+        self.assertEqual([event[1] for event in self.owner.events], [Noise.PING, Noise.SETTINGS, Noise.WINDOW_UPDATE])
+        self.assertIn((PING, ACK, 0, b"x" * 8), self.said())
+
+    def test_empty_data_is_told(self) -> None:
+        self.server.receive(request(1, end=False) + frame(DATA, 0, 1) * 3)
+        self.assertEqual([event[0] for event in self.owner.take()], ["requested", "data", "data", "data"])
