@@ -96,6 +96,10 @@ def _check_together(config: Config, source: str) -> None:
     for one, other in (("certificate", "private_key"), ("private_key", "certificate")):
         if getattr(config.tls, one) and not getattr(config.tls, other):
             raise ConfigurationFault(f'{source}: tls.{other}: found "", expected a path, because tls.{one} has one')
+    for index, entry in enumerate(config.tls.sni):
+        for key in ("certificate", "private_key"):
+            if not getattr(entry, key):
+                raise ConfigurationFault(f'{source}: tls.sni[{index}].{key}: found "", expected a path')
     names: set[str] = set()
     for index, service in enumerate(config.balancer.service):
         if service.name in names:

@@ -14,9 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scalekit.config.quantities import format_duration, format_size, parse_duration, parse_size
-from scalekit.config.urls import is_host_name, parse_base_url, parse_listen_url, parse_server_url
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from scalekit.config.urls import Network, is_host_name, parse_base_url, parse_server_url
 
 
 class Mismatch(Exception):
@@ -235,9 +233,6 @@ PATH = Kind("a path", _path_text)
 ACCESS_LOG = Kind('a path, or "-" for the standard output', _path_text)
 PING_PATH = Kind('a path such as "/ping"', _route_path)
 ROUTE_PATH = Kind('a path prefix such as "/" or "/api", not percent-coded', _route_path)
-LISTENERS = list_of(
-    Kind('a URL such as "https://[::]:2000" or "unix:///run/x.sock"', _parsed(parse_listen_url), str), 1
-)
 SERVERS = list_of(Kind('a server such as "http://127.0.0.1:8001"', _parsed(parse_server_url), str))
 BASE_URL = Kind('a URL such as "https://127.0.0.1:6000"', _parsed(parse_base_url))
 OPTIONAL_BASE_URL = Kind(

@@ -16,6 +16,7 @@ import msgspec
 
 from scalekit.config.decode import decode, keys_of
 from scalekit.config.kinds import ACCESS_LOG, PATH
+from scalekit.config.listeners import LISTENERS, PATHS
 from scalekit.config.model import Config, Table
 from scalekit.config.tokens import Tokens, parse_tokens
 from scalekit.errors import ConfigurationFault
@@ -143,6 +144,19 @@ def _with_absolute_paths(table: T, base: str) -> T:
         value = getattr(table, name)
         if isinstance(value, Table):
             changed[name] = _with_absolute_paths(value, base)
+        elif isinstance(kind, tuple):
+            changed[name] = tuple(_with_absolute_paths(item, base) for item in value)
+        elif kind is LISTENERS:
+            changed[name] = tuple(
+                msgspec.structs.replace(
+                    each, **{key: _absolute(getattr(each, key), base) for key in PATHS if getattr(each, key)}
+                )
+                for each in value
+            )
         elif value and (kind is PATH or (kind is ACCESS_LOG and value != "-")):
-            changed[name] = os.path.normpath(os.path.join(base, value))
+            changed[name] = _absolute(value, base)
     return msgspec.structs.replace(table, **changed)
+
+
+def _absolute(path: str, base: str) -> str:
+    return os.path.normpath(os.path.join(base, path))

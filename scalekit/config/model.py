@@ -17,9 +17,9 @@ from typing import Annotated
 import msgspec
 
 from scalekit.config import kinds
-from scalekit.config.kinds import Network
+from scalekit.config.listeners import LISTENERS
 from scalekit.config.quantities import MIB
-from scalekit.config.urls import ListenURL, ServerURL
+from scalekit.config.urls import ListenURL, Network, ServerURL
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,11 +30,23 @@ def _loopback(port: int) -> tuple[ListenURL, ...]:
     return (ListenURL("https", "127.0.0.1", port),)
 
 
+class SNI(Table, frozen=True, kw_only=True):
+    """``[[tls.sni]]``: a certificate for certain server names; without names, for those that stand in it."""
+
+    names: Annotated[tuple[str, ...], kinds.HOSTS] = ()
+    certificate: Annotated[str, kinds.PATH] = ""
+    private_key: Annotated[str, kinds.PATH] = ""
+
+
 class TLS(Table, frozen=True, kw_only=True):
-    """``[tls]``: the certificate of all https listeners; both empty: one is made by the local CA."""
+    """
+    ``[tls]``: the certificate of all https listeners that have none of their own; both empty: one is made by the
+    local CA.
+    """
 
     certificate: Annotated[str, kinds.PATH] = ""
     private_key: Annotated[str, kinds.PATH] = ""
+    sni: tuple[SNI, ...] = ()
 
 
 class Service(Table, frozen=True, kw_only=True):
@@ -110,7 +122,7 @@ class Limits(Table, frozen=True, kw_only=True):
 class Balancer(Table, frozen=True, kw_only=True):
     """``[balancer]``: the public side."""
 
-    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = (ListenURL("https", "::", 2000),)
+    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = (ListenURL("https", "::", 2000),)
     access_log: Annotated[str, kinds.ACCESS_LOG] = ""
     algorithm: Annotated[str, kinds.choice("round-robin")] = "round-robin"
     trusted_proxies: Annotated[tuple[Network, ...], kinds.NETWORKS] = ()
@@ -126,14 +138,14 @@ class Balancer(Table, frozen=True, kw_only=True):
 class Registration(Table, frozen=True, kw_only=True):
     """``[registration]``: the balancer's private side, where app servers register."""
 
-    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(2001)
+    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(2001)
     token_file: Annotated[str, kinds.PATH] = ""
 
 
 class Cache(Table, frozen=True, kw_only=True):
     """``[cache]``: the key/value service."""
 
-    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(5000)
+    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(5000)
     max_bytes: Annotated[int, kinds.SIZE] = 256 * MIB
     expiry_interval: Annotated[float, kinds.DURATION] = 5.0  # the tutorial's
     default_max_age: Annotated[float | None, kinds.optional(kinds.DURATION)] = None  # None: refuse a store without one
@@ -143,7 +155,7 @@ class Cache(Table, frozen=True, kw_only=True):
 class Logs(Table, frozen=True, kw_only=True):
     """``[logs]``: the log collector."""
 
-    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(6000)
+    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(6000)
     directory: Annotated[str, kinds.PATH] = ""
     delay: Annotated[float, kinds.DURATION_OR_ZERO] = 2.0  # the tutorial's: late entries still find their place
     flush_interval: Annotated[float, kinds.DURATION] = 2.0
@@ -159,14 +171,14 @@ class LogClient(Table, frozen=True, kw_only=True):
 class Data(Table, frozen=True, kw_only=True):
     """``[data]``: the example's data service."""
 
-    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(4000)
+    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(4000)
     database: Annotated[str, kinds.PATH] = ""
 
 
 class Blog(Table, frozen=True, kw_only=True):
     """``[blog]``: the example's app server."""
 
-    listen: Annotated[tuple[ListenURL, ...], kinds.LISTENERS] = _loopback(3000)
+    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(3000)
     service: Annotated[str, kinds.SERVICE_NAME] = "default"
     balancer: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:2001"
     cache: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:5000"

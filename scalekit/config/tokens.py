@@ -115,21 +115,21 @@ def parse_tokens(text: str, source: str) -> Tokens:
 
 def check_private_listener(section: str, listen: Iterable[ListenURL], token_file: str | None) -> None:
     """
-    Refuse a private listener that others can reach without a token.
+    Refuse a private listener that others can reach without a token and without a certificate.
 
     :param section: the table it is configured in, such as ``registration``.
     :param token_file: empty without one; None where the daemon knows none at all.
     :raises ConfigurationFault: with the one line to show.
     """
     for url in listen:
-        if url.is_local or token_file:
+        if url.is_local or url.demands_certificates or token_file:
             continue
         if token_file is None:
             raise ConfigurationFault(
-                f"{section}.listen: found {url}, expected a loopback address or a unix socket, "
-                "because anybody who reaches this listener may use it"
+                f"{section}.listen: found {url}, expected a loopback address, a unix socket or "
+                'client_certificates = "required", because anybody who reaches this listener may use it'
             )
         raise ConfigurationFault(
             f'{section}.token_file: found "", expected a file with lines "role[:service] token", '
-            f"because {url} is neither on loopback nor a unix socket"
+            f"because {url} is neither on loopback nor a unix socket, and requires no client certificates"
         )

@@ -12,6 +12,8 @@ import re
 
 import msgspec
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _URL = re.compile(
@@ -32,16 +34,30 @@ class ListenURL(msgspec.Struct, frozen=True):
     :ivar host: an IP literal without brackets; empty for ``unix``.
     :ivar port: 0 to 65535, 0 lets the system choose; 0 for ``unix``.
     :ivar path: the socket's file for ``unix``; else empty.
+    :ivar certificate: a PEM chain for this listener only, and ``private_key``; empty: those of ``[tls]``.
+    :ivar client_ca: a PEM file with the authorities that sign clients' certificates; empty: clients show none.
+    :ivar client_certificates: ``required`` or ``optional``; empty without ``client_ca``.
+    :ivar proxy_protocol_from: the networks whose connections begin with a PROXY protocol header.
     """
 
     scheme: str
     host: str = ""
     port: int = 0
     path: str = ""
+    certificate: str = ""
+    private_key: str = ""
+    client_ca: str = ""
+    client_certificates: str = ""
+    proxy_protocol_from: tuple[Network, ...] = ()
 
     @property
     def is_secure(self) -> bool:
         return self.scheme == "https"
+
+    @property
+    def demands_certificates(self) -> bool:
+        """Whether nobody gets in without a certificate that ``client_ca`` has signed."""
+        return self.client_certificates == "required"
 
     @property
     def is_local(self) -> bool:

@@ -5,7 +5,7 @@ The listeners of a daemon, as one service.
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -20,7 +20,7 @@ from scalekit.net.tls import ServerTLS
 _log = Logger()
 
 
-class Where(Protocol):
+class Where(Hashable, Protocol):
     """A `scalekit.config.urls.ListenURL`: ``https``, ``http`` with an IP literal and a port, ``unix`` with a path."""
 
     @property
@@ -85,7 +85,7 @@ class ListeningService(Service):
     def _port(self, url: Where) -> Port:
         if url.scheme == "unix":
             return UnixPort(url.path, self._factory, self._reactor, self.admission)
-        tls = self._tls if url.scheme == "https" else None
+        tls = self._tls.of(url) if self._tls is not None and url.scheme == "https" else None
         return Port(url.port, self._factory, url.host, self._reactor, self.admission, tls)
 
     def startService(self) -> None:

@@ -1,50 +1,98 @@
 """
-TLS contexts: what we offer as a server, what we demand as a client.
+TLS, as a server and as a client: what is served under which name, and how servers are checked.
 
-TLS 1.2 and 1.3, ECDHE key exchange and AEAD ciphers only, X25519, P-256 and P-384, no renegotiation, no compression, no
-early data; session tickets on.  The transports that use them are in `scalekit.net.tls_transports`.
+The contexts are made by `scalekit.net.contexts`, the transports that use them are in `scalekit.net.tls_transports`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.bindings.openssl.binding import Binding
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.logger import Logger
 
 from scalekit.errors import ConfigurationFault
+from scalekit.net.contexts import (
+    HTTP_1,
+    ClientDemand,
+    client_context,
+    read_chain,
+    server_context,
+    session_context,
+)
+from scalekit.net.names import ByName, CertificateNames, names_in
+from scalekit.net.tickets import TicketContexts
 
 #: From accept until the handshake is complete (HAProxy's and nginx's default is a minute).
 HANDSHAKE_SECONDS = 10.0
 
-#: What a listener speaks, for ALPN; ``curl --http1.0`` offers nothing but the latter, ab offers nothing at all.
-HTTP_1 = ("http/1.1", "http/1.0")
+_log = Logger()
 
-# Finite-field groups cost a server ten times the CPU of X25519: they are left out, not only put last.
-_GROUPS = b"X25519:P-256:P-384"
-# For TLS 1.2; the suites of TLS 1.3 are all of this kind.
-_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
-# SSL_CTX_set1_curves_list and SSL_get_verify_result are not in pyOpenSSL's own interface.
-_lib = Binding.lib
-_ffi = Binding.ffi
+
+class Pair(NamedTuple):
+    """
+    A certificate and its key, both PEM files.
+
+    :ivar certificate: the server's first, then those between it and the authority.
+    :ivar names: the server names it is chosen for; empty: those in the certificate.
+    """
+
+    certificate: Path
+    private_key: Path
+    names: tuple[str, ...] = ()
+
+
+class ClientCA(NamedTuple):
+    """
+    Who signs the certificates of clients.
+
+    :ivar file: a PEM file with the authorities.
+    :ivar is_required: whether a client without a certificate is refused; one with a wrong one always is.
+    """
+
+    file: Path
+    is_required: bool = True
+
+
+class Served:
+    """
+    A pair that has been read.
+
+    :ivar context: with its certificate.
+    :ivar covers: the names and addresses it is for.
+    :ivar not_after: when it ends, aware.
+    """
+
+    __slots__ = ("context", "covers", "not_after", "pair", "serial")
+
+    def __init__(self, pair: Pair, context: SSL.Context) -> None:
+        [certificate, *_] = read_chain(pair.certificate)
+        self.pair = pair
+        self.context = context
+        self.covers = CertificateNames([*pair.names, *names_in(certificate)])
+        self.not_after: datetime = certificate.not_valid_after_utc
+        self.serial = certificate.serial_number
+
+    def __repr__(self) -> str:
+        return f"<Served {self.pair.certificate} for {self.covers.first} until {self.not_after:%Y-%m-%d}>"
 
 
 class ServerTLS:
     """
-    The certificate of a listener, and the context made of it.
+    What https listeners are served with: certificates, chosen by server name, and keys of session tickets.
 
-    A context may not change after its first connection: `reload` puts a new one in its place for new connections.
+    A context may not change after its first connection: `load` puts new ones in their place for new connections, and
+    `rotate` new keys.  Neither ends a connection or a session.
 
-    :ivar context: for the next connection.
+    :ivar listeners: those that are served with something else, by what `of` is asked with.
+    :ivar client_ca: what is demanded of clients; None: nothing.
     """
 
     def __init__(
@@ -53,26 +101,156 @@ class ServerTLS:
         private_key: Path,
         protocols: Sequence[str] = HTTP_1,
         handshake_seconds: float = HANDSHAKE_SECONDS,
+        further: Sequence[Pair] = (),
+        client_ca: ClientCA | None = None,
     ) -> None:
         """
-        :param certificate: a PEM file, the server's certificate first, then those between it and the authority.
+        :param certificate: a PEM file, the server's certificate first, then those between it and the authority; for
+            clients that name no server, or one that nothing is known of.
         :param private_key: a PEM file.
         :param protocols: for ALPN, the most wanted first.
+        :param further: certificates for certain server names.
         :raises ConfigurationFault: one of the files cannot be used; the fault names it.
         """
-        self.certificate = certificate
-        self.private_key = private_key
         self.protocols = tuple(protocols)
         self.handshake_seconds = handshake_seconds
-        self.reload()
+        self.listeners: dict[Hashable, ServerTLS] = {}
+        self.client_ca: ClientCA | None = None
+        self._demand: ClientDemand | None = None
+        self._tickets = TicketContexts(self._session_context)
+        self._pairs: tuple[Pair, ...] = ()
+        self._served: tuple[Served, ...] = ()
+        self._by_name: ByName[Served] = ByName({})
+        # Also those that connections of yesterday were shown.
+        self._covered: WeakKeyDictionary[SSL.Context, CertificateNames] = WeakKeyDictionary()
+        self.load((Pair(certificate, private_key), *further), client_ca)
+
+    @property
+    def certificate(self) -> Path:
+        """Of the certificate for everybody else."""
+        return self._served[0].pair.certificate
+
+    @property
+    def context(self) -> SSL.Context:
+        """With the certificate for everybody else."""
+        return self._served[0].context
+
+    def of(self, listener: Hashable) -> ServerTLS:
+        """What this listener is served with."""
+        return self.listeners.get(listener, self)
+
+    def everything(self) -> Iterator[Served]:
+        """All that is served here and on `listeners`."""
+        for tls in (self, *self.listeners.values()):
+            yield from tls._served
 
     def reload(self) -> None:
         """
         Read the files again.
 
-        :raises ConfigurationFault: one of them cannot be used; the old context stays.
+        :raises ConfigurationFault: one of them cannot be used; of each such pair the old context stays.
         """
-        self.context = server_context(self.certificate, self.private_key, self.protocols)
+        self.load(self._pairs, self.client_ca)
+
+    def load(self, pairs: Sequence[Pair], client_ca: ClientCA | None = None) -> None:
+        """
+        Serve with these from now on; one by one: where a new one cannot be used, the old one stays.
+
+        :param pairs: the first is for clients that name no server, or one that nothing is known of.
+        :raises ConfigurationFault: something cannot be used; all that can be used is served nevertheless.
+        """
+        faults = []
+        try:
+            demand = client_ca and ClientDemand(tuple(read_chain(client_ca.file)), client_ca.is_required)
+        except ConfigurationFault as fault:
+            if not self._served:
+                raise
+            faults.append(str(fault))
+            client_ca, demand = self.client_ca, self._demand
+        self._pairs = tuple(pairs)
+        former = {served.pair: served for served in self._served}
+        served = []
+        for number, pair in enumerate(pairs):
+            try:
+                context = server_context(pair.certificate, pair.private_key, self.protocols, demand)
+                served.append(Served(pair, context))
+            except ConfigurationFault as fault:
+                faults.append(str(fault))
+                old = former.get(pair) or (self._served[0] if number == 0 and self._served else None)
+                if old is not None:
+                    served.append(old)
+                elif number == 0:
+                    raise
+        if demand != self._demand:
+            # A session carries that its client was trusted: none outlives a change in who is.
+            self._demand = demand
+            self._tickets = TicketContexts(self._session_context)
+        self.client_ca = client_ca
+        self._serve(served)
+        if faults:
+            raise ConfigurationFault("; ".join(faults))
+
+    def _session_context(self) -> SSL.Context:
+        context = session_context(self.protocols, self._demand)
+        context.set_tlsext_servername_callback(self._choose)
+        return context
+
+    def _serve(self, served: Sequence[Served]) -> None:
+        for new in served:
+            old = next((one for one in self._served if one.pair.certificate == new.pair.certificate), None)
+            if old is not None and old.serial != new.serial:
+                _log.info(
+                    "{file} has changed: serving a certificate for {name} until {end:%Y-%m-%d}",
+                    file=new.pair.certificate,
+                    name=new.covers.first,
+                    end=new.not_after,
+                )
+        by_name: dict[str, Served] = {}
+        for one in served[1:]:
+            for name in one.pair.names or one.covers:
+                by_name.setdefault(name, one)
+        self._served = tuple(served)
+        self._covered.update((one.context, one.covers) for one in served)
+        self._by_name = ByName(by_name)
+
+    def rotate(self) -> None:
+        """Begin with a new key of session tickets; tickets of the present one are good until the next rotation."""
+        self._tickets.rotate(self.context)
+
+    @property
+    def wants_hello(self) -> bool:
+        """Whether `connection` is to be given the ClientHello."""
+        return self._tickets.former is not None
+
+    def connection(self, sock: Any, hello: bytes = b"") -> SSL.Connection:
+        """
+        A server's end on this socket.
+
+        :param hello: the client's first record, if that is there; whoever brings an older ticket may then resume.
+        """
+        connection = SSL.Connection(self._tickets.context_for(hello), sock)
+        connection.set_context(self.context)
+        connection.set_accept_state()
+        return connection
+
+    def _choose(self, connection: SSL.Connection) -> None:
+        """In the handshake: the certificate for the server name."""
+        name = connection.get_servername()
+        if name:
+            served = self._by_name.get(name.decode("latin-1"))
+            if served is not None:
+                connection.set_context(served.context)
+
+    @property
+    def is_name_decisive(self) -> bool:
+        """Whether what a connection may ask for depends on the certificate it was shown, or on its client's."""
+        return len(self._served) > 1 or self._demand is not None
+
+    def covered(self, connection: SSL.Connection) -> CertificateNames | None:
+        """What may stand in Host on this connection; None: anything."""
+        if not self.is_name_decisive:
+            return None
+        return self._covered.get(connection.get_context())
 
     def __repr__(self) -> str:
         return f"<ServerTLS {self.certificate} {','.join(self.protocols)}>"
@@ -118,138 +296,6 @@ class ClientTLS:
 
     def __repr__(self) -> str:
         return f"<ClientTLS {self.ca or 'the system authorities'}{'' if self.verify else ' unverified'}>"
-
-
-def server_context(certificate: Path, private_key: Path, protocols: Sequence[str] = HTTP_1) -> SSL.Context:
-    """
-    A server's context.
-
-    :raises ConfigurationFault: a file cannot be read, is no PEM, or the key is not that of the certificate.
-    """
-    chain = _certificates(certificate)
-    key = _private_key(private_key)
-    context = _context(SSL.TLS_SERVER_METHOD)
-    try:
-        context.use_certificate(chain[0])
-        for issuer in chain[1:]:
-            context.add_extra_chain_cert(issuer)
-    except (SSL.Error, ValueError, TypeError) as why:
-        raise ConfigurationFault(
-            f"{certificate}: {error_text(why)}, expected a certificate that OpenSSL accepts"
-        ) from None
-    if chain[0].public_key() != key.public_key():
-        raise ConfigurationFault(f"{private_key}: is not the private key of {certificate}")
-    try:
-        context.use_privatekey(key)
-        context.check_privatekey()
-    except (SSL.Error, ValueError, TypeError) as why:
-        raise ConfigurationFault(
-            f"{private_key}: {error_text(why)}, expected the private key of {certificate}"
-        ) from None
-    # Tickets carry the sessions: a cache in memory would only grow. Resumption needs the context's name.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_session_id(b"scalekit")
-    wanted = [protocol.encode("ascii") for protocol in protocols]
-    if wanted:
-
-        def select(connection: SSL.Connection, offered: list[bytes]) -> Any:
-            for protocol in wanted:
-                if protocol in offered:
-                    return protocol
-            # A fatal alert (RFC 7301 section 3.2): who asks for another protocol shall not be answered in this one.
-            raise SSL.Error([("SSL routines", "", "no application protocol in common")])
-
-        context.set_alpn_select_callback(select)
-    return context
-
-
-def client_context(ca: Path | None = None, verify: bool = True, protocols: Sequence[str] = ()) -> SSL.Context:
-    """
-    A client's context.
-
-    :raises ConfigurationFault: the file with the authorities cannot be read or is no PEM.
-    """
-    context = _context(SSL.TLS_CLIENT_METHOD)
-    if verify:
-        context.set_verify(SSL.VERIFY_PEER)
-        if ca is None:
-            context.set_default_verify_paths()
-        else:
-            store = context.get_cert_store()
-            assert store is not None
-            for authority in _certificates(ca):
-                store.add_cert(X509.from_cryptography(authority))
-    if protocols:
-        context.set_alpn_protos([protocol.encode("ascii") for protocol in protocols])
-    return context
-
-
-def failure_reason(connection: SSL.Connection, why: Exception) -> tuple[str, str]:
-    """
-    Why a client's handshake has failed.
-
-    :returns: ``tls-verify`` or ``tls-handshake``, and a sentence.
-    """
-    result = _lib.SSL_get_verify_result(connection._ssl)
-    # There is a result as well where nobody insists on it.
-    if result and connection.get_verify_mode() != SSL.VERIFY_NONE:  # X509_V_OK is 0
-        text = _ffi.string(_lib.X509_verify_cert_error_string(result)).decode("ascii", "replace")
-        return "tls-verify", f"certificate verify failed: {text}"
-    return "tls-handshake", f"TLS handshake failed: {error_text(why)}"
-
-
-def forget_errors() -> None:
-    """
-    Empty OpenSSL's queue of errors after a failure.
-
-    The queue is the thread's: what is left in it would be taken for the next connection's failure (SSL_get_error(3)).
-    """
-    _lib.ERR_clear_error()
-
-
-def _context(method: int) -> SSL.Context:
-    context = SSL.Context(method)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_cipher_list(_CIPHERS)
-    context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
-    # An idle connection would hold 32 KiB of buffers (nginx and Node set this too).
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    if _lib.SSL_CTX_set1_curves_list(context._context, _GROUPS) != 1:
-        forget_errors()
-        raise RuntimeError("this OpenSSL does not know the groups X25519, P-256 and P-384")
-    return context
-
-
-def _certificates(file: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(_read(file))
-    except ValueError:
-        raise ConfigurationFault(f"{file}: found no certificate, expected PEM (-----BEGIN CERTIFICATE-----)") from None
-
-
-def _private_key(file: Path) -> Any:
-    try:
-        return load_pem_private_key(_read(file), None)
-    except TypeError:
-        raise ConfigurationFault(f"{file}: the private key is encrypted, expected one without a password") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationFault(f"{file}: found no private key, expected PEM (-----BEGIN PRIVATE KEY-----)") from None
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as why:
-        raise ConfigurationFault(f"{file}: {why.strerror}, expected a readable PEM file") from None
-
-
-def error_text(why: Exception) -> str:
-    """One line of an OpenSSL error."""
-    if isinstance(why, SSL.SysCallError):
-        return "the connection was closed" if why.args[0] == -1 else str(why.args[1])
-    if why.args and isinstance(why.args[0], list):
-        return "; ".join(reason or function for _, function, reason in why.args[0]) or "unknown error"
-    return str(why) or type(why).__name__
 
 
 def _is_address(name: str) -> bool:

@@ -34,7 +34,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scalekit.net.tls import ClientTLS, ServerTLS, error_text, failure_reason, forget_errors
+from scalekit.net.contexts import error_text, failure_reason, forget_errors
+from scalekit.net.tickets import HELLO_BYTES
+from scalekit.net.tls import ClientTLS, ServerTLS
 from scalekit.net.transports import READ_BYTES, ClientTransport, ServerTransport, WriteAtOnce
 
 RECORD_BYTES = 16 * 1024
@@ -341,6 +343,7 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
     """
 
     _deadline: IDelayedCall | None = None
+    _awaits_hello = False
 
     def __init__(
         self,
@@ -356,9 +359,36 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
         super().__init__(sock, _Unmade(), client, server, sessionno, reactor)
         self._factory = factory
         self._failed = failed
-        self._tls = SSL.Connection(tls.context, sock)
-        self._tls.set_accept_state()
+        self._server_tls = tls
         self._deadline = reactor.callLater(tls.handshake_seconds, self._overdue)
+
+    def _shake(self) -> Any:
+        if self._tls is None:
+            hello = self._hello() if self._server_tls.wants_hello else b""
+            if hello is None:
+                return None
+            self._tls = self._server_tls.connection(self.socket, hello)
+        return super()._shake()
+
+    def _hello(self) -> bytes | None:
+        """
+        What has come of the ClientHello, left where it is for OpenSSL; None: the rest is to be waited for.
+
+        A ticket stands at its end, and with a post-quantum key share it comes in two segments.
+        """
+        try:
+            hello = self.socket.recv(HELLO_BYTES, socket.MSG_PEEK)
+        except OSError:
+            return b""
+        record = 5 + int.from_bytes(hello[3:5], "big")
+        if self._awaits_hello:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        elif hello[:2] == b"\x16\x03" and 5 <= len(hello) < record <= HELLO_BYTES:
+            # The reactor hears of the socket again when so much is there, or its end.
+            self._awaits_hello = True
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, record)
+            return None
+        return hello
 
     def _overdue(self) -> None:
         self._deadline = None

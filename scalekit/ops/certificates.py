@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from scalekit.config import Config
+from scalekit.config import Config, ListenURL
+from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import CA, ensure_local_ca, ensure_server_certificate
-from scalekit.net.tls import ClientTLS, ServerTLS, server_context
+from scalekit.net.contexts import HTTP_1, SESSION_SECONDS
+from scalekit.net.tls import ClientCA, ClientTLS, Pair, Served, ServerTLS
 from scalekit.ops.draining import DrainingService
 from scalekit.ops.options import DaemonOptions
+from scalekit.ops.watching import FileWatch
 
-#: The local certificate is renewed at two thirds of its 90 days: looking twice a day is early enough, and cheap.  Each
-#: time there is a new context, and with it new keys of session tickets: whoever steals one reads a day's traffic at
-#: most (nginx and Caddy renew theirs every 12 hours as well).
+#: The local certificate is renewed at two thirds of its 90 days: looking twice a day is early enough, and cheap.
 RENEWAL_SECONDS = 12 * 3600.0
+#: A ticket is good for so long: only the former key has to be kept (nginx and Caddy rotate theirs every 12 h too).
+ROTATION_SECONDS = float(SESSION_SECONDS)
+#: How often files are looked at, some microseconds of stat(2): who has renewed a certificate and then opens the site
+#: sees it.  Files are read when two looks have found the same, since a pair is two files.
+WATCH_SECONDS = 2.0
+#: How early the end of a certificate is warned of: automatic renewal has failed for weeks by then (certbot begins 30
+#: days before), and somebody who is on holiday may still be back in time.
+WARNING = timedelta(days=14)
+WARNING_SECONDS = 24 * 3600.0
 
 _log = Logger()
 
@@ -30,9 +43,19 @@ def tls_directory(config: Config) -> Path:
     return Path(config.state_directory, "tls")
 
 
+class _Terms(NamedTuple):
+    """What a listener is served with, by its configuration."""
+
+    pairs: Sequence[Pair]
+    client_ca: ClientCA | None = None
+
+
 class ServerCertificate(Service):
     """
-    The certificate of a daemon's https listeners: the configured pair, or one of the local CA, renewed by itself.
+    The certificates of a daemon's https listeners: the configured pairs, or one of the local CA, renewed by itself.
+
+    Files that change are read again, also behind symbolic links.  A pair that cannot be used is told of in the log, and
+    the old one stays.  Keys of session tickets are rotated.
 
     :ivar tls: for the listeners.
     :raises ConfigurationFault: a file cannot be used.
@@ -40,54 +63,164 @@ class ServerCertificate(Service):
 
     name = "certificate"
 
-    def __init__(self, config: Config, names: Iterable[str], clock: IReactorTime, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        names: Iterable[str],
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        listen: Callable[[Config], Sequence[ListenURL]] = lambda config: (),
+        protocols: Sequence[str] = HTTP_1,
+    ) -> None:
+        """
+        :param names: of this machine, for the local CA.
+        :param wall: as `time.time`.
+        :param listen: the listeners of a configuration that this is for; they may have certificates of their own.
+        :param protocols: for ALPN, the most wanted first.
+        """
         self._names = list(names)
         self._wall = wall
+        self._listen = listen
         self._config = config
-        self.tls = ServerTLS(*self._files())
-        self._loop = LoopingCall(self._tick)
-        self._loop.clock = clock
+        self._watch = FileWatch()
+        common, own = self._terms(config)
+        self._watch.have_read(_files(common, *own.values()))
+        self.tls = _server_tls(common, protocols)
+        self.tls.listeners = {url: _server_tls(terms, protocols) for url, terms in own.items()}
+        self._loops = []
+        for seconds, call in (
+            (WATCH_SECONDS, self._look),
+            (RENEWAL_SECONDS, self._renew),
+            (ROTATION_SECONDS, self._rotate),
+            (WARNING_SECONDS, self._warn),
+        ):
+            loop = LoopingCall(call)
+            loop.clock = clock
+            self._loops.append((loop, seconds))
 
-    def _files(self) -> tuple[Path, Path]:
-        tls = self._config.tls
+    def _terms(self, config: Config) -> tuple[_Terms, dict[ListenURL, _Terms]]:
+        """What all listeners are served with that have no terms of their own, and the terms of those that have."""
+        listeners = [url for url in self._listen(config) if url.is_secure]
+        tls = config.tls
+        own = {url: [Pair(Path(url.certificate), Path(url.private_key))] for url in listeners if url.certificate}
         if tls.certificate:
-            return Path(tls.certificate), Path(tls.private_key)
+            default = Pair(Path(tls.certificate), Path(tls.private_key))
+        elif own and len(own) == len(listeners):
+            [default] = next(iter(own.values()))  # nobody needs a local one
+        else:
+            default = self._local_pair(config)
+        pairs = [default, *(Pair(Path(one.certificate), Path(one.private_key), one.names) for one in tls.sni)]
+        return _Terms(pairs), {
+            url: _Terms(
+                own.get(url, pairs), ClientCA(Path(url.client_ca), url.demands_certificates) if url.client_ca else None
+            )
+            for url in listeners
+            if url.certificate or url.client_ca
+        }
+
+    def _local_pair(self, config: Config) -> Pair:
         now = datetime.fromtimestamp(self._wall(), UTC)
-        directory = tls_directory(self._config)
+        directory = tls_directory(config)
         ensure_local_ca(directory, now, self._names)
-        return ensure_server_certificate(directory, self._names, now)
+        return Pair(*ensure_server_certificate(directory, self._names, now))
 
     def reload(self, config: Config) -> None:
         """
-        Read the files of this configuration, for new connections.
+        Read the files of this configuration, for new connections; which listeners there are stays as it is.
 
-        :raises ConfigurationFault: one of them cannot be used; the old certificate stays.
+        :raises ConfigurationFault: something cannot be used; there the old certificate stays, all else is served.
         """
-        before, self._config = self._config, config
-        try:
-            certificate, key = self._files()
-            context = server_context(certificate, key, self.tls.protocols)
-        except Exception:
-            self._config = before
-            raise
-        self.tls.certificate, self.tls.private_key, self.tls.context = certificate, key, context
+        self._config = config
+        common, own = self._terms(config)
+        self._watch.have_read(_files(common, *own.values()))
+        by_place = {str(url): terms for url, terms in own.items()}
+        faults: list[str] = []
+        for url, tls in ((None, self.tls), *self.tls.listeners.items()):
+            terms = common if url is None else by_place.get(str(url))
+            if terms is None:
+                continue  # to be no longer different is for the next start
+            try:
+                tls.load(*terms)
+            except ConfigurationFault as fault:
+                faults.append(str(fault))
+        if faults:
+            raise ConfigurationFault("; ".join(dict.fromkeys(faults)))
 
     def startService(self) -> None:
         super().startService()
-        self._loop.start(RENEWAL_SECONDS, now=False)
+        for loop, seconds in self._loops:
+            loop.start(seconds, now=seconds == WARNING_SECONDS)
 
     def stopService(self) -> None:
-        self._loop.stop()
+        for loop, _ in self._loops:
+            loop.stop()
         super().stopService()
 
-    def _tick(self) -> None:
+    def _look(self) -> None:
+        if self._watch.has_changed():
+            self._renew()
+
+    def _renew(self) -> None:
         try:
             self.reload(self._config)
+        except ConfigurationFault as fault:
+            _log.error("the old certificate stays: {fault}", fault=fault)
         except Exception:
             _log.failure("the certificate could not be renewed, the old one stays")
 
+    def _rotate(self) -> None:
+        try:
+            for tls in (self.tls, *self.tls.listeners.values()):
+                tls.rotate()
+        except Exception:
+            _log.failure("the keys of session tickets stay")
+
+    def _warn(self) -> None:
+        now = datetime.fromtimestamp(self._wall(), UTC)
+        for served in _each_file(self.tls):
+            if served.not_after < now:
+                _log.error("{file} has expired on {end:%Y-%m-%d}", file=served.pair.certificate, end=served.not_after)
+            elif served.not_after < now + WARNING:
+                _log.warn("{file} expires on {end:%Y-%m-%d}", file=served.pair.certificate, end=served.not_after)
+
     def __repr__(self) -> str:
         return f"<ServerCertificate {self.tls!r}>"
+
+
+def _files(*all_terms: _Terms) -> Iterator[Path]:
+    """All that is read."""
+    for terms in all_terms:
+        for pair in terms.pairs:
+            yield from (pair.certificate, pair.private_key)
+        if terms.client_ca is not None:
+            yield terms.client_ca.file
+
+
+def _server_tls(terms: _Terms, protocols: Sequence[str]) -> ServerTLS:
+    first, *further = terms.pairs
+    return ServerTLS(first.certificate, first.private_key, protocols, further=further, client_ca=terms.client_ca)
+
+
+def _each_file(tls: ServerTLS) -> Iterable[Served]:
+    """Every certificate that is served, once."""
+    return {served.pair.certificate: served for served in tls.everything()}.values()
+
+
+class CertificateMetrics(Collector):
+    """When the certificates end that a daemon serves with."""
+
+    def __init__(self, tls: ServerTLS) -> None:
+        self._tls = tls
+
+    def collect(self) -> Iterator[Metric]:
+        ends = GaugeMetricFamily(
+            "scalekit_certificate_expiry_timestamp_seconds",
+            "When a served certificate expires, in seconds since the epoch.",
+            labels=["name", "file"],
+        )
+        for served in _each_file(self._tls):
+            ends.add_metric([served.covers.first, str(served.pair.certificate)], served.not_after.timestamp())
+        yield ends
 
 
 def add_certificate(
@@ -96,18 +229,23 @@ def add_certificate(
     names: Iterable[str],
     reactor: IReactorTime,
     wall: Callable[[], float],
+    protocols: Sequence[str] = HTTP_1,
 ) -> ServerTLS | None:
     """
-    The certificate of the daemon's https listeners, kept fresh as long as it runs; None if it has no such listener.
+    The certificates of the daemon's https listeners, kept fresh as long as it runs; None if it has no such listener.
 
     :param names: of this machine, as `scalekit.net.addresses.local_names` finds them.
     :param wall: as `time.time`.
+    :param protocols: for ALPN, the most wanted first.
     :raises ConfigurationFault: a file cannot be used.
     """
-    tables = [getattr(options.settings, section) for section in options.sections]
-    if not any(url.is_secure for table in tables for url in table.listen):
+
+    def listen(config: Config) -> list[ListenURL]:
+        return [url for section in options.sections for url in getattr(config, section).listen]
+
+    if not any(url.is_secure for url in listen(options.settings)):
         return None
-    certificate = ServerCertificate(options.settings, names, reactor, wall)
+    certificate = ServerCertificate(options.settings, names, reactor, wall, listen, protocols)
     certificate.setServiceParent(daemon)
     daemon.on_reload(certificate.reload)
     return certificate.tls

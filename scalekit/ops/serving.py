@@ -18,6 +18,7 @@ from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
+from scalekit.ops.certificates import CertificateMetrics
 from scalekit.ops.daemon import DrainingService, fail_start
 from scalekit.ops.metrics import ConnectionMetrics, Outcomes, RequestMetrics, add_operational_routes, told_both
 from scalekit.web.access import RoleOf, data_role
@@ -80,6 +81,8 @@ def add_private_listener(
     listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start)
     listening.setServiceParent(daemon)
     registry.register(ConnectionMetrics(section, listening))
+    if certificate is not None:
+        registry.register(CertificateMetrics(certificate))
 
     def reload(config: Config) -> None:
         # The ports stay as they are until the next start: what may be asked of the new ones is asked of these.

@@ -60,9 +60,17 @@ class DecodeTests(SynchronousTestCase):
             self.assertEqual(self.fault(document), f"x.toml: {key}: found an unknown key, expected {nearest}")
 
     def test_keys_of_later_steps_are_unknown(self) -> None:
-        later: list[dict[str, Any]] = [{"redis": {"url": ""}}, {"balancer": {"http_cache": {}}}, {"tls": {"sni": []}}]
+        later: list[dict[str, Any]] = [{"redis": {"url": ""}}, {"balancer": {"http_cache": {}}}]
         for document in later:
             self.assertIn("found an unknown key", self.fault(document))
+
+    def test_certificates_by_server_name(self) -> None:
+        entry = {"names": ["Shop.example", "*.example"], "certificate": "a.pem", "private_key": "a.key"}
+        config = decode({"tls": {"sni": [entry]}}, "x.toml")
+        self.assertEqual(config.tls.sni[0].names, ("shop.example", "*.example"))
+        for key in ("certificate", "private_key"):
+            document = {"tls": {"sni": [{name: value for name, value in entry.items() if name != key}]}}
+            self.assertEqual(self.fault(document), f'x.toml: tls.sni[0].{key}: found "", expected a path')
 
     def test_what_should_be_a_table(self) -> None:
         self.assertEqual(self.fault({"logs": 3}), "x.toml: logs: found 3, expected a table, [logs]")

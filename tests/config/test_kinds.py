@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.config import kinds
 from scalekit.config.decode import all_keys
 from scalekit.config.kinds import Kind, Mismatch
+from scalekit.config.listeners import LISTENERS
 from scalekit.config.urls import ListenURL
 
 # kind: (values it reads, with what they become; values it refuses)
@@ -25,7 +26,7 @@ TABLE: dict[str, tuple[Kind, list[tuple[Any, Any]], list[Any]]] = {
     "path": (kinds.PATH, [("", ""), ("a/b", "a/b")], [1, "a\0b"]),
     "route": (kinds.ROUTE_PATH, [("/", "/"), ("/api/v1", "/api/v1")], ["", "api", "//", "/a//b", "/..", "/a?b", "/é"]),
     "listeners": (
-        kinds.LISTENERS,
+        LISTENERS,
         [
             (["http://127.0.0.1:1"], (ListenURL("http", "127.0.0.1", 1),)),
             (["http://127.0.0.1:0", "http://127.0.0.1:0"], (ListenURL("http", "127.0.0.1", 0),) * 2),
@@ -64,7 +65,7 @@ class KindTests(SynchronousTestCase):
 
     def test_an_error_in_a_list_names_the_place(self) -> None:
         with self.assertRaises(Mismatch) as caught:
-            kinds.LISTENERS.read(["http://127.0.0.1:1", "x"])
+            LISTENERS.read(["http://127.0.0.1:1", "x"])
         self.assertEqual(caught.exception.place, "[1]")
         self.assertEqual(caught.exception.found, '"x"')
 

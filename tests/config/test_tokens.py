@@ -81,7 +81,7 @@ class PrivateListenerTests(SynchronousTestCase):
         self.assertEqual(
             str(fault),
             'cache.token_file: found "", expected a file with lines "role[:service] token", '
-            "because https://[::]:5000 is neither on loopback nor a unix socket",
+            "because https://[::]:5000 is neither on loopback nor a unix socket, and requires no client certificates",
         )
         check_private_listener("cache", listen, "tokens")
 
@@ -89,3 +89,12 @@ class PrivateListenerTests(SynchronousTestCase):
         listen = [parse_listen_url("https://10.0.0.1:4000")]
         fault = self.assertRaises(ConfigurationFault, check_private_listener, "data", listen, None)
         self.assertTrue(str(fault).startswith("data.listen: found https://10.0.0.1:4000, expected a loopback address"))
+
+    def test_required_client_certificates_stand_in_for_tokens(self) -> None:
+        url = ListenURL("https", "10.0.0.1", 4000, client_ca="/ca.pem", client_certificates="required")
+        for token_file in ("", None):
+            check_private_listener("data", [url], token_file)
+        url = ListenURL("https", "10.0.0.1", 4000, client_ca="/ca.pem", client_certificates="optional")
+        self.assertRaises(ConfigurationFault, check_private_listener, "data", [url], "")
+        other = ListenURL("https", "10.0.0.2", 4000)
+        self.assertRaises(ConfigurationFault, check_private_listener, "data", [other], None)

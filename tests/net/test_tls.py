@@ -19,7 +19,8 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ConfigurationFault
-from scalekit.net.tls import ClientTLS, ServerTLS, client_context, server_context
+from scalekit.net.contexts import client_context, server_context
+from scalekit.net.tls import ClientTLS, ServerTLS
 from tests.net.wire import AUTHORITY, CERTIFICATE
 
 

@@ -31,7 +31,7 @@ from zope.interface import implementer
 from scalekit.errors import UpstreamFault
 from scalekit.net.connecting import connect
 from scalekit.net.ports import Admission, Port
-from scalekit.net.tls import ClientTLS, ServerTLS
+from scalekit.net.tls import ClientCA, ClientTLS, ServerTLS
 
 reactor: Any = real_reactor
 MARK = b"in-clear-marker "
@@ -263,7 +263,7 @@ class OpenTests(TLSCase):
         await deferToThread(exchange, port, context, b"")
         self.assertEqual(facts, [(True, None, "localhost"), (True, "http/1.1", "localhost")])
 
-    async def test_a_session_is_resumed_until_the_context_is_new(self) -> None:
+    async def test_a_session_is_resumed_until_its_key_is_gone(self) -> None:
         port, _ = self.listen(lambda: Told(answer_and_close))
         context = self.client_context()
 
@@ -283,6 +283,10 @@ class OpenTests(TLSCase):
             session, resumed = await deferToThread(visit, session)
             self.assertTrue(resumed)
             self.tls.reload()
+            self.tls.rotate()
+            _, resumed = await deferToThread(visit, session)
+            self.assertTrue(resumed)
+            self.tls.rotate()
             _, resumed = await deferToThread(visit, session)
             self.assertFalse(resumed)
 
@@ -551,9 +555,10 @@ class VerificationTests(TLSCase):
     async def test_unverified_it_is_never_the_certificate_that_is_wrong(self) -> None:
         server = self.server_tls("localhost")
         # With TLS 1.3 the client's handshake would be done before the server refuses it.
-        server.context.set_max_proto_version(SSL.TLS1_2_VERSION)
-        server.context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
-        fault = await self.fault(ClientTLS(verify=False), "localhost", server)
+        client = ClientTLS(verify=False)
+        client.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        server.load([served.pair for served in server.everything()], ClientCA(self.ca))
+        fault = await self.fault(client, "localhost", server)
         self.assertEqual((fault.status, fault.reason), (502, "tls-handshake"))
 
     async def test_unverified_means_any(self) -> None:

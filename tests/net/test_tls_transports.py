@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.tls import server_context
+from scalekit.net.contexts import server_context
 from scalekit.net.tls_transports import ConnectionCut, TLSFault, TLSServerTransport
 from tests.net import test_transports
 from tests.net.wire import (
