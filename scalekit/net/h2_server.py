@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -53,7 +53,7 @@ IDLE, LOOK, LINGER = range(3)
 _log = Logger()
 
 
-@implementer(IPushProducer)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class H2Connection(Protocol):
     """
     One client's connection.
@@ -79,7 +79,8 @@ class H2Connection(Protocol):
         self._stuck: set[H2Exchange] = set()
         #: Answered before their request was complete: what the client still sends of it is not wanted.
         self._unwanted: set[int] = set()
-        self._is_stuck = self._is_closing = self._is_flushing = self._is_flush_due = self._is_receiving = False
+        self._is_stuck = self._is_closing = self._is_calmed = False
+        self._is_flushing = self._is_flush_due = self._is_receiving = False
         self._useless_bytes = 0
         self._notice_ticks = 0
         self._queued_before = 0
@@ -130,14 +131,29 @@ class H2Connection(Protocol):
             self._calm("useless-frames")
         self.flush()
 
+    def readConnectionLost(self) -> None:
+        # Who cannot open a window any more, nor acknowledge anything, is gone.
+        self._leave()
+        self._wait = LINGER
+        self._wheel.arm(self, LINGER_SECONDS)
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """The last words are out; the deadline for the rest is armed already."""
+
     def connectionLost(self, reason: Any = None) -> None:
-        self._is_closing = True
+        self._leave()
         self._wheel.forget(self)
+        self.factory.lost(self)
+
+    def _leave(self) -> None:
+        """No exchange goes on from here."""
+        if not self._is_closing:
+            self._is_closing = True
+            self.transport.unregisterProducer()
         for exchange in list(self.streams.values()):
             self._abort(exchange, CLIENT_GONE)
         self.streams.clear()
-        self._stuck.clear()
-        self.factory.lost(self)
 
     def pauseProducing(self) -> None:
         self._is_stuck = True
@@ -154,7 +170,7 @@ class H2Connection(Protocol):
     def requested(self, stream: int, fields: FieldList, has_ended: bool) -> None:
         """A request's head."""
         self._useless_bytes = 0
-        if self._is_closing:
+        if self._is_calmed:
             return
         factory = self.factory
         if fields == self._last_fields and has_ended is self._last_ended:
@@ -280,8 +296,9 @@ class H2Connection(Protocol):
 
     def _calm(self, reason: str) -> None:
         """Too much of what brings nothing: it costs the client its connection (RFC 9113 section 10.5)."""
-        if self._is_closing:
+        if self._is_closing or self._is_calmed:
             return
+        self._is_calmed = True
         self.factory.refused(ClientFault(429, reason, "Over budget."), self.client)
         for exchange in list(self.streams.values()):
             self._abort(exchange, CLIENT_GONE)
@@ -413,7 +430,7 @@ class H2Connection(Protocol):
             self._queued_since = now
         self._queued_before = queued
         if queued and now - self._queued_since >= timeouts.answer_progress:
-            self._is_closing = True
+            self._leave()
             self.transport.abortConnection()
             return
         for exchange in list(self.streams.values()):
@@ -461,11 +478,7 @@ class H2Connection(Protocol):
 
     def _linger(self) -> None:
         """All is said: close our direction, and the whole once the client has, or soon."""
-        self._is_closing = True
-        for exchange in list(self.streams.values()):
-            self._abort(exchange, CLIENT_GONE)
-        self.streams.clear()
-        self.transport.unregisterProducer()
+        self._leave()
         self._wait = LINGER
         self._wheel.arm(self, LINGER_SECONDS)
         self.transport.loseWriteConnection()
