@@ -10,6 +10,7 @@ checks.py       each answers rightly, and sends the backend the fields that it s
 load.py         wrk, and what it says
 cpu.py          what a process and its children have used
 transaction.py  the tutorial's transaction: the blog's list, from the app server and through the balancer
+compression.py  100 KiB of JSON by each coding, against nginx' gzip
 table.py        medians, ratios, tables
 servers.py      processes, ports; machine.py: what it all ran on
 """

@@ -64,13 +64,15 @@ def _microseconds(text: str) -> float:
     return float(number) * _UNITS[unit]
 
 
-def run_wrk(url: str, core: int, seconds: int, connections: int, pid: int) -> Round:
+def run_wrk(url: str, core: int, seconds: int, connections: int, pid: int, *fields: str) -> Round:
     """
     Load a URL, and watch what the process behind it uses meanwhile.
 
+    :param fields: further field lines of each request.
     :raises LoadFault: wrk failed.
     """
     command = ["wrk", "--latency", "--timeout", "5s", "-t1", f"-c{connections}", f"-d{seconds}s", url]
+    command += [argument for field in fields for argument in ("-H", field)]
     before = used_by(pid)
     done = subprocess.run(pinned(core, command), capture_output=True, text=True, timeout=seconds + 30, check=False)
     used = used_by(pid).since(before)

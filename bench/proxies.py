@@ -95,6 +95,7 @@ def start_backend(place: Place) -> Server:
         location / {{ return 200 "{SMALL.decode()}"; }}
         location = /fields {{ return 200 "{fields}"; }}
         location = /large {{ root {folder}; }}
+        location = /page.json {{ root {folder}; default_type application/json; }}
     }}""",
         )
     )
@@ -120,6 +121,12 @@ def start_nginx(place: Place) -> Proxy:
         '"reason":"","tls":"$https","version":"$server_protocol"}}';
     access_log {log} entry buffer=64k flush=500ms;
     map $request_id $span {{ "~^(?<first>.{{16}})" $first; }}
+    # For clients that accept it, as ours.
+    gzip on;
+    gzip_comp_level 5;
+    gzip_min_length 1024;
+    gzip_types application/json;
+    gzip_vary on;
     ssl_certificate {place.certificate};
     ssl_certificate_key {place.key};
     ssl_protocols TLSv1.2 TLSv1.3;

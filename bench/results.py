@@ -14,7 +14,7 @@ OURS, REFERENCE, STOCK = "scalekit", "nginx", "ReverseProxyResource"
 
 
 class Row(msgspec.Struct):
-    """One proxy in one case; ``tls`` is what was agreed on, ``note`` says what is wrong with it."""
+    """One proxy in one case; ``tls`` is what was agreed on, ``note`` says what is wrong or special."""
 
     proxy: str
     rounds: list[Round] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import transaction
+from bench import compression, transaction
 from bench.checks import WrongAnswer, check
 from bench.load import LoadFault, run_wrk
 from bench.machine import cores, machine, versions
@@ -29,13 +29,15 @@ CASES = (
     ("tls", "110 bytes over TLS", "https", "/small", 32),
     ("large", "1 MiB in clear", "http", "/large", 8),
 )
+#: Cases with modules of their own.
+OTHERS = ("compression", "transaction")
 
 
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of one second each; nothing is stored")
-    parser.add_argument("--case", action="append", choices=[*(case[0] for case in CASES), "transaction"])
+    parser.add_argument("--case", action="append", choices=[*(case[0] for case in CASES), *OTHERS])
     parser.add_argument("--proxy", action="append", choices=list(STARTERS))
     given = parser.parse_args()
     rounds, seconds, count = (1, 1, 20) if given.quick else (3, 3, 150)
@@ -43,11 +45,20 @@ def main() -> int:
     if lacking:
         print(f"make bench needs {', '.join(lacking)}: install them with the system's packages", file=sys.stderr)
         return 1
-    wanted = given.case or [*(case[0] for case in CASES), "transaction"]
+    wanted = given.case or [*(case[0] for case in CASES), *OTHERS]
     results = Results(datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), machine(), versions(), rounds, seconds, [])
     with tempfile.TemporaryDirectory(prefix="scalekit-bench-") as name:
         folder = Path(name)
         measure_proxies(results, folder, given.proxy or list(STARTERS), wanted)
+        if "compression" in wanted:
+            try:
+                place = folder / "compression"
+                place.mkdir()
+                case = compression.measure(_place(place), rounds, 1)  # a second is some hundred requests
+                results.cases.append(case)
+                print(case_table(case), end="\n\n", flush=True)
+            except FAULTS as fault:
+                print(f"compression was not measured: {fault}", file=sys.stderr)
         if "transaction" in wanted:
             try:
                 results.transaction = transaction.measure(folder / "transaction", *cores(), count)

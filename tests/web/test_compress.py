@@ -425,8 +425,8 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual((over.sent, over.is_finished), (b"plain", True))
         large = MemoryExchange(RequestHead(b"GET", b"/", [(b"Accept-Encoding", b"br")]))
         respond(self.compress, large)
-        self.sources[-1].exchange.answer(ResponseHead(200, list(HTML)), PAGE * 20)
-        self.assertEqual((large.values(b"content-encoding"), large.sent), ([], PAGE * 20))
+        self.sources[-1].exchange.answer(ResponseHead(200, list(HTML)), PAGE * 40)
+        self.assertEqual((large.values(b"content-encoding"), large.sent), ([], PAGE * 40))
 
     def test_room_comes_back_when_a_stream_ends_however_it_does(self) -> None:
         full = self.fill(b"br")
