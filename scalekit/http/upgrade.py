@@ -12,7 +12,7 @@ import re
 from base64 import b64encode
 from hashlib import sha1, sha256
 
-from scalekit.http.heads import RequestHead, ResponseHead, values_of
+from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
 from scalekit.http.responses import malformed
 from scalekit.http.serializer import upgrade_lines
 
@@ -61,6 +61,16 @@ def handshake_of(head: RequestHead, request_id: bytes) -> Handshake | None:
     if not keys and head.version == 20:
         return Handshake(made_key(request_id), True)
     return None
+
+
+def handshake_fields(head: RequestHead, request_id: bytes) -> Fields:
+    """What an extended CONNECT (RFC 8441) lacks for those who know the handshake of HTTP/1.1 only."""
+    if head.upgrade != WEBSOCKET or head.version != 20:
+        return []
+    fields = [(b"Connection", b"Upgrade"), (b"Upgrade", WEBSOCKET)]
+    if head.get(b"sec-websocket-key") is None:
+        fields.append((b"Sec-WebSocket-Key", made_key(request_id)))
+    return fields
 
 
 def accept_of(key: bytes) -> bytes:

@@ -7,6 +7,7 @@ producers, and says when it is done; Twisted's own HTTP/2 stream plays the same 
 * what is written while the resource renders is held back (up to `_HELD` bytes), so that an answer finished in one go
   leaves as a whole: head and body in one write, with its length;
 * otherwise the answer begins with the first piece and streams; a piece of the whole declared length is a whole answer;
+* a WebSocket resource gets a `scalekit.web.tunnel.ProtocolTunnel` in the place of all this;
 * framing is the exchange's: Content-Length becomes ``ResponseHead.length``; Transfer-Encoding, Connection are dropped.
 """
 
@@ -28,7 +29,9 @@ from zope.interface import implementer
 
 from scalekit.errors import ClientFault, Fault, OurFault
 from scalekit.http.heads import Client, ResponseHead
+from scalekit.http.upgrade import handshake_fields
 from scalekit.interfaces import IAnswerObserver
+from scalekit.web.tunnel import ProtocolTunnel
 
 _log = Logger()
 
@@ -64,7 +67,7 @@ def _address(host: str, port: int) -> IAddress:
 class _Pull:
     """Drives a pull producer: one `resumeProducing` a turn, for as long as there is room."""
 
-    def __init__(self, producer: Any, channel: Channel, cooperate: Any) -> None:
+    def __init__(self, producer: Any, channel: Channel | ProtocolTunnel, cooperate: Any) -> None:
         self._producer = producer
         self._channel = channel
         self._is_over = False
@@ -120,6 +123,7 @@ class Channel:
         self._is_over = False
         self._is_paused = False
         self._producer: Any = None
+        self._tunnel: ProtocolTunnel | None = None
 
     # What the Site does.
 
@@ -136,6 +140,9 @@ class Channel:
             add(b"Content-Length", b"%d" % length)
         for name, value in head.fields:
             add(name, value)
+        if head.upgrade:
+            for name, value in handshake_fields(head, self._exchange.request_id):
+                add(name, value)
         request.parseCookies()
         request.content = content
         self._exchange.observe(self)
@@ -151,7 +158,9 @@ class Channel:
 
     def fail(self, fault: Fault) -> None:
         """Answer with this fault, or cut the answer if it has begun; the request hears that it is alone now."""
-        if not self._is_over:
+        if self._tunnel is not None:
+            self._tunnel.fail(fault)
+        elif not self._is_over:
             self._exchange.fail(fault)
             self.aborted(fault)
 
@@ -225,7 +234,9 @@ class Channel:
         if self._has_begun:
             self._exchange.write(data)
         elif head is None:
-            return  # written past the request: there is no answer that this could belong to
+            # Else written past the request: there is no answer that this could belong to.
+            if self._tunnel is not None:
+                self._tunnel.write(data)
         elif self._is_holding and self._held_bytes + len(data) <= _HELD:
             self._held.append(data)
             self._held_bytes += len(data)
@@ -245,6 +256,9 @@ class Channel:
         if self._is_over or head is None:
             return
         self._is_over = True
+        if self._tunnel is not None:
+            # Something went wrong before it began: this is the answer then.
+            self._tunnel.aborted(OurFault(500, "no-upgrade", "The request was answered without a tunnel."))
         if self._has_begun:
             self._exchange.finish()
             return
@@ -283,7 +297,20 @@ class Channel:
         self.fail(ClientFault(400, "bad-form", "The multipart form cannot be read."))
 
     def _protocolUpgradeForWebsockets(self, protocol: Any) -> None:
-        raise OurFault(501, "no-upgrade", "This listener does not speak WebSocket.")
+        if not self._exchange.head.upgrade or self._is_over or self._head is not None:
+            raise ClientFault(400, "no-upgrade", "The request does not begin a tunnel.")
+        self._tunnel = ProtocolTunnel(
+            self._exchange, self, protocol, self._tunnel_over, lambda producer, at: _Pull(producer, at, self._cooperate)
+        )
+        self._tunnel.connect()
+        if not self._is_holding:
+            self._tunnel.release()
+
+    def _tunnel_over(self, reason: Failure) -> None:
+        self._is_over = True
+        request, self._request = self._request, None
+        if request is not None:
+            request.connectionLost(reason)
 
     # Inside.
 
@@ -299,5 +326,7 @@ class Channel:
     def _release(self) -> None:
         """The resource answers step by step: what was held back goes out."""
         self._is_holding = False
-        if self._head is not None and not self._has_begun and not self._is_over:
+        if self._tunnel is not None:
+            self._tunnel.release()
+        elif self._head is not None and not self._has_begun and not self._is_over:
             self._begin()
