@@ -7,6 +7,7 @@ keep the order and the repetition of the wire.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 Fields = list[tuple[bytes, bytes]]
@@ -138,6 +139,24 @@ class ResponseHead:
         return f"<{self.status} length={self.length}>"
 
 
+class ClientCertificate:
+    """
+    What a client has shown of itself, verified against the listener's ``client_ca``.
+
+    :ivar subject: such as ``CN=shop,O=Example`` (RFC 4514).
+    :ivar fingerprint: SHA-256 of the certificate, in lower-case hexadecimal.
+    """
+
+    __slots__ = ("fingerprint", "subject")
+
+    def __init__(self, subject: str, fingerprint: str) -> None:
+        self.subject = subject
+        self.fingerprint = fingerprint
+
+    def __repr__(self) -> str:
+        return f"<ClientCertificate {self.subject} {self.fingerprint[:16]}>"
+
+
 class Client:
     """
     Who asks: one per connection.
@@ -148,9 +167,20 @@ class Client:
     :ivar local_port: the port the client connected to.
     :ivar server_name: the SNI name it asked for, lower case; None without TLS or SNI.
     :ivar local_address: the address the client connected to; empty if that is not known.
+    :ivar certificate: its own; None without one.
+    :ivar hosts: what may stand in Host, as the certificate that it was shown is for these; None: anything.
     """
 
-    __slots__ = ("address", "is_secure", "local_address", "local_port", "port", "server_name")
+    __slots__ = (
+        "address",
+        "certificate",
+        "hosts",
+        "is_secure",
+        "local_address",
+        "local_port",
+        "port",
+        "server_name",
+    )
 
     def __init__(
         self,
@@ -160,6 +190,8 @@ class Client:
         local_port: int,
         server_name: str | None = None,
         local_address: str = "",
+        certificate: ClientCertificate | None = None,
+        hosts: Container[bytes] | None = None,
     ) -> None:
         self.address = address
         self.port = port
@@ -167,6 +199,8 @@ class Client:
         self.local_port = local_port
         self.server_name = server_name
         self.local_address = local_address
+        self.certificate = certificate
+        self.hosts = hosts
 
     def __repr__(self) -> str:
         return f"<Client {self.address}:{self.port}{' over TLS' if self.is_secure else ''}>"

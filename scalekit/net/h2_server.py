@@ -27,12 +27,12 @@ from scalekit.http.h2.budget import Budget
 from scalekit.http.h2.requests import Malformed, request_head, trailer_fields
 from scalekit.http.h2.responses import response_fields
 from scalekit.http.h2.session import ErrorCode, FieldList, Noise, ServerSession
-from scalekit.http.heads import Client, RequestHead
+from scalekit.http.heads import RequestHead
 from scalekit.http.problems import problem_answer
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE
 from scalekit.net.h2_exchange import STREAM_QUEUE, H2Exchange
-from scalekit.net.transports import plain_address
+from scalekit.net.transports import client_of
 
 if TYPE_CHECKING:
     from scalekit.net.factory import HTTPFactory
@@ -96,15 +96,7 @@ class H2Connection(Protocol):
     def connectionMade(self) -> None:
         factory, transport = self.factory, self.transport
         factory.connections.add(self)
-        peer, host = transport.getPeer(), transport.getHost()
-        client = self.client = Client(
-            plain_address(getattr(peer, "host", "unix")),
-            getattr(peer, "port", 0),
-            getattr(transport, "is_secure", False),
-            getattr(host, "port", 0),
-            getattr(transport, "server_name", None),
-        )
-        client.local_address = plain_address(getattr(host, "host", ""))
+        client = self.client = client_of(transport)
         limits = self._limits = factory.h2_limits(client)
         now = factory.seconds()
         self._resets = Budget(limits.resets, now)

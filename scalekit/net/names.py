@@ -30,7 +30,9 @@ class CertificateNames:
         self._names = frozenset(name for name in listed if not name.startswith("*."))
         self._wildcards = frozenset(name[2:] for name in listed if name.startswith("*."))
 
-    def __contains__(self, authority: bytes) -> bool:
+    def __contains__(self, authority: object) -> bool:
+        if not isinstance(authority, bytes):
+            return False
         name = hostname(authority.decode("latin-1").lower())
         return name in self._names or name.partition(".")[2] in self._wildcards
 

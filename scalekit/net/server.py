@@ -26,14 +26,14 @@ from zope.interface import implementer
 
 from scalekit.errors import ClientFault
 from scalekit.http.h2.session import PREFACE_HEAD
-from scalekit.http.heads import Client, Fields, RequestHead
+from scalekit.http.heads import Fields, RequestHead
 from scalekit.http.limits import DRAINED_BODY_BYTES
 from scalekit.http.problems import problem_answer
 from scalekit.http.reader import RequestReader
 from scalekit.http.serializer import CLOSE, CONTINUE, content_length, response_head
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE, WireExchange
-from scalekit.net.transports import plain_address
+from scalekit.net.transports import client_of
 from scalekit.net.tunnel import ServerTunnel
 
 if TYPE_CHECKING:
@@ -106,15 +106,7 @@ class ServerConnection(Protocol):
     def connectionMade(self) -> None:
         transport = self.transport
         self.factory.connections.add(self)
-        peer, host = transport.getPeer(), transport.getHost()
-        self.client = Client(
-            plain_address(getattr(peer, "host", "unix")),
-            getattr(peer, "port", 0),
-            getattr(transport, "is_secure", False),
-            getattr(host, "port", 0),
-            getattr(transport, "server_name", None),
-        )
-        self.client.local_address = plain_address(getattr(host, "host", ""))
+        self.client = client_of(transport)
         transport.registerProducer(self, True)
         self._wheel.arm(self, self.factory.timeouts.idle)
 

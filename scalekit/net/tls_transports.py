@@ -26,6 +26,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.internet import error, main
@@ -34,6 +35,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from scalekit.http.heads import ClientCertificate
 from scalekit.net.contexts import error_text, failure_reason, forget_errors
 from scalekit.net.tickets import HELLO_BYTES
 from scalekit.net.tls import ClientTLS, ServerTLS
@@ -407,6 +409,9 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
         name = self._tls.get_servername()
         if name:
             self.server_name = name.decode("latin-1").lower()
+        self.hosts = self._server_tls.covered(self._tls)
+        if self._server_tls.client_ca is not None:
+            self.client_certificate = _shown_by(self._tls)
         protocol = self._protocol()
         if protocol is None:
             self.loseConnection()
@@ -424,6 +429,13 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
             self._deadline.cancel()
             self._deadline = None
         super().connectionLost(reason)
+
+
+def _shown_by(connection: SSL.Connection) -> ClientCertificate | None:
+    certificate = connection.get_peer_certificate(as_cryptography=True)
+    if certificate is None:
+        return None
+    return ClientCertificate(certificate.subject.rfc4514_string(), certificate.fingerprint(SHA256()).hex())
 
 
 @implementer(ISSLTransport)

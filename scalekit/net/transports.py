@@ -12,11 +12,13 @@ reported by the reactor and never from inside ``write``) is Twisted's.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import address, main, tcp
 from twisted.python.failure import Failure
+
+from scalekit.http.heads import Client, ClientCertificate
 
 #: What a connection may have queued before its producer is paused: two reads of 64 KiB from the other side.
 QUEUE_BYTES = 128 * 1024
@@ -37,11 +39,15 @@ class WriteAtOnce(_Connection):
     :ivar is_secure: whether this is TLS.
     :ivar negotiated_protocol: what ALPN agreed on, such as ``http/1.1``; None without.
     :ivar server_name: the name that a TLS client asked for (SNI), in lower case; None without.
+    :ivar client_certificate: a TLS client's own; None without.
+    :ivar hosts: what a TLS client may ask for, where its certificate or ours decides; None: anything.
     """
 
     is_secure = False
     negotiated_protocol: str | None = None
     server_name: str | None = None
+    client_certificate: ClientCertificate | None = None
+    hosts: Container[bytes] | None = None
 
     bufferSize = QUEUE_BYTES
     _read_ended = False
@@ -166,6 +172,21 @@ class ClientTransport(WriteAtOnce, tcp.Connection):
 
     def __repr__(self) -> str:
         return self.logstr
+
+
+def client_of(transport: Any) -> Client:
+    """Who is at the other end of a transport; of a foreign one that is less."""
+    peer, host = transport.getPeer(), transport.getHost()
+    return Client(
+        plain_address(getattr(peer, "host", "unix")),
+        getattr(peer, "port", 0),
+        getattr(transport, "is_secure", False),
+        getattr(host, "port", 0),
+        getattr(transport, "server_name", None),
+        plain_address(getattr(host, "host", "")),
+        getattr(transport, "client_certificate", None),
+        getattr(transport, "hosts", None),
+    )
 
 
 def address_of(name: Any) -> Any:

@@ -7,6 +7,7 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `compress`: `Compress(responder)` codes answers with zstd, br or gzip where client, type and size allow it.
 * `guard`: `Guard(responder, ...)` keeps strange web pages and clients without a token from private listeners.
 * `access`: the rules of that, as one pure function.
+* `covered`: `CoveredHosts(responder)` refuses a Host that the connection's certificate is not for.
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
 
 Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`; `stock` checks what

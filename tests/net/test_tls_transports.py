@@ -6,6 +6,7 @@ What clients see is in test_tls_scenarios.py.
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 from pathlib import Path
@@ -17,8 +18,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.contexts import server_context
+from scalekit.net.tls import ClientCA, ServerTLS
 from scalekit.net.tls_transports import ConnectionCut, TLSFault, TLSServerTransport
+from scalekit.net.transports import client_of
 from tests.net import test_transports
 from tests.net.wire import (
     AUTHORITY,
@@ -28,6 +30,7 @@ from tests.net.wire import (
     WireTestCase,
     bulk,
     in_thread,
+    trusting,
 )
 
 
@@ -82,6 +85,46 @@ class EndTests(TLSTestCase):
         self.assertIsInstance(await protocol.lost, ConnectionDone)
         self.assertEqual(bytes(protocol.received), bulk(40_000))
         await talked
+
+
+class FactsTests(TLSTestCase):
+    """What a responder may know of a client."""
+
+    async def test_its_certificate(self) -> None:
+        whole = self.certificate.with_name("client.pem")
+        issued = AUTHORITY.issue_cert("app.example", common_name="app")
+        issued.private_key_and_cert_chain_pem.write_to_path(whole)
+        tls: Any = self.port.tls
+        tls.load([served.pair for served in tls.everything()], ClientCA(self.ca, is_required=False))
+
+        def talk(chain: Any) -> None:
+            context = trusting()
+            if chain:
+                context.load_cert_chain(chain)
+            with context.wrap_socket(socket.create_connection(self.address, 20), server_hostname="localhost") as sock:
+                sock.sendall(b"x")
+                sock.unwrap()
+
+        clients: list[Any] = []
+        for chain in (whole, None):
+            server = self.factory.next()
+            talked = in_thread(talk, chain)
+            clients.append(client_of((await server).transport))
+            await talked
+        known, unknown = clients
+        self.assertIsNone(unknown.certificate)
+        self.assertIn("CN=app", known.certificate.subject)
+        der = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+        self.assertEqual(known.certificate.fingerprint, hashlib.sha256(der).hexdigest())
+        for client in clients:
+            self.assertIn(b"localhost", client.hosts)
+            self.assertNotIn(b"other.example", client.hosts)
+
+    async def test_one_certificate_decides_nothing(self) -> None:
+        server = self.factory.next()
+        sock = await in_thread(self.dial)
+        self.assertIsNone(client_of((await server).transport).hosts)
+        sock.close()
 
 
 class HandshakeTests(TLSTestCase):
@@ -228,10 +271,6 @@ class WaitTests(SynchronousTestCase):
         issued = AUTHORITY.issue_cert("localhost")
         issued.private_key_and_cert_chain_pem.write_to_path(certificate)
 
-        class TLS:
-            context = server_context(certificate, certificate)
-            handshake_seconds = 10.0
-
         class Factory:
             def buildProtocol(self, addr: Any) -> Any:
                 return protocol
@@ -239,7 +278,7 @@ class WaitTests(SynchronousTestCase):
         protocol = protocol or Recording()
         fake = FakeReactor()
         self.failures: list[Exception] = []
-        tls: Any = TLS
+        tls = ServerTLS(certificate, certificate)
         transport = TLSServerTransport(ours, ("192.0.2.1", 5), None, 1, fake, tls, Factory(), self.failures.append)
         transport._tls = ScriptedTLS(*script)
         return transport, fake, protocol
