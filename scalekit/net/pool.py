@@ -10,9 +10,9 @@ from scalekit.errors import UpstreamFault
 from scalekit.net.deadlines import Wheel
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 
-#: Idle connections kept to one app server; more than that have shown to be needed only in a peak that is over.
-#: A gunicorn with 4 workers of 8 threads can use 32.
-MOST_IDLE = 64
+#: Idle connections kept to one app server: what two HTTP/2 clients ask at once with all their streams.  Fewer, and each
+#: such burst opens the rest anew (15 us each); those that are not used close after their idle time anyway.
+MOST_IDLE = 256
 
 #: What may not be sent twice goes only on connections that were used so lately: no common server closes sooner
 #: (gunicorn 2 s; Apache, node and uvicorn 5 s), so such a request does not run into the close.
