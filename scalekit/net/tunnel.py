@@ -198,9 +198,12 @@ class TunnelEnd:
             self._tell_over()
             self.transport.loseConnection()
 
+    def _queued(self) -> int:
+        return getattr(self.transport, "queued_bytes", 0)
+
     def deadline_passed(self) -> None:
         """Nothing was handed on for too long; a peer that has taken some of its queue meanwhile is still there."""
-        queued = getattr(self.transport, "queued_bytes", 0)
+        queued = self._queued()
         if queued and queued != self._queued_before:
             self._queued_before = queued
             self.moved()
@@ -303,6 +306,11 @@ class ServerTunnel(TunnelEnd):
         self._report()
 
     def _tell_broken(self, is_idle: bool) -> None:
+        if self._is_finished and not is_idle and not self._queued():
+            # It has heard our end, so this is its own: over TLS many clients say goodbye by closing the socket.
+            self._report()
+            self._hand_on_end()
+            return
         fault = (
             ClientFault(408, "tunnel-idle", "Nothing came through the tunnel for too long.") if is_idle else CLIENT_GONE
         )

@@ -253,6 +253,27 @@ class Ending(TunnelCase):
         self.assertIsNotNone(it.app.wire.loss)
         self.ends(it, (101, "client-gone"))
 
+    def test_the_client_is_lost_after_the_end(self) -> None:
+        """As of many clients over TLS that have heard a close_notify."""
+        it = self.begun()
+        it.app.wire.end()
+        it.settle()
+        it.wire.lose(ConnectionLost)
+        it.settle()
+        self.assertIs(it.app.wire.loss, ConnectionDone)
+        self.ends(it, (101, ""))
+
+    def test_but_not_with_all_that_was_for_it(self) -> None:
+        it = self.begun()
+        it.takes(0)
+        it.answers(b"x")
+        it.app.wire.end()
+        it.settle()
+        it.wire.lose(ConnectionLost)
+        it.settle()
+        self.assertIsNotNone(it.app.wire.loss)
+        self.ends(it, (101, "client-gone"))
+
     def test_the_app_server_is_lost(self) -> None:
         it = self.begun()
         it.answers(b"last words")

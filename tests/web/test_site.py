@@ -375,13 +375,6 @@ class RequestTests(SynchronousTestCase):
         clock.advance(901)
         self.assertEqual(tree.stock.sessions, {})
 
-    def test_websocket_upgrade_is_an_honest_501(self) -> None:
-        def render(request: Any) -> int:
-            request.channel._protocolUpgradeForWebsockets(object())
-            return NOT_DONE_YET
-
-        self.assertEqual(ask(site(render)).status, 501)
-
 
 class ErrorTests(SynchronousTestCase):
     """What goes wrong is answered once, logged once, and tells nothing."""
