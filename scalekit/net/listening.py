@@ -86,7 +86,8 @@ class ListeningService(Service):
         if url.scheme == "unix":
             return UnixPort(url.path, self._factory, self._reactor, self.admission)
         tls = self._tls.of(url) if self._tls is not None and url.scheme == "https" else None
-        return Port(url.port, self._factory, url.host, self._reactor, self.admission, tls)
+        proxies = getattr(url, "proxy_protocol_from", ())
+        return Port(url.port, self._factory, url.host, self._reactor, self.admission, tls, proxies)
 
     def startService(self) -> None:
         super().startService()

@@ -11,6 +11,8 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from twisted.internet import tcp
@@ -19,6 +21,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from scalekit.net.greeting import ProxyGreeting
+from scalekit.net.proxy_protocol import Endpoint, ProxyHeader
 from scalekit.net.tls import ServerTLS
 from scalekit.net.tls_transports import TLSServerTransport
 from scalekit.net.transports import ServerTransport, address_of, plain_address
@@ -32,6 +36,8 @@ REST_SECONDS = 0.5
 #: Owner and group: who may talk to a private socket file.
 SOCKET_MODE = 0o660
 
+Network = IPv4Network | IPv6Network
+
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _log = Logger()
 
@@ -42,7 +48,7 @@ class Admission:
 
     :ivar limit: over it, new ones are refused.
     :ivar open: those open now; ``refused``: those closed for the limit, ``failed_handshakes``: those that never got
-        through TLS, since the start.
+        through TLS, ``bad_greetings``: those that did not begin with the PROXY header they should, since the start.
     """
 
     def __init__(self, limit: int) -> None:
@@ -50,6 +56,7 @@ class Admission:
         self.open = 0
         self.refused = 0
         self.failed_handshakes = 0
+        self.bad_greetings = 0
 
     def leave(self) -> None:
         """One has closed."""
@@ -59,6 +66,13 @@ class Admission:
         """One never got through TLS: port scanners and plain HTTP are worth a number, not a line in the log."""
         self.failed_handshakes += 1
         _log.debug("TLS: {why}", why=why)
+
+    def greeting_failed(self, why: str | None) -> None:
+        """One never said for whom it is; None: it has gone before that was to be known."""
+        self.open -= 1
+        if why is not None:
+            self.bad_greetings += 1
+            _log.debug("PROXY protocol: {why}", why=why)
 
     def __repr__(self) -> str:
         return f"<Admission {self.open} of {self.limit}, {self.refused} refused>"
@@ -70,6 +84,7 @@ class Port(tcp.Port):
 
     :param interface: an IP literal; ``::`` takes IPv4 as well, and only that where there is no IPv6.
     :param tls: None for clear.
+    :param proxies: whose connections begin with a PROXY protocol header; nobody else's do.
     """
 
     _rest: IDelayedCall | None = None
@@ -77,11 +92,19 @@ class Port(tcp.Port):
     reactor: Any
 
     def __init__(
-        self, port: int, factory: Any, interface: str, reactor: Any, admission: Admission, tls: ServerTLS | None = None
+        self,
+        port: int,
+        factory: Any,
+        interface: str,
+        reactor: Any,
+        admission: Admission,
+        tls: ServerTLS | None = None,
+        proxies: Sequence[Network] = (),
     ) -> None:
         super().__init__(port, factory, BACKLOG, interface, reactor)
         self.admission = admission
         self.tls = tls
+        self.proxies = proxies
 
     def createInternetSocket(self) -> socket.socket:
         sock: socket.socket = super().createInternetSocket()
@@ -158,6 +181,30 @@ class Port(tcp.Port):
     def _accepted(self, sock: socket.socket, client: Any) -> None:
         if self.addressFamily == socket.AF_INET6:
             client = _canonical(client)
+        if not self.proxies or not self._is_proxy(client[0]):
+            self._taken(sock, client)
+            return
+        admission = self.admission
+
+        def greeted(header: ProxyHeader) -> None:
+            admission.open -= 1
+            try:
+                self._taken(sock, *_proxied(header, client))
+            except Exception:
+                _log.failure("a connection from {client} could not be taken", client=client)
+                sock.close()
+
+        ProxyGreeting(sock, self.reactor, greeted, admission.greeting_failed)
+        admission.open += 1
+
+    def _is_proxy(self, host: str) -> bool:
+        address = ip_address(host)
+        return any(address in network for network in self.proxies)
+
+    def _taken(self, sock: socket.socket, client: Any, local: Any = None) -> None:
+        """
+        :param local: what the client has connected to, if that is not us; a socket's name, as ``client``.
+        """
         session = self.sessionno = self.sessionno + 1
         admission = self.admission
         transport: ServerTransport
@@ -172,6 +219,7 @@ class Port(tcp.Port):
                 sock.close()
                 return
             transport = ServerTransport(sock, protocol, client, self, session, self.reactor)
+        transport.local = local
         admission.open += 1
         transport.on_closed = admission.leave
         if self.tls is None:
@@ -263,6 +311,19 @@ def remove_stale_socket(path: str) -> None:
                 os.unlink(path)
                 return
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _proxied(header: ProxyHeader, proxy: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Who is connected and what he has connected to, by what a load balancer says; the latter None for "us"."""
+    source = header.source
+    # Loopback is trusted here and there: another machine's is not ours.
+    if source is None or (ip_address(source.host).is_loopback and not ip_address(proxy[0]).is_loopback):
+        return proxy, None
+    return _socket_name(source), header.destination and _socket_name(header.destination)
+
+
+def _socket_name(endpoint: Endpoint) -> tuple[Any, ...]:
+    return (*endpoint, 0, 0) if ":" in endpoint.host else tuple(endpoint)
 
 
 def _canonical(client: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -127,9 +127,11 @@ class ServerTransport(WriteAtOnce, tcp.Server):
     An accepted connection.
 
     :ivar on_closed: called once when it is gone, before the protocol hears of it.
+    :ivar local: the name of the socket that the client has connected to, where that is a load balancer's; None: ours.
     """
 
     on_closed: Callable[[], object] | None = None
+    local: Any = None
 
     def __init__(
         self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any
@@ -146,6 +148,9 @@ class ServerTransport(WriteAtOnce, tcp.Server):
 
     def getPeer(self) -> Any:
         return address_of(self.client)
+
+    def getHost(self) -> Any:
+        return super().getHost() if self.local is None else address_of(self.local)
 
     def connectionLost(self, reason: Failure) -> None:
         if self.on_closed is not None:

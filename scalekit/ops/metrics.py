@@ -94,6 +94,7 @@ class ConnectionMetrics(Collector):
         )
         lost.add_metric([self._listener, "too-many"], admission.refused)
         lost.add_metric([self._listener, "tls-handshake"], admission.failed_handshakes)
+        lost.add_metric([self._listener, "proxy-header"], admission.bad_greetings)
         for reason, count in self._listening.http.refusals.items():
             lost.add_metric([self._listener, reason], count)
         yield from (is_open, lost)

@@ -70,7 +70,7 @@ class RequestMetricsTests(SynchronousTestCase):
 class ConnectionMetricsTests(SynchronousTestCase):
     def test_open_and_refused(self) -> None:
         listening: Any = SimpleNamespace(
-            admission=SimpleNamespace(open=3, refused=2, failed_handshakes=1),
+            admission=SimpleNamespace(open=3, refused=2, bad_greetings=1, failed_handshakes=1),
             http=SimpleNamespace(refusals={"bad-host": 4}),
         )
         self.assertEqual(
@@ -79,6 +79,7 @@ class ConnectionMetricsTests(SynchronousTestCase):
                 ("scalekit_connections_open", "balancer"): 3,
                 ("scalekit_connections_refused_total", "balancer", "too-many"): 2,
                 ("scalekit_connections_refused_total", "balancer", "tls-handshake"): 1,
+                ("scalekit_connections_refused_total", "balancer", "proxy-header"): 1,
                 ("scalekit_connections_refused_total", "balancer", "bad-host"): 4,
             },
         )
