@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from scalekit.balancer.instance import State
-from scalekit.balancer.tap import Balancer, add_balancer
+from scalekit.balancer.tap import Balancer, add_balancer, offered
 from scalekit.cache.tap import add_cache
 from scalekit.config import Config
 from scalekit.config.urls import ListenURL
@@ -65,7 +65,7 @@ def makeService(options: Options) -> DrainingService:
     daemon = DrainingService(options, reactor)
     demo = _Demo(daemon, options, settings, options["demo"]) if options["demo"] else None
     names = local_names(socket.gethostname())
-    certificate = add_certificate(daemon, options, names, reactor, time.time)
+    certificate = add_certificate(daemon, options, names, reactor, time.time, offered(settings))
     collector, logs = add_logs(daemon, settings, names, certificate)
     cache = add_cache(daemon, settings, names, certificate)
     balancer = add_balancer(daemon, settings, names, certificate, collector.sink("balancer"))

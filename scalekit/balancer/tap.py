@@ -36,9 +36,11 @@ from scalekit.balancer.routes import Claim, Routing
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
 from scalekit.http.forwarding import Forwarder
+from scalekit.http.h2.limits import Limits
 from scalekit.interfaces import ILogSink
 from scalekit.kit.daemons import open_client, open_logging
 from scalekit.net.addresses import local_names
+from scalekit.net.contexts import HTTP, HTTP_1
 from scalekit.net.deadlines import Timeouts, Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
@@ -51,6 +53,7 @@ from scalekit.ops.metrics import ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
 from scalekit.web.access import registration_role
 from scalekit.web.compress import Compress
+from scalekit.web.covered import CoveredHosts
 
 reactor = cast(Any, _reactor)
 _log = Logger(namespace="scalekit.balancer")
@@ -80,12 +83,17 @@ def makeService(options: Options) -> DrainingService:
     daemon = DrainingService(options, reactor)
     settings = options.settings
     names = local_names(socket.gethostname())
-    certificate = add_certificate(daemon, options, names, reactor, time.time)
+    certificate = add_certificate(daemon, options, names, reactor, time.time, offered(settings))
     client = open_client(settings, reactor)
     sink = open_logging(settings, "balancer", client, daemon, reactor, random.random, time.time)
     # Without a log service nobody need put a line into words.
     add_balancer(daemon, settings, names, certificate, sink if settings.log_client.url else None)
     return daemon
+
+
+def offered(settings: Config) -> tuple[str, ...]:
+    """What the https listeners of a balancer offer by ALPN."""
+    return HTTP if settings.balancer.http2.enabled else HTTP_1
 
 
 class Balancer(NamedTuple):
@@ -136,6 +144,8 @@ def add_balancer(
     )
     if config.compression.enabled:
         responder = Compress(responder, reactor, deferToThread, config.compression.algorithms)
+    if certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen):
+        responder = CoveredHosts(responder)
 
     access_log = AccessLog(config.access_log, reactor, time.time, sink)
     access_log.setServiceParent(daemon)
@@ -158,6 +168,10 @@ def add_balancer(
         limits,
         told_both(access_log.record, metrics.record),
         forwarder.request_id,
+        Limits(config.http2.streams, (config.http2.reset_burst, config.http2.reset_rate))
+        if config.http2.enabled
+        else None,
+        forwarder.is_trusted,
     )
     public = HTTPListening(
         config.listen, factory, reactor, certificate, config.limits.max_connections, fail_start=fail_start

@@ -59,10 +59,11 @@ class Service(Table, frozen=True, kw_only=True):
 
 
 class UpstreamTLS(Table, frozen=True, kw_only=True):
-    """``[balancer.upstream_tls]``: how the certificates of app servers are checked."""
+    """``[balancer.upstream_tls]``: how the certificates of app servers are checked, and what they are offered."""
 
     ca: Annotated[str, kinds.PATH] = ""
     verify: Annotated[bool, kinds.BOOLEAN] = True
+    http2: Annotated[bool, kinds.BOOLEAN] = True  # an app server that does not speak it chooses HTTP/1.1
 
 
 class Compression(Table, frozen=True, kw_only=True):
@@ -119,6 +120,16 @@ class Limits(Table, frozen=True, kw_only=True):
     max_connections: Annotated[int, kinds.whole_number(1, 1_000_000)] = 10_000
 
 
+class HTTP2(Table, frozen=True, kw_only=True):
+    """``[balancer.http2]``: HTTP/2 with clients."""
+
+    enabled: Annotated[bool, kinds.BOOLEAN] = True
+    streams: Annotated[int, kinds.whole_number(1, 1000)] = 100  # RFC 9113 recommends no fewer; nginx 128
+    # A browser cancels a page's worth of images at a click; who goes on like that is an attack (CVE-2023-44487).
+    reset_burst: Annotated[int, kinds.whole_number(1, 1_000_000)] = 100
+    reset_rate: Annotated[int, kinds.whole_number(1, 1_000_000)] = 10
+
+
 class Balancer(Table, frozen=True, kw_only=True):
     """``[balancer]``: the public side."""
 
@@ -129,6 +140,7 @@ class Balancer(Table, frozen=True, kw_only=True):
     service: tuple[Service, ...] = ()
     upstream_tls: UpstreamTLS = UpstreamTLS()
     compression: Compression = Compression()
+    http2: HTTP2 = HTTP2()
     health: Health = Health()
     drain: Drain = Drain()
     timeouts: Timeouts = Timeouts()

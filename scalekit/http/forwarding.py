@@ -51,6 +51,8 @@ _KINDS = {
 }
 _kinds: dict[bytes, int] = {}
 
+_VERSIONS = {10: b"1.0 ", 11: b"1.1 ", 20: b"2.0 "}
+
 #: Who we are in Via; with the process' own token a request that comes round again is known (RFC 9110 section 7.6.3).
 _VIA_NAME = b"scalekit-"
 
@@ -149,7 +151,7 @@ class Forwarder:
                 wants_trailers = wants_trailers or _TRAILERS.search(value) is not None
             elif kind == _LIMIT:
                 out += (name, b": ", _decremented(value, head.method), b"\r\n")
-        version = b"1.1 " if head.version == 11 else b"1.0 "
+        version = _VERSIONS[head.version]
         told = chain if chain and self.is_trusted(client) else []
         out += (origin_lines(head.host, client, told, self._trusted), b"Via: ", via, version, self.via)
         out.append(b"\r\nX-Request-ID: ")

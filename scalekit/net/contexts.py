@@ -26,6 +26,8 @@ from scalekit.errors import ConfigurationFault
 
 #: What a listener speaks, for ALPN; ``curl --http1.0`` offers nothing but the latter, ab offers nothing at all.
 HTTP_1 = ("http/1.1", "http/1.0")
+#: The same with HTTP/2 (RFC 9113 section 3.2), which who offers it wants.
+HTTP = ("h2", *HTTP_1)
 
 #: How long a session may be resumed; RFC 8446 section 4.6.1 allows a week. Over TLS 1.2 whoever steals the key of a
 #: ticket reads the traffic of the session: half a day is what a visitor of today needs.
@@ -52,7 +54,7 @@ class ClientDemand(NamedTuple):
     is_required: bool = True
 
 
-def session_context(protocols: Sequence[str] = HTTP_1, demand: ClientDemand | None = None) -> SSL.Context:
+def session_context(protocols: Sequence[str] = HTTP, demand: ClientDemand | None = None) -> SSL.Context:
     """
     What connections begin in; it has keys of its own for session tickets, and no certificate.
 
@@ -85,7 +87,7 @@ def session_context(protocols: Sequence[str] = HTTP_1, demand: ClientDemand | No
 
 
 def server_context(
-    certificate: Path, private_key: Path, protocols: Sequence[str] = HTTP_1, demand: ClientDemand | None = None
+    certificate: Path, private_key: Path, protocols: Sequence[str] = HTTP, demand: ClientDemand | None = None
 ) -> SSL.Context:
     """
     The same with a certificate.

@@ -7,6 +7,7 @@ The contexts are made by `scalekit.net.contexts`, the transports that use them a
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from copy import copy
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from twisted.logger import Logger
 
 from scalekit.errors import ConfigurationFault
 from scalekit.net.contexts import (
-    HTTP_1,
+    HTTP,
     ClientDemand,
     client_context,
     read_chain,
@@ -99,7 +100,7 @@ class ServerTLS:
         self,
         certificate: Path,
         private_key: Path,
-        protocols: Sequence[str] = HTTP_1,
+        protocols: Sequence[str] = HTTP,
         handshake_seconds: float = HANDSHAKE_SECONDS,
         further: Sequence[Pair] = (),
         client_ca: ClientCA | None = None,
@@ -271,12 +272,21 @@ class ClientTLS:
         """
         self.ca = ca
         self.verify = verify
-        self.context = client_context(ca, verify, protocols)
+        self.protocols = tuple(protocols)
+        self.context = client_context(ca, verify)
+
+    def speaking(self, *protocols: str) -> ClientTLS:
+        """The same for connections on which something else is spoken."""
+        other = copy(self)
+        other.protocols = protocols
+        return other
 
     def connection(self, sock: Any, server_name: str) -> SSL.Connection:
         """A client's end on this socket; SNI is for names only (RFC 6066 section 3)."""
         connection = SSL.Connection(self.context, sock)
         connection.set_connect_state()
+        if self.protocols:
+            connection.set_alpn_protos([protocol.encode("ascii") for protocol in self.protocols])
         if not _is_address(server_name):
             connection.set_tlsext_host_name(server_name.encode("idna"))
         return connection

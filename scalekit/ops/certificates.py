@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from scalekit.config import Config, ListenURL
 from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import CA, ensure_local_ca, ensure_server_certificate
-from scalekit.net.contexts import HTTP_1, SESSION_SECONDS
+from scalekit.net.contexts import HTTP, SESSION_SECONDS
 from scalekit.net.tls import ClientCA, ClientTLS, Pair, Served, ServerTLS
 from scalekit.ops.draining import DrainingService
 from scalekit.ops.options import DaemonOptions
@@ -70,7 +70,7 @@ class ServerCertificate(Service):
         clock: IReactorTime,
         wall: Callable[[], float],
         listen: Callable[[Config], Sequence[ListenURL]] = lambda config: (),
-        protocols: Sequence[str] = HTTP_1,
+        protocols: Sequence[str] = HTTP,
     ) -> None:
         """
         :param names: of this machine, for the local CA.
@@ -229,7 +229,7 @@ def add_certificate(
     names: Iterable[str],
     reactor: IReactorTime,
     wall: Callable[[], float],
-    protocols: Sequence[str] = HTTP_1,
+    protocols: Sequence[str] = HTTP,
 ) -> ServerTLS | None:
     """
     The certificates of the daemon's https listeners, kept fresh as long as it runs; None if it has no such listener.
@@ -284,7 +284,8 @@ class UpstreamTrust:
 
 def _client_tls(config: Config) -> ClientTLS:
     tls = config.balancer.upstream_tls
+    protocols = ("h2", "http/1.1") if tls.http2 else ("http/1.1",)
     if tls.ca:
-        return ClientTLS(Path(tls.ca), tls.verify)
+        return ClientTLS(Path(tls.ca), tls.verify, protocols)
     local = tls_directory(config) / CA
-    return ClientTLS(local if local.exists() else None, tls.verify)
+    return ClientTLS(local if local.exists() else None, tls.verify, protocols)
