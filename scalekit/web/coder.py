@@ -4,7 +4,7 @@
 | piece | where it is coded | why |
 |---|---|---|
 | up to the coding's ``inline_bytes`` | at once, on the reactor's thread | under 3 ms; a thread costs more than that |
-| larger | in a thread, in slices of `SLICE`, one at a time | never stalls the reactor; slices let others in between |
+| larger | in a thread, in slices of twice that, one at a time | never stalls the reactor, not even on a single core |
 
 While a slice is away, what is written waits in a queue; when that holds more than `QUEUE` bytes the source is paused.
 What the compressor keeps back (it may keep all of a short piece) is flushed by `flush`, which `Compress` calls for
@@ -30,9 +30,8 @@ _log = Logger()
 
 InThread = Callable[..., Deferred[bytes]]
 
-SLICE = 256 * 1024
-# Two slices: one is coded while the next arrives.
-QUEUE = 2 * SLICE
+# Two slices of the largest sort: one is coded while the next arrives.
+QUEUE = 512 * 1024
 # A shorter output than this (the gzip header alone is 10 bytes) waits for more or for a flush: it is not worth a write.
 _CRUMB = 512
 
@@ -109,6 +108,7 @@ class CodedStream:
         self.ended: Callable[[], object] = _nothing
         self._compressor = compressor
         self._inline_bytes = inline_bytes
+        self._slice_bytes = 2 * inline_bytes
         self._crumb = b""
         self._queue: deque[memoryview] = deque()
         self._queued_bytes = 0
@@ -129,7 +129,8 @@ class CodedStream:
             return
         if self._is_away or self._queue or len(data) > self._inline_bytes:
             view = memoryview(data)
-            self._queue.extend(view[start : start + SLICE] for start in range(0, len(view), SLICE))
+            size = self._slice_bytes
+            self._queue.extend(view[start : start + size] for start in range(0, len(view), size))
             self._queued_bytes += len(view)
             self._pump()
         else:

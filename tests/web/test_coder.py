@@ -10,16 +10,17 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.heads import RequestHead, ResponseHead
-from scalekit.web.coder import QUEUE, SLICE, CodedStream, Turns
+from scalekit.web.coder import QUEUE, CodedStream, Turns
 from scalekit.web.compressors import CODINGS
 from scalekit.web.memory import MemoryExchange
 from tests.web.decoders import NAMES, decoded, partly
 from tests.web.test_compress import Threads
 
+LARGEST = 600_000
 STEPS = st.lists(
     st.one_of(
         st.sampled_from(["hold", "release", "thread", "flush"]),
-        st.sampled_from([1, 100, 20_000, 40_000, 90_000, 200_000, SLICE, SLICE + 1, 2 * SLICE + 70_000]),
+        st.sampled_from([1, 100, 20_000, 40_000, 90_000, 200_000, 262_144, 262_145, LARGEST]),
     ),
     max_size=12,
 )
@@ -75,7 +76,7 @@ class CodedStreamTests(SynchronousTestCase):
                 stream.write(piece)
                 plain += piece
             self.assertLessEqual(len(threads.waiting), 1)  # a compressor is for one thread at a time
-            self.assertLessEqual(stream._queued_bytes, QUEUE + 2 * SLICE + 70_000)
+            self.assertLessEqual(stream._queued_bytes, QUEUE + LARGEST)
             if is_live and not threads.waiting and not stream._queue and not is_held:
                 self.assertEqual(partly(name, exchange.sent), plain)
         if is_held:

@@ -243,7 +243,7 @@ class StreamCase(CodingCase):
 
     def test_large_pieces_are_coded_in_a_thread_in_order(self) -> None:
         coded = self.begin()
-        big = bytes(range(256)) * 2000  # two slices
+        big = bytes(range(256)) * 2000  # at least two slices
         coded.write(big)
         coded.write(b"small")
         coded.finish()
