@@ -38,7 +38,7 @@ class Endpoint(NamedTuple):
     """
     Where an app server listens and how to talk to it.
 
-    :ivar scheme: ``http`` or ``https``.
+    :ivar scheme: ``http``, ``https`` or ``h2c`` (HTTP/2 in clear).
     :ivar host: an IP address literal, IPv6 without brackets.
     :ivar server_name: the name its certificate is verified for and sent as SNI; None: the address.
     """

@@ -23,6 +23,7 @@ from scalekit.http.heads import Fields, RequestHead
 from scalekit.http.targets import is_plain, readings
 from scalekit.http.upgrade import Handshake, handshake_of
 from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver, IResponder
+from scalekit.net.h2_stream import H2Stream
 from scalekit.net.pool import Pool
 from scalekit.net.upstream import UNUSED, UpstreamConnection
 
@@ -128,15 +129,17 @@ class _Body:
     A request's body on its way: handed on piece by piece, and its beginning kept, so that it can be sent again.
 
     :ivar kept: what has come so far; None once that is too much.
+    :ivar trailers: those that may go on.
     """
 
-    __slots__ = ("_forward", "_limit", "_size", "has_ended", "kept")
+    __slots__ = ("_forward", "_limit", "_size", "has_ended", "kept", "trailers")
 
     def __init__(self, forward: _Forward, limit: int | None) -> None:
         self._forward = forward
         self._limit = limit
         self._size = 0
         self.kept: list[bytes] | None = []
+        self.trailers: Fields = []
         self.has_ended = False
 
     def data(self, piece: bytes) -> None:
@@ -155,10 +158,16 @@ class _Body:
 
     def end(self, trailers: Fields) -> None:
         self.has_ended = True
-        # Trailers go to nobody: an app server has no way to say beforehand that it takes them.
+        if trailers:
+            self.trailers = safe_trailers(trailers)
         connection = self._forward.connection
         if connection is not None:
-            connection.finish([])
+            self.finish(connection)
+
+    def finish(self, connection: UpstreamConnection | H2Stream) -> None:
+        """It has been handed on whole."""
+        # An app server of HTTP/1.1 has no way to say beforehand that it takes trailers.
+        connection.finish(self.trailers if connection.takes_trailers else [])
 
 
 @implementer(IBodyReceiver)
@@ -216,7 +225,7 @@ class _Forward:
         self._proxy = proxy
         self._exchange = exchange
         self._picker = picker
-        self.connection: UpstreamConnection | None = None
+        self.connection: UpstreamConnection | H2Stream | None = None
         self._instance: Instance | None = None
         self._give_up: Callable[[], None] | None = None
         self._outgoing = b""
@@ -260,9 +269,9 @@ class _Forward:
 
     def _open(self, pool: Pool) -> None:
         self.connection = None
-        self._give_up = pool.open(self._send, self.failed)
+        self._give_up = (pool.open if self._handshake is None else pool.open_alone)(self._send, self.failed)
 
-    def _send(self, connection: UpstreamConnection) -> None:
+    def _send(self, connection: UpstreamConnection | H2Stream) -> None:
         self._give_up = None
         self.connection = connection
         head = self._exchange.head
@@ -277,7 +286,7 @@ class _Forward:
             for piece in body.kept or ():
                 connection.write(piece)
             if body.has_ended:
-                connection.finish([])
+                body.finish(connection)
             else:
                 self._exchange.resume()
         elif head.expects_continue:
@@ -343,7 +352,10 @@ class _Forward:
             return
         self._leave()
         if trailers:
-            trailers = safe_trailers(trailers) if b"trailers" in (exchange.head.get(b"te") or b"").lower() else []
+            head = exchange.head
+            # Over HTTP/2 they need no leave: whoever does not want them leaves them (RFC 9113 section 8.1).
+            is_wanted = head.version == 20 or b"trailers" in (head.get(b"te") or b"").lower()
+            trailers = safe_trailers(trailers) if is_wanted else []
         try:
             exchange.finish(trailers)
         except Exception as fault:  # see `answered`
@@ -374,8 +386,8 @@ class _Forward:
         # Until there is a connection again nothing flows: what comes meanwhile might be too much to keep.
         exchange.pause()
         self._stop_waiting()
-        if was_sent and fault is UNUSED and self.connection.is_reused and not self._has_replayed:  # type: ignore[union-attr]
-            # It closed an idle connection just as we used it: its fault as little as ours. A fresh one tells.
+        if was_sent and not self._has_replayed and self._was_unlucky(fault):
+            # It closed a connection just as we used it: its fault as little as ours. A fresh one tells.
             self._has_replayed = True
             self._open(proxy.upstreams.pool(instance))
             return
@@ -398,11 +410,20 @@ class _Forward:
             return False
         if not was_sent:
             return True
+        if self.connection.was_refused:  # type: ignore[union-attr]
+            # It has said itself that it did nothing of it (RFC 9113 section 8.7).
+            return True
         if self._handshake is not None:
             return False
         if self.connection.has_answered or fault.status == 504:  # type: ignore[union-attr]
             return False
         return self._exchange.head.method in IDEMPOTENT
+
+    def _was_unlucky(self, fault: Fault) -> bool:
+        """Whether the connection was about to end when the request came to it."""
+        connection = self.connection
+        assert connection is not None
+        return connection.was_refused or (fault is UNUSED and connection.is_reused)
 
     # The client: IAnswerObserver.
 

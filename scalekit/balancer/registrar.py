@@ -112,8 +112,8 @@ class Register(_Change):
         _check_parameters(request, _REGISTER)
         service, port = _service(request), _port(request)
         scheme = query_value(request, b"scheme") or "https"
-        if scheme not in ("http", "https"):
-            raise _bad("scheme", scheme, "http or https")
+        if scheme not in ("http", "https", "h2c"):
+            raise _bad("scheme", scheme, "http, https or h2c")
         weight = query_value(request, b"weight") or "1"
         if not _WEIGHT.fullmatch(weight) or int(weight) not in WEIGHTS:
             raise _bad("weight", weight, f"a number from {WEIGHTS[0]} to {WEIGHTS[-1]}")

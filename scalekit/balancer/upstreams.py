@@ -1,4 +1,8 @@
-"""The connections to every app server: one pool an instance, opened by TCP or TLS as the instance says."""
+"""
+The connections to every app server: one pool an instance, opened as the instance's scheme says.
+
+``http`` is HTTP/1.1 and ``h2c`` HTTP/2, both in clear; over ``https`` the app server chooses by ALPN.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,17 @@ from scalekit.http.serializer import request_head
 from scalekit.net.connecting import connect
 from scalekit.net.deadlines import Wheel
 from scalekit.net.pool import Pool
+from scalekit.net.shared_pool import SharedPool
 from scalekit.net.tls import ClientTLS
-from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+from scalekit.net.upstream import UpstreamTimeouts
 
 _LEAVING = (State.DRAINING, State.GONE)
 
 
 class Upstreams:
     """
-    :param client_tls: gives how https instances are checked; called for each connection, so it may be replaced.
+    :param client_tls: gives how https instances are checked, and what they are offered by ALPN; called for each
+        connection, so it may be replaced.
     """
 
     def __init__(
@@ -39,6 +45,8 @@ class Upstreams:
         self._client_tls = client_tls
         self._ping_path = ping_path
         self._pools: dict[Instance, Pool] = {}
+        # Only our own reactor has turns that end.
+        self._soon = getattr(reactor, "at_turn_end", None) or (lambda callback: reactor.callLater(0, callback))
 
     def pool(self, instance: Instance) -> Pool:
         """The pool of this instance."""
@@ -53,20 +61,30 @@ class Upstreams:
         return pool
 
     def _new_pool(self, instance: Instance) -> Pool:
-        def open_connection(
-            protocol: UpstreamConnection, failed: Callable[[UpstreamFault], None]
+        def opened(
+            protocol: Any, failed: Callable[[UpstreamFault], None], tls: ClientTLS | None = None
         ) -> Callable[[], None]:
             return connect(
                 self._reactor,
                 (instance.address, instance.port),
                 protocol,
                 failed,
-                self._client_tls() if instance.scheme == "https" else None,
+                tls,
                 instance.server_name or instance.address,
                 self._timeouts.connect,
             )
 
-        return Pool(open_connection, self._wheel, self._timeouts)
+        def secure(protocol: Any, failed: Callable[[UpstreamFault], None]) -> Callable[[], None]:
+            return opened(protocol, failed, self._client_tls())
+
+        def secure_http_1(protocol: Any, failed: Callable[[UpstreamFault], None]) -> Callable[[], None]:
+            return opened(protocol, failed, self._client_tls().speaking("http/1.1"))
+
+        if instance.scheme == "http":
+            return Pool(opened, self._wheel, self._timeouts)
+        if instance.scheme == "h2c":
+            return SharedPool(opened, self._wheel, self._timeouts, self._soon, None)
+        return SharedPool(secure, self._wheel, self._timeouts, self._soon, secure_http_1)
 
     def transition(self, change: Transition) -> None:
         """An instance that leaves keeps what is in flight and nothing else."""
@@ -80,7 +98,7 @@ class Upstreams:
         give_up: list[Callable[[], None]] = []
         answer = PingAnswer(lambda: give_up[0]())
 
-        def ready(connection: UpstreamConnection) -> None:
+        def ready(connection: Any) -> None:
             give_up[0] = connection.cancel
             connection.send(request_head(ping_head(instance, self._ping_path)), b"GET", answer)
 

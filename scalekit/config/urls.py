@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 
 import msgspec
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+#: What servers may speak: ``h2c`` is HTTP/2 in clear, and has no port of its own.
+SERVER_SCHEMES = ("http", "https", "h2c")
 
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9]*)://(?:\[(?P<literal>[^\]\[/?#]*)\]|(?P<host>[^\]\[/?#:@]*))(?::(?P<port>[0-9]{1,5}))?"
@@ -74,7 +77,7 @@ class ServerURL(msgspec.Struct, frozen=True):
     """
     A server that requests are sent to: ``http://127.0.0.1:8001``, ``https://app.example``.
 
-    :ivar scheme: ``http`` or ``https``.
+    :ivar scheme: ``http``, ``https`` or ``h2c``.
     :ivar host: an IP literal without brackets, or a name.
     :ivar port: 1 to 65535.
     """
@@ -136,12 +139,16 @@ def parse_server_url(text: str) -> ServerURL:
 
     :raises ValueError: it is none; the message says what is wrong.
     """
-    scheme, host, port, path = _taken_apart(text)
+    scheme, host, port, path = _taken_apart(text, SERVER_SCHEMES)
     if path not in ("", "/"):
         raise ValueError("a server has no path")
+    if port is None:
+        port = DEFAULT_PORTS.get(scheme)
+    if port is None:
+        raise ValueError(f"{scheme}:// needs a port")
     if port == 0:
         raise ValueError("port 0 cannot be connected to")
-    return ServerURL(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
+    return ServerURL(scheme, host, port)
 
 
 def parse_base_url(text: str) -> str:
@@ -156,11 +163,11 @@ def parse_base_url(text: str) -> str:
     return f"{scheme}://{_bracketed(host)}{'' if port is None else f':{port}'}{path.rstrip('/')}"
 
 
-def _taken_apart(text: str) -> tuple[str, str, int | None, str]:
+def _taken_apart(text: str, schemes: Iterable[str] = tuple(DEFAULT_PORTS)) -> tuple[str, str, int | None, str]:
     match = _URL.fullmatch(text)
     if match is None:
         raise ValueError("it is not scheme://host:port")
-    if match["scheme"] not in DEFAULT_PORTS:
+    if match["scheme"] not in schemes:
         raise ValueError(f"the scheme {match['scheme']} is not known here")
     port = None if match["port"] is None else int(match["port"])
     if port is not None and port > 65535:

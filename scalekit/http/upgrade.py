@@ -29,12 +29,13 @@ class Handshake:
     :param is_key_ours: whether we say it, and not the client.
 
     :ivar lines: what the request says of it, whole lines.
+    :ivar accept: what the answer says of it.
     """
 
-    __slots__ = ("_accept", "lines")
+    __slots__ = ("accept", "lines")
 
     def __init__(self, key: bytes, is_key_ours: bool = False) -> None:
-        self._accept = accept_of(key)
+        self.accept = accept_of(key)
         self.lines = upgrade_lines(WEBSOCKET)
         if is_key_ours:
             self.lines += b"Sec-WebSocket-Key: %b\r\n" % key
@@ -47,7 +48,7 @@ class Handshake:
         """
         if head.upgrade != WEBSOCKET:
             raise malformed("it switches to another protocol than it was asked for.")
-        if head.get(b"sec-websocket-accept") != self._accept:
+        if head.get(b"sec-websocket-accept") != self.accept:
             raise malformed("it switches protocols without having read the key.")
 
 

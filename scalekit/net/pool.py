@@ -5,6 +5,7 @@ The connections to one app server: idle ones, the last used first, so that the o
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from scalekit.errors import UpstreamFault
 from scalekit.net.deadlines import Wheel
@@ -18,16 +19,19 @@ MOST_IDLE = 256
 #: (gunicorn 2 s; Apache, node and uvicorn 5 s), so such a request does not run into the close.
 YOUNG_SECONDS = 1.0
 
+#: ``(protocol, failed) -> cancel``.
+Opener = Callable[[Any, Callable[[UpstreamFault], None]], Callable[[], None]]
+
 
 class Pool:
     """
-    :param open_connection: ``(protocol, failed) -> cancel``: opens a connection for this protocol, within its deadline,
-        or calls ``failed(fault)`` once; neither before it returns.
+    :param open_connection: opens a connection for this protocol, within its deadline, or calls ``failed(fault)`` once;
+        neither before it returns.
     """
 
     def __init__(
         self,
-        open_connection: Callable[[UpstreamConnection, Callable[[UpstreamFault], None]], Callable[[], None]],
+        open_connection: Opener,
         wheel: Wheel,
         timeouts: UpstreamTimeouts,
     ) -> None:
@@ -54,6 +58,17 @@ class Pool:
 
         :returns: a callable that gives it up; neither callback is called after it.
         """
+        return self._open(self._open_connection, ready, failed)
+
+    #: The same for what may become a tunnel, which needs a connection of its own.
+    open_alone = open
+
+    def _open(
+        self,
+        open_connection: Opener,
+        ready: Callable[[UpstreamConnection], None],
+        failed: Callable[[UpstreamFault], None],
+    ) -> Callable[[], None]:
         connection = UpstreamConnection(self, self._wheel, self._timeouts)
         self._waiting[connection] = ready
 
@@ -61,7 +76,7 @@ class Pool:
             if self._waiting.pop(connection, None) is not None:
                 failed(fault)
 
-        cancel = self._open_connection(connection, not_opened)
+        cancel = open_connection(connection, not_opened)
 
         def give_up() -> None:
             if self._waiting.pop(connection, None) is not None:

@@ -62,7 +62,12 @@ class UpstreamConnection(Protocol):
 
     :ivar is_reused: whether it has carried an exchange before the present one.
     :ivar has_answered: whether a byte of the present answer has arrived.
+    :cvar takes_trailers: whether a request's trailers go through.
+    :cvar was_refused: whether the app server has said that it did nothing of the present request.
     """
+
+    takes_trailers = False
+    was_refused = False
 
     transport: Any
 

@@ -139,7 +139,7 @@ class ShippedFileTests(SynchronousTestCase):
     def test_every_key_has_its_comment_on_one_line(self) -> None:
         for line in self.text.splitlines():
             if "=" in line and not line.startswith("#"):
-                self.assertRegex(line, r"^[a-z_]+ = \S.* # \S")
+                self.assertRegex(line, r"^[a-z0-9_]+ = \S.* # \S")
                 self.assertLessEqual(len(line), 132)
 
     def test_it_loads(self) -> None:

@@ -31,9 +31,11 @@ class Attempt:
         self.wire: MemoryTransport | None = None
         self._deadline = clock.callLater(CONNECT_SECONDS, self.fail, "connect-timeout", 504)
 
-    def succeed(self) -> MemoryTransport:
+    def succeed(self, speaks: str | None = None) -> MemoryTransport:
+        """:param speaks: what ALPN agrees on."""
         self._stop()
         self.wire = MemoryTransport(self._clock)
+        self.wire.negotiated_protocol = speaks
         self.wire.connect(self._protocol)
         self.wire.settle()
         return self.wire
@@ -109,6 +111,7 @@ class Receiver:
     def __init__(self) -> None:
         self.events: list[Any] = []
         self.fault: Any = None
+        self.head: Any = None
         self.trailers: Any = None
 
     def informed(self, status: int, fields: Any) -> None:
@@ -118,6 +121,7 @@ class Receiver:
         self.events.append("continued")
 
     def answered(self, head: Any, body: bytes) -> None:
+        self.head = head
         self.events.append(("answered", head.status, body))
 
     def began(self, head: Any) -> None:

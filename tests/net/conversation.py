@@ -36,6 +36,7 @@ class MemoryTransport:
     """
 
     is_secure = False
+    negotiated_protocol: str | None = None
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -11,6 +11,12 @@ STREAM_WINDOW = 256 * KIB
 #: For all streams of a connection together: so much memory can one client make us hold for app servers that are slow.
 CONNECTION_WINDOW = 1024 * KIB
 
+#: As `STREAM_WINDOW`, of answers from an app server, which is near: what a client that does not read holds in memory.
+UPSTREAM_STREAM_WINDOW = 128 * KIB
+#: Bounded by its streams' windows only: with one of its own, a few clients that do not read would hold up all others
+#: whose answers share the connection (Go's client takes 1 GiB for this).
+UPSTREAM_CONNECTION_WINDOW = 2**31 - 1
+
 #: The decoded size, by RFC 9113's count of 32 bytes a field more, above which a head is not even kept.  Between what
 #: HTTP/1.1 may send (`scalekit.http.limits`) and this the stream gets 431; beyond it the connection ends, since the
 #: compression state could only be kept by decoding on (CVE-2016-6581, the HPACK bomb).

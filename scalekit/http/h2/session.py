@@ -46,6 +46,8 @@ from scalekit.http.h2.limits import (
     OUTBOUND_ACKS,
     SETTINGS_ENTRIES,
     STREAM_WINDOW,
+    UPSTREAM_CONNECTION_WINDOW,
+    UPSTREAM_STREAM_WINDOW,
 )
 from scalekit.http.limits import HEAD_BYTES
 
@@ -332,7 +334,9 @@ class ClientSession(Session):
     """
 
     def __init__(self, owner: Owner, streams: int) -> None:
-        super().__init__(Role.CLIENT, owner, {Setting.ENABLE_PUSH: 0}, streams)
+        settings = {Setting.ENABLE_PUSH: 0, Setting.INITIAL_WINDOW_SIZE: UPSTREAM_STREAM_WINDOW}
+        super().__init__(Role.CLIENT, owner, settings, streams)
+        self._connection.set_local_window_size(UPSTREAM_CONNECTION_WINDOW)
 
     def request(self, fields: Iterable[tuple[bytes, bytes]], has_ended: bool) -> int:
         """
@@ -344,6 +348,13 @@ class ClientSession(Session):
             return self._connection.send_request(fields, end_stream=has_ended)
         except NGH2Error:
             return 0
+
+    def ping(self) -> None:
+        """Ask for a sign of life: the server has to answer with as many bytes (RFC 9113 section 6.7)."""
+        try:
+            self._connection.ping(b"scalekit")
+        except NGH2Error:
+            pass
 
     @property
     def can_request(self) -> bool:

@@ -1,0 +1,230 @@
+"""
+The connections to an app server that may speak HTTP/2: one carries many requests, so those come first that are there.
+
+What a new connection speaks is known when it stands: HTTP/2 by prior knowledge (``h2c``), or what ALPN has agreed on.
+Requests wait in one queue; how many connections are being opened for it follows from what the last one spoke: one for
+each request, or one for as many as it had room for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from scalekit.errors import UpstreamFault
+from scalekit.net.deadlines import Wheel
+from scalekit.net.h2_stream import H2Stream
+from scalekit.net.h2_upstream import STREAMS, H2Upstream, Soon
+from scalekit.net.pool import Opener, Pool
+from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+
+#: HTTP/2 connections to one app server.  One is the rule; more are for servers that take few streams on each: gRPC's
+#: and Go's servers would be at 6400 requests, one that takes a single stream is used as if it spoke HTTP/1.
+MOST_CONNECTIONS = 64
+
+Failed = Callable[[UpstreamFault], None]
+
+
+class _Waiting:
+    """A request without a connection."""
+
+    __slots__ = ("failed", "ready")
+
+    def __init__(self, ready: Callable[[Any], None], failed: Failed) -> None:
+        self.ready = ready
+        self.failed = failed
+
+
+class SharedPool(Pool):
+    """
+    A `Pool` whose connections may be shared.
+
+    :param soon: see `H2Upstream`.
+    :param open_http_1: opens a connection that will speak HTTP/1.1; None: there is none, HTTP/2 is spoken without
+        having been agreed on.
+    """
+
+    def __init__(
+        self,
+        open_connection: Opener,
+        wheel: Wheel,
+        timeouts: UpstreamTimeouts,
+        soon: Soon,
+        open_http_1: Opener | None,
+    ) -> None:
+        super().__init__(open_connection, wheel, timeouts)
+        self._soon = soon
+        self._open_http_1 = open_http_1
+        self._knows_http2 = open_http_1 is None
+        self.shared: list[H2Upstream] = []
+        self._queue: list[_Waiting] = []
+        #: Connections under way, the oldest first, and how each is given up.
+        self._openings: dict[Any, Callable[[], None]] = {}
+        #: How many requests one that is under way is expected to carry; for the very first, one by prior knowledge.
+        self._each = STREAMS if self._knows_http2 else 1
+        #: Whether HTTP/2 is what is expected.
+        self._is_sharing = self._knows_http2
+
+    def take(self) -> Any:
+        """A stream of a connection that stands, or an idle connection; None if there is neither."""
+        return self._stream() or super().take()
+
+    def take_young(self) -> Any:
+        """The same for what may not be sent twice: HTTP/2 tells what was not taken (RFC 9113 section 8.7)."""
+        return self._stream() or super().take_young()
+
+    def _stream(self) -> H2Stream | None:
+        for connection in self.shared:
+            if connection.room > 0:
+                return connection.new_stream()
+        return None
+
+    def open(self, ready: Callable[[Any], None], failed: Failed) -> Callable[[], None]:
+        """A stream of a connection that stands, or of one that is under way; or a connection."""
+        waiting = _Waiting(ready, failed)
+        self._queue.append(waiting)
+        if any(connection.room > 0 for connection in self.shared):
+            self._soon(self._serve)
+        else:
+            self._open_more()
+
+        def give_up() -> None:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+                self._open_fewer()
+
+        return give_up
+
+    def open_alone(self, ready: Callable[[Any], None], failed: Failed) -> Callable[[], None]:
+        """A connection that speaks HTTP/1.1; without it, a stream that can become a tunnel (RFC 8441)."""
+        if self._open_http_1 is not None:
+            return self._open(self._open_http_1, ready, failed)
+
+        def judge(stream: H2Stream) -> None:
+            if stream.takes_tunnels:
+                ready(stream)
+            else:
+                failed(UpstreamFault(502, "no-tunnel", "The app server takes no tunnels over HTTP/2."))
+
+        return self.open(judge, failed)
+
+    # Connections under way.
+
+    @property
+    def _wanted(self) -> int:
+        """How many the queue needs under way."""
+        return -(-len(self._queue) // self._each)
+
+    @property
+    def _too_many(self) -> int:
+        """How many wait for whom nothing is under way."""
+        return max(0, len(self._queue) - len(self._openings) * self._each)
+
+    def _open_fewer(self) -> None:
+        while len(self._openings) > self._wanted:
+            _, give_up = self._openings.popitem()
+            give_up()
+
+    def _open_more(self) -> None:
+        while len(self._openings) < self._wanted:
+            if len(self.shared) + len(self._openings) >= MOST_CONNECTIONS and self._is_sharing:
+                self._soon(self._turn_away)
+                return
+            opening = _Opening(self)
+            self._openings[opening] = self._open_connection(opening, opening.failed)
+
+    def _turn_away(self) -> None:
+        """There are as many streams as there may be."""
+        self._fail(
+            self._too_many, UpstreamFault(503, "streams-used-up", "The app server takes no more requests at a time.")
+        )
+
+    def _fail(self, count: int, fault: UpstreamFault) -> None:
+        failing = self._queue[:count]
+        del self._queue[:count]
+        for waiting in failing:
+            waiting.failed(fault)
+
+    def _serve(self) -> None:
+        while self._queue:
+            stream = self._stream()
+            if stream is None:
+                break
+            self._queue.pop(0).ready(stream)
+        self._open_fewer()
+        self._open_more()
+
+    def made(self, opening: _Opening, transport: Any) -> None:
+        """A connection stands; the protocol that it speaks takes it over."""
+        self._openings.pop(opening)
+        if self._knows_http2 or transport.negotiated_protocol == "h2":
+            scheme = b"https" if transport.is_secure else b"http"
+            shared = H2Upstream(self, self._wheel, self._timeouts, self._soon, scheme)
+            self._openings[shared] = shared.close
+            transport.protocol = shared
+            shared.makeConnection(transport)
+        else:
+            self._is_sharing, self._each = False, 1
+            transport.protocol = connection = UpstreamConnection(self, self._wheel, self._timeouts)
+            connection.makeConnection(transport)
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """One that speaks HTTP/1.1 is there for one request."""
+        if connection in self._waiting:
+            super().connected(connection)
+            return
+        if self._queue:
+            self._queue.pop(0).ready(connection)
+        else:
+            connection.close()
+        self._open_fewer()
+        self._open_more()
+
+    def settled(self, connection: H2Upstream) -> None:
+        """One that speaks HTTP/2 is there."""
+        self._openings.pop(connection, None)
+        self._is_sharing, self._each = True, max(1, connection.most)
+        self.shared.append(connection)
+        if not connection.most:
+            fault = UpstreamFault(503, "streams-used-up", "The app server takes no requests on its connections.")
+            self._fail(len(self._queue), fault)
+        self._serve()
+        if self._is_closed:
+            connection.leave_when_idle()
+
+    def lost(self, opening: Any, fault: UpstreamFault) -> None:
+        """One under way has failed, and so have the requests that are too many for the others."""
+        if self._openings.pop(opening, None) is not None:
+            self._fail(self._too_many, fault)
+
+    # The end of connections.
+
+    def forget(self, connection: Any) -> None:
+        if connection in self.shared:
+            self.shared.remove(connection)
+        else:
+            super().forget(connection)
+
+    def close(self) -> None:
+        super().close()
+        for connection in self.shared[:]:
+            connection.leave_when_idle()
+
+    def __repr__(self) -> str:
+        return (
+            f"<SharedPool {self.shared!r}, {len(self.idle)} idle, {len(self._openings)} opening, "
+            f"{len(self._queue)} waiting{' closed' if self._is_closed else ''}>"
+        )
+
+
+class _Opening:
+    """Stands for the protocol of a connection until it is known which it speaks."""
+
+    def __init__(self, pool: SharedPool) -> None:
+        self._pool = pool
+
+    def makeConnection(self, transport: Any) -> None:
+        self._pool.made(self, transport)
+
+    def failed(self, fault: UpstreamFault) -> None:
+        self._pool.lost(self, fault)
