@@ -38,6 +38,7 @@ class RequestHead:
         request without a body that nominates Upgrade and names exactly one, or of an extended CONNECT over HTTP/2
         (RFC 8441), whose method is GET here; else empty.  Who answers may ``switch`` then, and need not.
     :ivar made: what `scalekit.http.forwarding` has made of this head, for the next time that it comes (see `reader`).
+    :ivar logged: the same of `scalekit.ops.access_log`.
 
     A head is shared between requests that came with the same bytes: treat it as immutable.
     """
@@ -49,6 +50,7 @@ class RequestHead:
         "host",
         "keep_alive",
         "length",
+        "logged",
         "made",
         "method",
         "normal_path",
@@ -92,6 +94,7 @@ class RequestHead:
         self.hop = hop
         self.upgrade = upgrade
         self.made: Any = None
+        self.logged = b""
 
     def get(self, lower_name: bytes) -> bytes | None:
         """The values of this field joined by ``, `` (RFC 9110 section 5.3); None if it is absent."""

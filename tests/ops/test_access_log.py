@@ -58,7 +58,7 @@ class LineTests(SynchronousTestCase):
     def test_every_value_of_the_line(self) -> None:
         exchange = over(reason="connect-refused", status=502, attempts=2)
         self.assertEqual(
-            json.loads(access_log._encoder.encode(line_of(exchange, 0.0123456789, THEN))),
+            json.loads(line_of(exchange, 0.0123456789, THEN)),
             {
                 "time": "2023-11-14T22:13:20.250Z",
                 "request_id": "test-1",
@@ -80,20 +80,24 @@ class LineTests(SynchronousTestCase):
 
     def test_the_time_is_cut_not_rounded(self) -> None:
         """So that no line is dated a second after its fellows."""
-        times = [line_of(over(), 0.0, wall).time[17:] for wall in (THEN - 0.25, THEN + 0.7499, THEN + 0.75)]
+        times = [
+            json.loads(line_of(over(), 0.0, wall))["time"][17:] for wall in (THEN - 0.25, THEN + 0.7499, THEN + 0.75)
+        ]
         self.assertEqual(times, ["20.000Z", "20.999Z", "21.000Z"])
 
     def test_versions(self) -> None:
-        self.assertEqual([line_of(over(version=v), 0.0, THEN).version for v in (10, 11, 20)], ["1.0", "1.1", "2"])
+        self.assertEqual(
+            [json.loads(line_of(over(version=v), 0.0, THEN))["version"] for v in (10, 11, 20)], ["1.0", "1.1", "2"]
+        )
 
     def test_for_people(self) -> None:
         self.assertEqual(
-            sentence(line_of(over(), 0.0123, THEN)),
+            sentence(over(), 0.0123),
             "GET /posts/1?x=1 200 110 bytes in 12.3 ms by 127.0.0.1:3000 for 203.0.113.7 id=test-1",
         )
         refused = over(status=503, reason="no-app-servers", instance="", sent=90)
         self.assertEqual(
-            sentence(line_of(refused, 0.0, THEN)),
+            sentence(refused, 0.0),
             "GET /posts/1?x=1 503 (no-app-servers) 90 bytes in 0.0 ms for 203.0.113.7 id=test-1",
         )
 
@@ -265,7 +269,6 @@ class AccessLogTests(SynchronousTestCase):
     @given(st.binary(max_size=40), st.text(max_size=20))
     def test_nothing_in_a_request_can_end_a_line(self, target: bytes, address: str) -> None:
         """The wire lets no control character through; a listener yet to come might."""
-        line = line_of(over(target, client=Client(address, 1, False, 1)), 0.0, THEN)
-        raw = access_log._encoder.encode_lines([line])
+        raw = line_of(over(target, client=Client(address, 1, False, 1)), 0.0, THEN)
         self.assertEqual(raw.count(b"\n"), 1)
         self.assertEqual(json.loads(raw)["target"], target.decode("latin-1"))
