@@ -45,32 +45,23 @@ class H2Exchange:
     :ivar queued: how much of the answer waited when the connection looked last, and since when it is so much.
     """
 
-    __slots__ = (
-        "_has_finished",
-        "_is_tunnel",
-        "_left",
-        "_suppressed",
-        "_trailers",
-        "_unacknowledged",
-        "_waiting",
-        "body_bytes",
-        "body_since",
-        "client",
-        "connection",
-        "has_begun",
-        "has_ended",
-        "head",
-        "is_held",
-        "is_stuck",
-        "observer",
-        "queued",
-        "queued_since",
-        "receiver",
-        "record",
-        "request_id",
-        "started",
-        "stream",
-    )
+    # Not slots: what most exchanges never change stands here once, and is not stored a thousand times a second.
+    observer: Any = None
+    receiver: Any = None
+    has_begun = False
+    is_held = False
+    is_stuck = False
+    body_bytes = 0
+    queued = 0
+    #: Body bytes still owed to the client; None when the length is not known.
+    _left: int | None = None
+    _suppressed = False
+    _is_tunnel = False
+    _has_finished = False
+    _trailers: Fields = []
+    #: Pieces that nobody has asked for, or that are held; as much as the stream's window at most.
+    _waiting: deque[bytes] | None = None
+    _unacknowledged = 0
 
     def __init__(
         self,
@@ -89,21 +80,8 @@ class H2Exchange:
         self.request_id = request_id
         self.started = started
         self.record = Outcome()
-        self.observer: Any = None
-        self.receiver: Any = None
-        self.has_begun = self.is_held = self.is_stuck = False
         self.has_ended = has_ended
-        self.body_bytes = 0
-        self.body_since = started
-        self.queued = 0
-        self.queued_since = started
-        #: Body bytes still owed to the client; None when the length is not known.
-        self._left: int | None = None
-        self._suppressed = self._is_tunnel = self._has_finished = False
-        self._trailers: Fields = []
-        #: Pieces that nobody has asked for, or that are held; as much as the stream's window at most.
-        self._waiting: deque[bytes] | None = None
-        self._unacknowledged = 0
+        self.body_since = self.queued_since = started
 
     # The request's body.
 

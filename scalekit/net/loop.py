@@ -8,6 +8,7 @@ a proxied request that is a tenth of the proxy's time.  Our log lines name what 
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -74,4 +75,18 @@ class QuickReactor(EPollReactor):
 def install() -> None:
     """Make it this process' reactor, unless there is one already."""
     if "twisted.internet.reactor" not in sys.modules:
-        installReactor(QuickReactor())
+        reactor = QuickReactor()
+        installReactor(reactor)
+        reactor.callWhenRunning(_spare_collector)
+
+
+def _spare_collector() -> None:
+    """
+    Let Python look for garbage less often, and never among what was made at the start.
+
+    A request's objects die by their reference counts.  With a hundred requests in flight Python's own threshold, 700
+    more objects than before, is passed all the time by nothing but them: 3 % of the balancer's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
