@@ -77,13 +77,13 @@ class ReverseProxy:
 
     def respond(self, exchange: Any) -> None:
         head: RequestHead = exchange.head
-        path = head.normal_path
-        route = self._routing.table.route(head.host, path)
-        if not is_plain(head.path):
-            self._check_readings(head, route)
-        if route is None:
-            raise UpstreamFault(503, "no-route", "No service is configured for this host and path.")
-        service = route.service
+        table = self._routing.table
+        routed = head.routed
+        if routed is not None and routed[0] is table:
+            service: str = routed[1]
+        else:
+            service = self._route(head)
+            head.routed = table, service
         exchange.record.service = service
         available = self.roster.available(service)
         if not available:
@@ -91,14 +91,23 @@ class ReverseProxy:
         length = head.length
         if length and self.max_body_bytes is not None and length > self.max_body_bytes:
             raise _too_large(self.max_body_bytes)
-        if is_last_hop(head):
-            raise ClientFault(
-                405, "last-hop", "Max-Forwards ends here, and the balancer itself answers no such request."
-            )
         picker = self._pickers.get(service)
         if picker is None:
             picker = self._pickers[service] = self._new_picker()
         _Forward(self, exchange, picker).begin(picker.first(available))
+
+    def _route(self, head: RequestHead) -> str:
+        """The service of a head, which is checked once if it comes again and again."""
+        route = self._routing.table.route(head.host, head.normal_path)
+        if not is_plain(head.path):
+            self._check_readings(head, route)
+        if route is None:
+            raise UpstreamFault(503, "no-route", "No service is configured for this host and path.")
+        if is_last_hop(head):
+            raise ClientFault(
+                405, "last-hop", "Max-Forwards ends here, and the balancer itself answers no such request."
+            )
+        return route.service
 
     def _check_readings(self, head: RequestHead, route: Route | None) -> None:
         """Refuse a path that an app server may read as one of another route: `/public/..%2fadmin`."""

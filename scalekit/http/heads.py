@@ -38,7 +38,8 @@ class RequestHead:
         request without a body that nominates Upgrade and names exactly one, or of an extended CONNECT over HTTP/2
         (RFC 8441), whose method is GET here; else empty.  Who answers may ``switch`` then, and need not.
     :ivar made: what `scalekit.http.forwarding` has made of this head, for the next time that it comes (see `reader`).
-    :ivar logged: the same of `scalekit.ops.access_log`.
+    :ivar picked: the same of `scalekit.web.compress`; ``routed``: of `scalekit.balancer.proxy`; ``logged``: of
+        `scalekit.ops.access_log`.
 
     A head is shared between requests that came with the same bytes: treat it as immutable.
     """
@@ -55,11 +56,17 @@ class RequestHead:
         "method",
         "normal_path",
         "path",
+        "picked",
         "query",
+        "routed",
         "target",
         "upgrade",
         "version",
     )
+
+    made: Any
+    picked: Any
+    routed: Any
 
     def __init__(
         self,
@@ -93,7 +100,7 @@ class RequestHead:
         self.expects_continue = expects_continue
         self.hop = hop
         self.upgrade = upgrade
-        self.made: Any = None
+        self.made = self.picked = self.routed = None
         self.logged = b""
 
     def get(self, lower_name: bytes) -> bytes | None:

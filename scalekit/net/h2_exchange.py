@@ -177,10 +177,10 @@ class H2Exchange:
     def leave(self) -> None:
         """It is over: what has not been used is acknowledged, as the other streams share the connection's window."""
         connection, self.connection = self.connection, None
-        size = self._unacknowledged + sum(map(len, self._waiting or ()))
-        self._unacknowledged = 0
-        self._waiting = None
-        if connection is not None:
+        if connection is not None and (self._waiting or self._unacknowledged):
+            size = self._unacknowledged + sum(map(len, self._waiting or ()))
+            self._unacknowledged = 0
+            self._waiting = None
             connection.session.acknowledge(self.stream, size)
 
     # The answer.

@@ -78,10 +78,21 @@ class Compress:
 
     def respond(self, exchange: Any) -> None:
         """Let the responder answer, through a coding exchange if this client takes one."""
+        asked = exchange.head
+        picked = asked.picked
+        if picked is None or picked[0] is not self:
+            picked = asked.picked = self, *self._picked(asked)
+        _, coding, head = picked
+        if coding is None:
+            self._responder.respond(_PlainExchange(exchange, head))
+        else:
+            self._responder.respond(_CodedExchange(exchange, head, coding, self))
+
+    def _picked(self, head: RequestHead) -> tuple[bytes | None, RequestHead]:
+        """The coding for the answer to this head, and the head as the responder is to see it."""
         accepted: bytes | None = None
         may_transform = True
         is_conditional = False
-        head = exchange.head
         for name, value in head.fields:
             size = len(name)
             if size == 15:
@@ -94,12 +105,7 @@ class Compress:
                 elif lower == b"cache-control" and b"no-transform" in value.lower():
                     may_transform = False  # RFC 9111 section 5.2.1.6
         coding = self._pick(accepted) if accepted is not None and may_transform else None
-        if is_conditional:
-            head = self._with_origin_conditions(head, coding)
-        if coding is None:
-            self._responder.respond(_PlainExchange(exchange, head))
-        else:
-            self._responder.respond(_CodedExchange(exchange, head, coding, self))
+        return coding, self._with_origin_conditions(head, coding) if is_conditional else head
 
     def stream(self, exchange: Any, observer: Any, coding: bytes, is_live: bool) -> CodedStream | None:
         """A coded stream to an exchange, whose answer is to begin next; None if there are too many already."""
