@@ -20,7 +20,7 @@ An authority that a team puts here itself (``ca.pem``, ``ca.key``) is used as it
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +32,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from scalekit.errors import ConfigurationFault
 from scalekit.net.addresses import canonical_name
-from scalekit.net.pem import Key, locked, made_key, read_certificate, read_key, write
+from scalekit.net.constraints import permitted_names, signable_names
+from scalekit.net.pem import Key, locked, made_key, new_key, private_pem, read_certificate, read_key, write
 
 CA, CA_KEY, SERVER, SERVER_KEY = "ca.pem", "ca.key", "server.pem", "server.key"
 
@@ -57,8 +58,6 @@ CA_LIFETIME = timedelta(days=3652)
 SERVER_LIFETIME = timedelta(days=90)
 # Certificates begin in the past, as clients with a clock that is a little slow want to use them at once.
 BACKDATED = timedelta(hours=1)
-# A node of a large cluster has thousands of addresses, and each of them would travel in every handshake.
-MOST_NAMES = 64
 _OURS = "scalekit local CA "
 
 
@@ -95,6 +94,48 @@ def ensure_server_certificate(directory: Path, names: Iterable[str], now: dateti
             if not _is_served(directory, wanted, now):
                 _make_server_certificate(directory, authority, wanted, now)
     return directory / SERVER, directory / SERVER_KEY
+
+
+def renew_server_certificate(directory: Path, names: Iterable[str], now: datetime) -> Path:
+    """
+    Make the certificate of this machine's daemons anew, whether or not it is time; its key stays.  Daemons that run
+    find it by themselves.
+
+    :return: the path of the chain.
+    :raises ConfigurationFault: as `ensure_server_certificate`.
+    """
+    wanted = list(names)
+    with locked(directory):
+        authority = _standing_authority(directory, now) or _make_authority(directory, wanted, now)
+        _make_server_certificate(directory, authority, wanted, now)
+    return directory / SERVER
+
+
+def issue_certificate(directory: Path, names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
+    """
+    A certificate for another machine, as a server and as a client, and a key for it; neither is kept here.
+
+    :param names: DNS names and addresses, the most important first.
+    :return: both in PEM.
+    :raises ConfigurationFault: the authority may not sign one of the names, or cannot be used.
+    """
+    wanted = list(names)
+    with locked(directory):
+        authority = _standing_authority(directory, now)
+        if authority is None:
+            raise ConfigurationFault(f"{directory / CA}: not found, or soon over, expected the local CA")
+        signing_key = _signing_key(directory, authority)
+    signable = signable_names(authority, wanted)
+    if len(signable) < len(set(wanted)):
+        refused = next((name for name in wanted if not signable_names(authority, [name])), wanted[-1])
+        raise ConfigurationFault(
+            f"{directory / CA}: its name constraints do not permit {refused}, expected a private address or a name "
+            f"below one of {', '.join(permitted_names(authority)) or 'none'}"
+        )
+    key = new_key()
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    certificate = _signed(directory, authority, signing_key, key, signable, wanted[0][:64], now, usages)
+    return certificate.public_bytes(serialization.Encoding.PEM), private_pem(key)
 
 
 def _standing_authority(directory: Path, now: datetime) -> x509.Certificate | None:
@@ -172,24 +213,38 @@ def _is_served(directory: Path, names: list[str], now: datetime) -> bool:
     return (
         certificate.public_key() == key.public_key()
         and begin <= now < begin + (end - begin) * 2 / 3
-        and set(_signable(authority, names)) <= set(covered)
+        and set(signable_names(authority, names)) <= set(covered)
     )
 
 
 def _make_server_certificate(directory: Path, authority: x509.Certificate, names: list[str], now: datetime) -> None:
     signing_key = _signing_key(directory, authority)
     key = made_key(directory / SERVER_KEY)
-    signable = _signable(authority, names)
+    signable = signable_names(authority, names)
     if not signable:
         raise ConfigurationFault(f"{directory / CA}: its name constraints permit none of {', '.join(names)}")
+    certificate = _signed(directory, authority, signing_key, key, signable, "scalekit server", now)
+    write(directory / SERVER, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _signed(
+    directory: Path,
+    authority: x509.Certificate,
+    signing_key: Key,
+    key: Key,
+    names: list[x509.GeneralName],
+    common_name: str,
+    now: datetime,
+    usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.SERVER_AUTH,),
+) -> x509.Certificate:
     begin = max(now - BACKDATED, authority.not_valid_before_utc)
     end = min(now - BACKDATED + SERVER_LIFETIME, authority.not_valid_after_utc)
     if begin >= end:
         raise ConfigurationFault(f"{directory / CA}: valid from {begin:%Y-%m-%d}, expected a CA that is valid now")
-    certificate = (
+    return (
         x509.CertificateBuilder()
         # Clients look at the alternative names only (RFC 9525 section 2); this one is for people.
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "scalekit server")]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
         .issuer_name(authority.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -199,56 +254,18 @@ def _make_server_certificate(directory: Path, authority: x509.Certificate, names
         .add_extension(
             x509.KeyUsage(True, False, False, False, False, False, False, False, False), critical=True
         )  # signs handshakes
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(signable), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False)
         .sign(signing_key, hashes.SHA256())
     )
-    write(directory / SERVER, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-
-
-def _signable(authority: x509.Certificate, names: list[str]) -> list[x509.GeneralName]:
-    """What of the names the authority may sign, at most `MOST_NAMES`; what is neither a name nor an address is not."""
-    try:
-        constraints = authority.extensions.get_extension_for_class(x509.NameConstraints).value
-        permitted, excluded = constraints.permitted_subtrees or [], constraints.excluded_subtrees or []
-    except x509.ExtensionNotFound:
-        permitted, excluded = [], []
-    found: dict[x509.GeneralName, None] = {}
-    for text in names:
-        name = _general_name(text)
-        if name is None or any(_is_below(name, one) for one in excluded):
-            continue
-        # Only constraints of a name's own kind concern it (RFC 5280 section 4.2.1.10).
-        concerned = [one for one in permitted if type(one) is type(name)]
-        if not concerned or any(_is_below(name, one) for one in concerned):
-            found[name] = None
-    return list(found)[:MOST_NAMES]
-
-
-def _general_name(text: str) -> x509.DNSName | x509.IPAddress | None:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(text.partition("%")[0]))
-    except ValueError:
-        name = canonical_name(text)
-        return x509.DNSName(name) if name else None
-
-
-def _is_below(name: x509.GeneralName, tree: x509.GeneralName) -> bool:
-    if isinstance(name, x509.DNSName) and isinstance(tree, x509.DNSName):
-        top = tree.value.lower().lstrip(".")
-        return not top or name.value == top or name.value.endswith(f".{top}")
-    address, network = name.value, tree.value
-    if isinstance(address, ipaddress.IPv4Address) and isinstance(network, ipaddress.IPv4Network):
-        return address in network
-    if isinstance(address, ipaddress.IPv6Address) and isinstance(network, ipaddress.IPv6Network):
-        return address in network
-    return False
 
 
 def _is_own_name(name: str) -> bool:
-    """Whether a constraint may be made of this host name: no top-level domain, which are letters or xn--."""
+    """Whether a constraint may be made of this host name: no address, no top-level domain (letters, or xn--)."""
+    if name.replace(".", "").isdigit():
+        return False
     if "." in name:
         return not any(name.endswith(f".{one}") for one in PERMITTED_NAMES)
     return name != "" and not name.isalpha() and not name.startswith("xn--")

@@ -25,13 +25,23 @@ LOCK_TRIES, LOCK_PAUSE_SECONDS = 200, 0.05
 
 
 def made_key(path: Path) -> Key:
-    """The key in this file, which is made if there is none.  P-256, as every client knows it."""
+    """The key in this file, which is made if there is none."""
     key = read_key(path)
     if key is None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        plain = serialization.NoEncryption()
-        write(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain), 0o600)
+        key = new_key()
+        write(path, private_pem(key), 0o600)
     return key
+
+
+def new_key() -> Key:
+    """P-256, as every client knows it."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def private_pem(key: Key) -> bytes:
+    """A private key as it stands in a file, without a password."""
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
 
 
 def read_key(path: Path) -> Key | None:

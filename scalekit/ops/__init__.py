@@ -10,6 +10,8 @@ Operation: what every daemon needs around what it does.
 * `access_log`: exchanges -> JSON lines in a file and entries for the log service, in batches.
 * `metrics`: plain numbers on the hot path, read by prometheus-client when somebody asks for ``/metrics``;
   ``/healthz`` and ``/readyz`` too.
-* `serving`: a private listener: resource tree, guard, operational routes; `certificates`: what it is served with.
+* `serving`: a private listener: resource tree, guard, operational routes.
+* `certificates`: what the listeners are served with, read again when files change (`watching`) and at SIGHUP.
+* `cli`: the ``scalekit`` command.
 * `children` and `leash`: child processes that end with their parent.
 """

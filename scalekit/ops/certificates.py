@@ -251,6 +251,20 @@ def add_certificate(
     return certificate.tls
 
 
+def listeners_of(config: Config) -> list[ListenURL]:
+    """All https listeners, of all daemons."""
+    tables = (config.balancer, config.registration, config.cache, config.logs, config.data, config.blog)
+    return [url for table in tables for url in table.listen if url.is_secure]
+
+
+def configured_pairs(config: Config) -> list[Pair]:
+    """The certificates that a configuration names, each once; none where the local CA makes one."""
+    pairs = [(config.tls.certificate, config.tls.private_key)]
+    pairs += [(one.certificate, one.private_key) for one in config.tls.sni]
+    pairs += [(url.certificate, url.private_key) for url in listeners_of(config)]
+    return [Pair(Path(certificate), Path(key)) for certificate, key in dict.fromkeys(pairs) if certificate]
+
+
 class UpstreamTrust:
     """
     How the certificates of app servers are checked: by the configured CA, else the local one where there is one, else

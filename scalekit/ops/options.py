@@ -22,8 +22,8 @@ from scalekit.ops.starting import keep_terminal
 # Linux lets no process have more descriptors than fs.nr_open, 1,048,576 unless changed.
 MOST_DESCRIPTORS = 1 << 20
 
-# Listeners that act for whoever reaches them; None where the daemon has no token file.
-_PRIVATE = {"registration": "token_file", "cache": "token_file", "logs": "token_file", "data": None}
+#: Listeners that act for whoever reaches them; None where the daemon has no token file.
+PRIVATE = {"registration": "token_file", "cache": "token_file", "logs": "token_file", "data": None}
 
 
 class DaemonOptions(usage.Options):
@@ -102,8 +102,8 @@ class DaemonOptions(usage.Options):
                 value = os.path.abspath(value)  # typed in a shell: relative to where it stands
             config = override(config, key, kinds[key].from_flag(value), f"--{flag}")
         for section in self.sections:
-            if section in _PRIVATE:
-                table, name = getattr(config, section), _PRIVATE[section]
+            if section in PRIVATE:
+                table, name = getattr(config, section), PRIVATE[section]
                 check_private_listener(section, table.listen, getattr(table, name) if name else None)
         self.settings = config
         return config

@@ -1,0 +1,44 @@
+"""
+``scalekit``: the command line for people.
+
+* `certificates`: ``scalekit cert show | issue | renew | ca``.
+* `checking`: ``scalekit check-config``.
+* `running`: what all commands share: where the configuration is, and faults as one line.
+
+Here, as in a feature's ``tap``, the process' own clock and environment are taken.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+import click
+
+from scalekit import __version__
+from scalekit.net.addresses import local_names
+from scalekit.ops.cli.certificates import cert
+from scalekit.ops.cli.checking import check_config
+from scalekit.ops.cli.running import Surroundings, run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="scalekit %(version)s")
+def scalekit() -> None:
+    """Look after scalekit: its configuration and its certificates."""
+
+
+scalekit.add_command(cert)
+scalekit.add_command(check_config)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    The console script.
+
+    :return: the exit status: 0, or 1 after one line on the standard error.
+    """
+    surroundings = Surroundings(os.environ, time.time, lambda: local_names(socket.gethostname()))
+    return run(scalekit, arguments, surroundings)

@@ -1,0 +1,42 @@
+"""``scalekit check-config``."""
+
+from __future__ import annotations
+
+from tests.net.wire import AUTHORITY
+from tests.ops.cli.commands import CommandCase
+
+
+class CheckTests(CommandCase):
+    def check(self, text: str) -> str:
+        return self.refused("check-config", "--config", self.configured(text))
+
+    def test_fine(self) -> None:
+        self.assertEqual(self.run_command("check-config"), (0, "the defaults: fine\n", ""))
+        file = self.configured("[cache]\nmax_bytes = 1000\n")
+        self.assertEqual(self.run_command("check-config", "--config", file), (0, f"{file}: fine\n", ""))
+
+    def test_a_key(self) -> None:
+        self.assertIn("cache.max_byte: found an unknown key, expected max_bytes", self.check("[cache]\nmax_byte = 1\n"))
+
+    def test_a_private_listener(self) -> None:
+        self.assertIn("cache.token_file", self.check('[cache]\nlisten = ["https://[::]:5000"]\n'))
+
+    def test_a_token_file(self) -> None:
+        self.assertIn("/nowhere: cannot be read", self.check('[cache]\ntoken_file = "/nowhere"\n'))
+
+    def test_certificates(self) -> None:
+        issued = AUTHORITY.issue_cert("a.example")
+        issued.cert_chain_pems[0].write_to_path(self.folder / "a.pem")
+        issued.private_key_pem.write_to_path(self.folder / "a.key")
+        good = 'certificate = "a.pem"\nprivate_key = "a.key"\n'
+        bad = 'certificate = "b.pem"\nprivate_key = "b.key"\n'
+        file = self.configured(f"[tls]\n{good}[[tls.sni]]\n{good}")
+        self.assertEqual(self.run_command("check-config", "--config", file).status, 0)
+        for text in (f"[tls]\n{bad}", f"[[tls.sni]]\n{bad}"):
+            self.assertIn("b.pem: No such file or directory, expected a readable PEM file", self.check(text))
+        for table in (
+            '{ url = "https://[::]:2000", certificate = "b.pem", private_key = "a.key" }',
+            '{ url = "https://[::]:2000", client_ca = "b.pem" }',
+        ):
+            self.assertIn("b.pem: No such file", self.check(f"[balancer]\nlisten = [{table}]\n"))
+        self.assertIn("b.pem: No such file", self.check('[balancer.upstream_tls]\nca = "b.pem"\n'))
