@@ -10,7 +10,7 @@ Start with `server` (a client's connection: bytes to exchanges) and `upstream` (
 * `listening`: the listeners of a daemon, made of `ports`; `greeting`: what a load balancer says first, by the
   `proxy_protocol`; `connecting`: opening a connection, with its deadline.
 * `pool`: idle upstream connections, the latest first; `deadlines`: every wait of every connection, in one wheel.
-* `certificates`: the local authority and the certificates it signs (`constraints`: what it may), kept in files by `pem`;
+* `certificates`: the local authority and the certificates it signs (as `constraints` permit), in files by `pem`;
   `addresses`: what this machine is called.
 * `loop`: the reactor that all daemons run on; `clocks`: a reactor's timed calls with another clock's seconds.
 """
