@@ -46,7 +46,7 @@ class WebSocketCase(ScenarioCase):
     def open(self, path: str = "/echo", is_secure: bool = True, **options: Any) -> ClientConnection:
         """A client's WebSocket."""
         context = ssl.create_default_context(cafile=str(self.balancer.ca)) if is_secure else None
-        return self.stack.enter_context(
+        client: ClientConnection = self.stack.enter_context(
             connect(
                 self.url(path, is_secure),
                 ssl=context,
@@ -56,6 +56,7 @@ class WebSocketCase(ScenarioCase):
                 **options,
             )
         )
+        return client
 
     def echo(self, client: ClientConnection, message: Any) -> None:
         """Say something and hear it."""
