@@ -51,9 +51,10 @@ class RequestMetrics(Collector):
         if service is None:
             service = self._services[record.service] = _Service()
         service.classes[record.status // 100] += 1
-        service.buckets[bisect_left(BUCKETS, seconds)] += 1
-        service.seconds += seconds
         service.sent += record.sent
+        if record.status != 101:  # For how long a WebSocket is open says nothing of how quickly it was answered.
+            service.buckets[bisect_left(BUCKETS, seconds)] += 1
+            service.seconds += seconds
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(

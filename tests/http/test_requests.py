@@ -46,6 +46,30 @@ class RequestHeadTests(SynchronousTestCase):
         self.assertFalse(parse(head()).expects_continue)
         self.assertFalse(parse(head(b"Expect: 100-continue", start=b"GET / HTTP/1.0")).expects_continue)
 
+    def test_upgrade(self) -> None:
+        nominated = b"Connection: keep-alive, uPGRADE"
+        for protocol in (b"WebSocket", b"h2c", b"HTTP/2.0", b"a" * 64):
+            for lines in (
+                (nominated, b"Upgrade: " + protocol),
+                (b"upgrade:  %b " % protocol, b"Content-Length: 0", b"Connection: x", nominated),
+            ):
+                self.assertEqual(parse(head(*lines)).upgrade, protocol.lower())
+        for value in (b"", b",", b"a, b", b"a,", b"a b", b"a/b/c", b"/a", b"a/", b'"a"', b"a" * 65):
+            self.assertEqual(parse(head(nominated, b"Upgrade: " + value)).upgrade, b"")
+        plain = head(nominated, b"Upgrade: a")
+        self.assertIn((b"Upgrade", b"a"), parse(plain).fields)
+        for wrong in (
+            (nominated,),
+            (b"Upgrade: a",),
+            (b"Connection: close", b"Upgrade: a"),
+            (nominated, b"Upgrade: a", b"Upgrade: a"),
+            (nominated, b"Upgrade:", b"Upgrade: a"),
+            (nominated, b"Upgrade: a", b"Content-Length: 1"),
+            (nominated, b"Upgrade: a", b"Transfer-Encoding: chunked"),
+        ):
+            self.assertEqual(parse(head(*wrong)).upgrade, b"", wrong)
+        self.assertEqual(parse(head(nominated, b"Upgrade: a", start=b"GET / HTTP/1.0")).upgrade, b"")
+
     def test_spellings_that_are_kept_are_bounded(self) -> None:
         self.addCleanup(requests._kinds.clear)
         for number in range(3000):

@@ -28,6 +28,17 @@ class ResponseHeadTests(SynchronousTestCase):
             self.assertIs(decoder, type(found), lines)
             self.assertEqual(reusable, is_reusable, lines)
 
+    def test_which_protocol_it_switches_to(self) -> None:
+        start = b"HTTP/1.1 101 Switching Protocols"
+        agreed = (b"Upgrade: WebSocket", b"Connection: upgrade")
+        got, decoder, _ = parse(*agreed, b"Sec-WebSocket-Accept: x", start=start)
+        self.assertEqual((got.upgrade, got.fields, decoder), (b"websocket", [(b"Sec-WebSocket-Accept", b"x")], None))
+        self.assertEqual(parse(*agreed[:1], start=start)[0].upgrade, b"")
+        self.assertEqual(parse(*agreed[1:], start=start)[0].upgrade, b"")
+        self.assertEqual(parse(*agreed)[0].upgrade, b"")
+        for twice in ((b"Upgrade: a", b"Upgrade: a"), (b"Upgrade:", b"Upgrade: a")):
+            self.assertIn(b",", parse(*twice, b"Connection: upgrade", start=start)[0].upgrade)
+
     def test_http_1_0(self) -> None:
         start = b"HTTP/1.0 200 OK"
         self.assertFalse(parse(b"Content-Length: 1", start=start)[2])

@@ -18,6 +18,9 @@ def request(method: bytes = b"GET", version: bytes = b"1.1", *lines: bytes) -> b
     return b"%b / HTTP/%b\r\nHost: a\r\n%b\r\n" % (method, version, extra)
 
 
+UPGRADE = (b"Connection: upgrade", b"Upgrade: websocket")
+
+
 class Case(SynchronousTestCase):
     def ask(self, data: bytes = request()) -> tuple[Conversation, Any]:
         it = Conversation()
@@ -235,3 +238,89 @@ class Failing(Case):
         it, exchange = self.ask(request(b"HEAD"))
         exchange.fail(ClientFault(404, "not-here", "It is not here."))
         self.assertTrue(it.hears().endswith(b"\r\n\r\n"))
+
+
+class Switching(Case):
+    """`IExchange.switch`."""
+
+    def switched(self, *fields: tuple[bytes, bytes]) -> tuple[Conversation, Any, Any]:
+        it, exchange = self.ask(request(b"GET", b"1.1", *UPGRADE))
+        exchange.switch(ResponseHead(200, list(fields), 5), it.seen[0])
+        return it, exchange, it.seen[0]
+
+    def test_the_head_is_a_101(self) -> None:
+        it, exchange, _ = self.switched((b"A", b"1"))
+        self.assertEqual(
+            it.hears(),
+            b"HTTP/1.1 101 Switching Protocols\r\nA: 1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        )
+        self.assertEqual(exchange.record.status, 101)
+
+    def test_only_if_it_was_asked_for_and_once(self) -> None:
+        it, exchange = self.ask()
+        exchange.switch(ResponseHead(101, []), it.seen[0])
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 500 "))
+        it, exchange, seen = self.switched()
+        it.hears()
+        exchange.switch(ResponseHead(101, []), seen)
+        exchange.answer(ResponseHead(200, []), b"x")
+        exchange.begin(ResponseHead(200, []))
+        exchange.inform(103, [])
+        exchange.receive(seen)
+        exchange.discard()
+        self.assertEqual(it.hears(), b"")
+
+    def test_a_field_that_would_break_out(self) -> None:
+        it, _, _ = self.switched((b"A", b"1\r\nB: 2"))
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 500 "))
+
+    def test_bytes_and_both_ends(self) -> None:
+        it, exchange, seen = self.switched()
+        it.hears()
+        exchange.write(b"a")
+        exchange.write(b"")
+        it.says(b"b")
+        exchange.finish()
+        exchange.write(b"ignored")
+        self.assertEqual((it.hears(), exchange.record.sent), (b"a", 1))
+        self.assertTrue(it.wire.has_shut)
+        it.says(b"c")
+        it.leaves()
+        self.assertEqual(seen.events, [b"b", b"c", "end"])
+        self.assertEqual(it.outcomes, [(b"/", 101, "")])
+        self.assertTrue(it.is_over)
+        self.assertEqual(it.factory.connections, set())
+        exchange.abort(OurFault(500, "late", "Nobody is there."))
+
+    def test_held(self) -> None:
+        it, exchange, seen = self.switched()
+        exchange.pause()
+        it.says(b"a")
+        it.leaves()
+        self.assertEqual(seen.events, [])
+        exchange.resume()
+        it.settle()
+        self.assertEqual(seen.events, [b"a", "end"])
+
+    def test_cut(self) -> None:
+        it, exchange, seen = self.switched()
+        exchange.abort(OurFault(500, "given-up", "Enough."))
+        it.settle()
+        self.assertTrue(it.was_cut)
+        self.assertEqual(it.outcomes, [(b"/", 101, "given-up")])
+        self.assertEqual(seen.events, [])
+
+    def test_a_receiver_that_raises(self) -> None:
+        for say in ("data", "end"):
+            it, _, seen = self.switched()
+
+            def fail(_: Any) -> None:
+                raise ValueError("no")
+
+            setattr(seen, say, fail)
+            it.says(b"x")
+            it.leaves()
+            self.assertTrue(it.was_cut)
+            self.assertEqual(seen.events[-1], "aborted ValueError")
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+            self.assertEqual(it.outcomes, [(b"/", 101, "internal-error")])

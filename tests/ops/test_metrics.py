@@ -50,6 +50,13 @@ class RequestMetricsTests(SynchronousTestCase):
         self.assertEqual(counts, {("shop", "2xx"): 2, ("shop", "4xx"): 1, ("", "5xx"): 1, ("blog", "none"): 1})
         self.assertEqual(found["scalekit_sent_bytes_total", "shop"], 30)
 
+    def test_tunnels_take_no_time(self) -> None:
+        self.metrics.record(over(status=101, service="chat", sent=10), 3600.0)
+        found = samples(self.metrics)
+        self.assertEqual(found["scalekit_requests_total", "chat", "1xx"], 1)
+        self.assertEqual(found["scalekit_sent_bytes_total", "chat"], 10)
+        self.assertEqual(found["scalekit_request_seconds_count", "chat"], 0)
+
     def test_the_histogram_is_cumulative(self) -> None:
         for seconds in (0.0, 0.001, 0.0011, 0.3, 31.0):
             self.metrics.record(over(), seconds)
