@@ -3,10 +3,12 @@ Everything that touches a socket.
 
 Start with `server` (a client's connection: bytes to exchanges) and `upstream` (a connection to an app server).
 
-* `exchange`: a request and its answer on a client's connection, as responders see it.
+* `exchange`: a request and its answer on a client's connection, as responders see it; `tunnel`: what is left of a
+  connection, on either side, when it has switched protocols.
 * `transports`: TCP and unix connections that write at once; `tls_transports`: the same over TLS on the descriptor.
 * `tls`: the certificates of a listener, and how those of others are checked; `contexts`: what a handshake of ours
-  agrees to; `tickets`: keys of sessions, and their rotation; `names`: which certificate for which name.
+  agrees to; `tickets`: keys of sessions, and their rotation; `names`: which certificate for which name;
+  `quick_tls`: pyOpenSSL's connection with less around it.
 * `listening`: the listeners of a daemon, made of `ports`; `greeting`: what a load balancer says first, by the
   `proxy_protocol`; `connecting`: opening a connection, with its deadline.
 * `pool`: idle upstream connections, the latest first; `deadlines`: every wait of every connection, in one wheel.

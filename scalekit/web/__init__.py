@@ -11,5 +11,5 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
 
 Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`; `stock` checks what
-a stock site lets through; `coder` streams through the `compressors`; `wrapping` is what exchange decorators subclass.
+a stock site lets through; `tunnel` is the transport of WebSocket resources; `coder` streams through the `compressors`; `wrapping` is what exchange decorators subclass.
 """
