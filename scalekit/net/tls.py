@@ -29,6 +29,7 @@ from scalekit.net.contexts import (
     session_context,
 )
 from scalekit.net.names import ByName, CertificateNames, names_in
+from scalekit.net.quick_tls import QuickConnection
 from scalekit.net.tickets import TicketContexts
 
 #: From accept until the handshake is complete (HAProxy's and nginx's default is a minute).
@@ -229,7 +230,7 @@ class ServerTLS:
 
         :param hello: the client's first record, if that is there; whoever brings an older ticket may then resume.
         """
-        connection = SSL.Connection(self._tickets.context_for(hello), sock)
+        connection = QuickConnection(self._tickets.context_for(hello), sock)
         connection.set_context(self.context)
         connection.set_accept_state()
         return connection
@@ -283,7 +284,7 @@ class ClientTLS:
 
     def connection(self, sock: Any, server_name: str) -> SSL.Connection:
         """A client's end on this socket; SNI is for names only (RFC 6066 section 3)."""
-        connection = SSL.Connection(self.context, sock)
+        connection = QuickConnection(self.context, sock)
         connection.set_connect_state()
         if self.protocols:
             connection.set_alpn_protos([protocol.encode("ascii") for protocol in self.protocols])

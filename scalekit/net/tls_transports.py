@@ -37,11 +37,11 @@ from zope.interface import implementer
 
 from scalekit.http.heads import ClientCertificate
 from scalekit.net.contexts import error_text, failure_reason, forget_errors
+from scalekit.net.quick_tls import RECORD_BYTES
 from scalekit.net.tickets import HELLO_BYTES
 from scalekit.net.tls import ClientTLS, ServerTLS
 from scalekit.net.transports import READ_BYTES, ClientTransport, ServerTransport, WriteAtOnce
 
-RECORD_BYTES = 16 * 1024
 #: A record of this size seldom comes alone: the next is tried for in the same turn. For a smaller one that would mostly
 #: cost an exception for nothing.
 BULK_BYTES = 8 * 1024

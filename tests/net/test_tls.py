@@ -87,7 +87,7 @@ class ReloadTests(Files):
         before = tls.context
         tls.reload()
         self.assertIsNot(tls.context, before)
-        self.assertEqual(repr(tls), f"<ServerTLS {self.certificate} http/1.1,http/1.0>")
+        self.assertEqual(repr(tls), f"<ServerTLS {self.certificate} h2,http/1.1,http/1.0>")
 
     def test_the_old_one_stays_after_a_fault(self) -> None:
         tls = ServerTLS(self.certificate, self.key)

@@ -261,7 +261,7 @@ class OpenTests(TLSCase):
         await deferToThread(exchange, port, context, b"")
         context.set_alpn_protocols(["h2", "http/1.1"])
         await deferToThread(exchange, port, context, b"")
-        self.assertEqual(facts, [(True, None, "localhost"), (True, "http/1.1", "localhost")])
+        self.assertEqual(facts, [(True, None, "localhost"), (True, "h2", "localhost")])
 
     async def test_a_session_is_resumed_until_its_key_is_gone(self) -> None:
         port, _ = self.listen(lambda: Told(answer_and_close))
