@@ -10,6 +10,7 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `covered`: `CoveredHosts(responder)` refuses a Host that the connection's certificate is not for.
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
 
-Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`; `stock` checks what
-a stock site lets through; `tunnel` is the transport of WebSocket resources; `coder` streams through the `compressors`; `wrapping` is what exchange decorators subclass.
+Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`, `tunnel` the
+transport of its WebSocket resources; `stock` checks what a stock site lets through; `coder` streams through the
+`compressors`; `wrapping` is what exchange decorators subclass.
 """
