@@ -59,6 +59,7 @@ class BlogTests(BrowserCase):
         both = {f"127.0.0.1:{port}" for port in self.demo.blogs}
         self.browser.open(f"{self.blog}/")
         self.assertEqual(self.browser.title, "Posts · The Scaling Blog")
+        self.assertEqual(self.browser.protocol, "h2")
         self.assertEqual(self.browser.text("#source"), "freshly made")
         servers, sources = self.look("/", "One server was fine until Tuesday")
         self.assertEqual((servers, sources), (both, {"from the cache"}))

@@ -129,6 +129,13 @@ class GoingThrough(WebSocketCase):
             browser.open(self.balancer.url("/page", is_secure))
             until(lambda: browser.title.startswith("closed"), "the page has closed its WebSocket")
             self.assertEqual((browser.title, browser.text("#heard")), ("closed 4000 true", "hello"))
+        # On https it asks by extended CONNECT on the connection that it has (RFC 8441).
+        until(lambda: len(self.tunnels()) == 2, "both are in the access log")
+        self.assertEqual(self.tunnels(), [(True, "2"), (False, "1.1")])
+
+    def tunnels(self) -> list[tuple[bool, str]]:
+        """Of the tunnels in the access log: whether over TLS, and the HTTP version."""
+        return [(line["tls"], line["version"]) for line in self.balancer.access_log() if line["status"] == 101]
 
 
 class Ending(WebSocketCase):

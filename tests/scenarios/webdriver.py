@@ -129,6 +129,12 @@ class Browser:
     def text(self, selector: str = "body") -> str:
         return self.find(selector).text
 
+    @property
+    def protocol(self) -> str:
+        """What the page came by, as ALPN calls it."""
+        script = "return performance.getEntriesByType('navigation')[0].nextHopProtocol"
+        return str(self.command("POST", "/execute/sync", {"script": script, "args": []}))
+
     def prefer(self, scheme: str) -> None:
         """Say that its user likes ``light`` or ``dark``."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
