@@ -9,4 +9,5 @@ Start with `heads` (what an exchange is made of), then `requests` and `bodies` (
 * `upgrade`: the handshake of WebSocket.
 * `negotiation`, `coding`, `conditional`: what a client accepts, what may be compressed, entity tags under coding.
 * `problems`: faults as answers (RFC 9457).
+* `h2`: the same for HTTP/2.
 """
