@@ -10,19 +10,24 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
+from scalekit.balancer.grpc_health import CHECK_BODY, HealthAnswer, check_head
 from scalekit.balancer.instance import Instance, State, Transition
 from scalekit.balancer.prober import PingAnswer, ping_head
 from scalekit.errors import UpstreamFault
 from scalekit.http.serializer import request_head
 from scalekit.net.connecting import connect
 from scalekit.net.deadlines import Wheel
+from scalekit.net.h2_stream import H2Stream
 from scalekit.net.pool import Pool
 from scalekit.net.shared_pool import SharedPool
 from scalekit.net.tls import ClientTLS
 from scalekit.net.upstream import UpstreamTimeouts
 
 _LEAVING = (State.DRAINING, State.GONE)
+#: What servers of gRPC answer to a GET, where they do not reset it: Go's and Java's, Node's.
+_NO_GET = (405, 415)
 
 
 class Upstreams:
@@ -45,6 +50,7 @@ class Upstreams:
         self._client_tls = client_tls
         self._ping_path = ping_path
         self._pools: dict[Instance, Pool] = {}
+        self._speak_grpc: set[Instance] = set()
         # Only our own reactor has turns that end.
         self._soon = getattr(reactor, "at_turn_end", None) or (lambda callback: reactor.callLater(0, callback))
 
@@ -92,15 +98,80 @@ class Upstreams:
             pool = self._pools.pop(change.instance, None)
             if pool is not None:
                 pool.close()
+            self._speak_grpc.discard(change.instance)
 
     def probe(self, instance: Instance) -> Deferred[int]:
-        """Ask the instance's ping path on a connection of its own; fires with the status."""
+        """
+        Ask the instance on a connection of its own; fires with the status.
+
+        It is asked for its ping path; one that knows no GET, and speaks gRPC, is asked in that language from then on.
+        """
+        if instance in self._speak_grpc:
+            return self._check(instance).addCallbacks(
+                self._checked, self._unchecked, callbackArgs=(instance,), errbackArgs=(instance,)
+            )
+        asked = self._ping(instance)
+        if instance.scheme != "http":
+            asked.addBoth(self._pinged, instance)
+        return asked
+
+    def _pinged(self, result: int | Failure, instance: Instance) -> Any:
+        if isinstance(result, Failure):
+            fault = result.value
+            knows_get = not isinstance(fault, UpstreamFault) or fault.reason != "stream-reset"
+        else:
+            knows_get = result not in _NO_GET
+        if knows_get:
+            return result
+
+        def checked(status: int) -> Any:
+            if status:
+                self._speak_grpc.add(instance)
+            return status or result
+
+        return self._check(instance).addCallbacks(checked, lambda _: result)
+
+    def _checked(self, status: int, instance: Instance) -> Any:
+        if status:
+            return status
+        self._speak_grpc.discard(instance)
+        return self.probe(instance)
+
+    def _unchecked(self, failure: Failure, instance: Instance) -> Failure:
+        # What has come back there may be something else.
+        self._speak_grpc.discard(instance)
+        return failure
+
+    def _ping(self, instance: Instance) -> Deferred[int]:
+        def send(connection: Any, answer: PingAnswer) -> None:
+            connection.send(request_head(ping_head(instance, self._ping_path)), b"GET", answer)
+
+        return self._ask(instance, PingAnswer, send)
+
+    def _check(self, instance: Instance) -> Deferred[int]:
+        def send(connection: Any, answer: PingAnswer) -> None:
+            if not isinstance(connection, H2Stream):
+                connection.cancel()
+                answer.failed(UpstreamFault(502, "no-grpc", "The app server chose HTTP/1.1."))
+                return
+            connection.send(request_head(check_head(instance)), b"POST", answer, True)
+            connection.write(CHECK_BODY)
+            connection.finish([])
+
+        return self._ask(instance, HealthAnswer, send)
+
+    def _ask(
+        self,
+        instance: Instance,
+        new_answer: Callable[[Callable[[], None]], PingAnswer],
+        send: Callable[[Any, PingAnswer], None],
+    ) -> Deferred[int]:
         give_up: list[Callable[[], None]] = []
-        answer = PingAnswer(lambda: give_up[0]())
+        answer = new_answer(lambda: give_up[0]())
 
         def ready(connection: Any) -> None:
             give_up[0] = connection.cancel
-            connection.send(request_head(ping_head(instance, self._ping_path)), b"GET", answer)
+            send(connection, answer)
 
         # Not from the instance's pool: what is to be known is whether a new connection is answered.
         pool = self._new_pool(instance)

@@ -59,7 +59,6 @@ class H2Stream:
         "_is_paused",
         "_is_sending",
         "_is_tunnel",
-        "_method",
         "_pause_seconds",
         "_pieces",
         "_queued",
@@ -85,7 +84,6 @@ class H2Stream:
         self._timeouts = timeouts
         self._receiver: Any = None
         self._stream = 0
-        self._method = b""
         self._has_head = self._is_sending = self._is_paused = self._is_held = self._was_reset = False
         self._handshake: Handshake | None = None
         self._is_tunnel = self._has_peer_ended = False
@@ -124,7 +122,6 @@ class H2Stream:
         """
         connection = self._connection
         self._receiver = receiver
-        self._method = method
         self._is_sending = has_body or handshake is not None
         self._handshake = handshake
         fields = request_fields(head, connection.scheme)
@@ -229,7 +226,7 @@ class H2Stream:
         if receiver is None:
             return
         self.has_answered = True
-        head = answer_head(fields, self._method)
+        head = answer_head(fields)
         self._has_head = True
         if self._handshake is not None and head.status < 300:
             self._switch(head, self._handshake)

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Endpoint, Instance, State, Transition
 from scalekit.balancer.upstreams import Upstreams
-from scalekit.errors import UpstreamFault
+from scalekit.errors import ClientFault, UpstreamFault
 from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
@@ -23,13 +23,32 @@ from tests.net.wire import WireTestCase
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
+class Received:
+    """Takes a request's body."""
+
+    def data(self, piece: bytes) -> None:
+        pass
+
+    def end(self, trailers: Any) -> None:
+        pass
+
+
 class Case(WireTestCase):
-    """An app server on our port that answers what ``then`` says."""
+    """
+    An app server on our port.
+
+    :cvar scheme: how it is asked; empty: by ``secure``.
+    :cvar offered: by ALPN.
+    """
+
+    scheme = ""
+    offered: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         super().setUp()
         self.requests: list[Any] = []
         self.body = b"pong"
+        self.status = 200
         app = HTTPFactory(self, reactor, reactor.seconds, b"t")
         self.app_admission = Admission(100)
         tls = self.server_tls() if self.secure else None
@@ -38,19 +57,22 @@ class Case(WireTestCase):
         self.app_port = port.getHost().port
         wheel = Wheel(reactor)
         wheel.start()
-        self.upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), lambda: ClientTLS(self.ca), "/ping?deep")
+        self.upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), self.trust, "/ping?deep")
         self.addCleanup(wheel.stop)
         self.addCleanup(self.until, lambda: self.app_admission.open == 0)
         self.addCleanup(app.drain)
         self.addCleanup(port.stopListening)
 
+    def trust(self) -> ClientTLS:
+        return ClientTLS(self.ca, protocols=self.offered)
+
     def respond(self, exchange: Any) -> None:
         self.requests.append(exchange)
         if exchange.head.path != b"/hang":
-            exchange.answer(ResponseHead(200, [], len(self.body)), self.body)
+            exchange.answer(ResponseHead(self.status, [], len(self.body)), self.body)
 
     def instance(self, port: int | None = None, name: str | None = "localhost") -> Instance:
-        scheme = "https" if self.secure else "http"
+        scheme = self.scheme or ("https" if self.secure else "http")
         return Instance("default", Endpoint(scheme, "127.0.0.1", port or self.app_port, name), 0.0, HealthRules())
 
     async def open(self, instance: Instance) -> UpstreamConnection:
@@ -107,7 +129,7 @@ class Probes(Case):
         self.assertEqual(await self.upstreams.probe(self.instance()), 200)
         (request,) = self.requests
         self.assertEqual(request.head.target, b"/ping?deep")
-        self.assertFalse(request.head.keep_alive)
+        self.assertEqual(request.head.keep_alive, request.head.version == 20, "HTTP/2 has no such thing")
         self.assertEqual(repr(self.upstreams), "<Upstreams 0 pools>")
         await self.until(lambda: self.app_admission.open == 0)
 
@@ -147,3 +169,118 @@ class SecureProbes(Probes):
 
     async def test_without_a_name_the_address_counts(self) -> None:
         self.assertEqual(await self.upstreams.probe(self.instance(name=None)), 200)
+
+
+class HTTP2Probes(Probes):
+    scheme = "h2c"
+
+
+class NegotiatedProbes(SecureProbes):
+    offered = ("h2", "http/1.1")
+
+    async def test_the_status_of_the_ping_path(self) -> None:
+        self.assertEqual(await self.upstreams.probe(self.instance()), 200)
+        self.assertEqual(self.requests[0].head.version, 20)
+        await self.until(lambda: self.app_admission.open == 0)
+
+
+class GRPCProbes(Case):
+    """A server of gRPC, as ours can be made to answer like one."""
+
+    scheme = "h2c"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.get_status = 405
+        self.head_fields: list[tuple[bytes, bytes]] = []
+        self.message = b"\0\0\0\0\2\x08\1"
+        self.trailers = [(b"grpc-status", b"0")]
+
+    def respond(self, exchange: Any) -> None:
+        self.requests.append(exchange)
+        if exchange.head.method == b"GET":
+            if self.get_status:
+                exchange.answer(ResponseHead(self.get_status, []), b"")
+            else:
+                exchange.abort(ClientFault(400, "no-get", "No."))
+            return
+        body = Received()
+        exchange.receive(body)
+        exchange.begin(ResponseHead(200, self.head_fields))
+        if self.message:
+            exchange.write(self.message)
+        exchange.finish(self.trailers)
+
+    def asked(self) -> list[bytes]:
+        """What was asked for since the last time."""
+        targets, self.requests = [exchange.head.target for exchange in self.requests], []
+        return targets
+
+    async def test_it_is_asked_in_its_own_language_from_then_on(self) -> None:
+        check = b"/grpc.health.v1.Health/Check"
+        for self.get_status in (405, 415, 0):
+            instance = self.instance()
+            self.assertEqual(await self.upstreams.probe(instance), 200)
+            self.assertEqual(self.asked(), [b"/ping?deep", check])
+            self.assertEqual(await self.upstreams.probe(instance), 200)
+            self.assertEqual(self.asked(), [check])
+
+    async def test_what_its_answers_mean(self) -> None:
+        for message, code, status in (
+            (b"\0\0\0\0\2\x08\1", b"0", 200),
+            (b"\0\0\0\0\2\x08\2", b"0", 503),
+            (b"", b"0", 503),
+            (b"", b"12", 200),
+            (b"", b"5", 503),
+        ):
+            self.message, self.trailers = message, [(b"grpc-status", code)]
+            self.assertEqual(await self.upstreams.probe(self.instance()), status, (message, code))
+
+    async def test_a_status_in_the_head(self) -> None:
+        self.message, self.trailers, self.head_fields = b"", [], [(b"grpc-status", b"12")]
+        self.assertEqual(await self.upstreams.probe(self.instance()), 200)
+
+    async def test_what_is_no_grpc_keeps_its_answer(self) -> None:
+        self.trailers = []
+        instance = self.instance()
+        for _ in range(2):
+            self.assertEqual(await self.upstreams.probe(instance), 405)
+
+    async def test_another_app_in_its_place(self) -> None:
+        instance = self.instance()
+        self.assertEqual(await self.upstreams.probe(instance), 200)
+        self.get_status, self.trailers = 204, []
+        self.assertEqual(await self.upstreams.probe(instance), 204)
+        self.asked()
+        self.assertEqual(await self.upstreams.probe(instance), 204)
+        self.assertEqual(self.asked(), [b"/ping?deep"])
+
+    async def test_one_that_has_gone(self) -> None:
+        instance = self.instance()
+        await self.upstreams.probe(instance)
+        instance.port = 1
+        await self.assertFailure(self.upstreams.probe(instance), UpstreamFault)
+        instance.port = self.app_port
+        self.asked()
+        await self.upstreams.probe(instance)
+        self.assertEqual(self.asked()[0], b"/ping?deep")
+
+    async def test_given_up(self) -> None:
+        probe = self.upstreams.probe(self.instance())
+        probe.cancel()
+        await self.assertFailure(probe, CancelledError)
+
+
+class SecureGRPCProbes(GRPCProbes):
+    secure = True
+    scheme = "https"
+    offered = ("h2", "http/1.1")
+
+
+class OldProbes(Case):
+    secure = True
+
+    async def test_one_that_chooses_http_1_is_not_asked_in_grpc(self) -> None:
+        self.status = 405
+        self.assertEqual(await self.upstreams.probe(self.instance()), 405)
+        self.assertEqual(len(self.requests), 1)

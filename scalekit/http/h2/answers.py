@@ -17,11 +17,10 @@ from scalekit.http.responses import malformed
 _DROPPED = frozenset((b"te", b"trailer", b"x-request-id"))
 
 
-def answer_head(fields: FieldList, method: bytes) -> ResponseHead:
+def answer_head(fields: FieldList) -> ResponseHead:
     """
-    The head of a final answer.
+    The head of a final answer; of HEAD and 304 it tells the length of a body that is not sent.
 
-    :param method: the request's method: of HEAD the length is told without a body.
     :raises UpstreamFault: 502.
     """
     status = _status(fields)
