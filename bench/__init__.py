@@ -2,12 +2,15 @@
 Side by side: nginx, HAProxy, ``twisted.web.proxy.ReverseProxyResource`` and scalekit, on one core, in one run.
 
 ``make bench`` prints the tables and stores them (results.json, RESULTS.rst, and the README between its two marks);
-``python -m bench.run --quick`` is one short round that stores nothing.
+``python -m bench.run --quick`` is one short round that stores nothing; ``--only http2`` measures one part, ``--proxy
+nginx`` one proxy.
 
 run.py          open first: what is measured, in which order
 proxies.py      the four proxies and the backend, and how each is configured; stock.py is one of them
 checks.py       each answers rightly, and sends the backend the fields that it should
-load.py         wrk, and what it says
+load.py         wrk, and what it says; h2load.py: the same of h2load, for HTTP/2
+handshakes.py   full and resumed TLS handshakes; dialer.py is the client that makes them
+idle.py         memory of 10,000 idle connections
 cpu.py          what a process and its children have used
 transaction.py  the tutorial's transaction: the blog's list, from the app server and through the balancer
 compression.py  100 KiB of JSON by each coding, against nginx' gzip

@@ -32,13 +32,22 @@ def parse_stat(text: str) -> tuple[int, Used]:
 
 def used_by(pid: int, proc: Path = Path("/proc")) -> Used:
     """CPU time of a process and of those that it started (nginx works in a child)."""
-    user = system = 0.0
+    found = _family(pid, proc).values()
+    return Used(sum(used.user for used in found), sum(used.system for used in found))
+
+
+def family_of(pid: int, proc: Path = Path("/proc")) -> list[int]:
+    """The process, if it is there, and those that it started."""
+    return list(_family(pid, proc))
+
+
+def _family(pid: int, proc: Path) -> dict[int, Used]:
+    found = {}
     for place in proc.glob("[0-9]*"):
         try:
             parent, used = parse_stat((place / "stat").read_text())
         except OSError:
             continue  # gone meanwhile
-        if parent == pid or place.name == str(pid):
-            user += used.user
-            system += used.system
-    return Used(user, system)
+        if pid in (parent, int(place.name)):
+            found[int(place.name)] = used
+    return found

@@ -37,6 +37,8 @@ def versions() -> dict[str, str]:
         "nginx": number(first_line("nginx", "-v")),
         "haproxy": number(first_line("haproxy", "-v")),
         "wrk": number(first_line("wrk", "-v")),
+        "h2load": number(first_line("h2load", "--version")),
+        "libnghttp2": version("ngh2"),
         "openssl of Python": ssl.OPENSSL_VERSION.split()[1],
     }
 

@@ -67,7 +67,7 @@ def _nginx(folder: Path, http: str) -> str:
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 16384; }}
 http {{
     default_type text/plain;
     keepalive_requests 1000000000;
@@ -132,12 +132,12 @@ def start_nginx(place: Place) -> Proxy:
     ssl_protocols TLSv1.2 TLSv1.3;
     upstream backend {{
         server 127.0.0.1:{place.backend_port};
-        keepalive 64;
+        keepalive 256;
         keepalive_requests 1000000000;
     }}
     server {{
         listen 127.0.0.1:{clear};
-        listen 127.0.0.1:{tls} ssl;
+        listen 127.0.0.1:{tls} ssl http2;
         location / {{
             proxy_pass http://backend;
             proxy_http_version 1.1;
@@ -170,6 +170,8 @@ def start_haproxy(place: Place) -> Proxy:
     config.write_text(
         f"""global
     nbthread 1
+    maxconn 10500
+    no strict-limits
     log stdout format raw local0
     ssl-default-bind-options ssl-min-ver TLSv1.2
 defaults
@@ -181,13 +183,14 @@ defaults
     timeout http-request 10s
     timeout http-keep-alive 60s
     http-reuse always
+    option http-ignore-probes
     unique-id-format %[uuid]
     log-format '{{"time":"%Tl","request_id":"%ID","client":"%ci","method":"%HM","host":"%[capture.req.hdr(0)]",\
 "target":"%HU","status":%ST,"sent":%B,"seconds":%Ta,"service":"%b","instance":"%s","attempts":%rc,"reason":"%tsc",\
 "tls":"%sslv","version":"%HV"}}'
 frontend public
     bind 127.0.0.1:{clear}
-    bind 127.0.0.1:{tls} ssl crt {pem} alpn http/1.1
+    bind 127.0.0.1:{tls} ssl crt {pem} alpn h2,http/1.1
     declare capture request len 64
     http-request capture req.hdr(Host) id 0
     http-request set-header X-Request-ID %[unique-id]

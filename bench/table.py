@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.idle import Idle
 from bench.results import Case, Goal, Results
 from bench.transaction import COMMENTS, POSTS
 
@@ -48,13 +49,26 @@ def case_table(case: Case) -> str:
             ]
         )
     agreed = sorted({row.tls for row in case.rows if row.tls})
-    head = [case.title, "requests/s", "to nginx", "user us", "system us", "to nginx", "p99 ms"]
+    head = [case.title, f"{case.unit}/s", "to nginx", "user us", "system us", "to nginx", "p99 ms"]
     lines = [simple_table(head, rows)]
     notes = [f"{row.proxy}: {'; '.join(row.remarks())}." for row in case.rows if row.remarks()]
     if len(agreed) > 1:
         notes.append("Not all agreed on the same: " + "; ".join(f"{row.proxy}: {row.tls}" for row in case.rows) + ".")
     for note in notes:
         lines += ["", note]
+    return "\n".join(lines)
+
+
+def idle_table(idle: Idle) -> str:
+    """Memory of idle connections."""
+    rows = [
+        [row.proxy, *("-" if each is None else f"{each / 1024:.1f}" for each in (row.clear, row.tls))]
+        for row in idle.rows
+    ]
+    lines = [simple_table([f"{idle.connections:,} idle connections, KiB each", "clear", "TLS"], rows)]
+    for row in idle.rows:
+        if row.note:
+            lines += ["", f"{row.proxy}: {row.note}."]
     return "\n".join(lines)
 
 
@@ -109,20 +123,29 @@ def report(results: Results) -> str:
         + ", ".join(f"{name} {number}" for name, number in versions.items())
         + "."
     )
-    connections = "; ".join(f"{case.connections} connections for {case.title}" for case in results.cases)
+    connections = "; ".join(
+        f"{case.connections} connections{f' x {case.streams} streams' if case.streams > 1 else ''} for {case.title}"
+        for case in results.cases
+    )
     method = (
-        f"Proxies on one core, wrk and the backend (nginx, static answers) on another; {results.rounds} rounds of "
-        f"{results.seconds} s, interleaved, medians shown; {connections}. Access log to a file, counters, request ids, "
-        "traceparent and forwarding fields are on for all but ReverseProxyResource, which has none of the last three; "
-        "TLS is the client's side, the backend is in clear. user and system are CPU microseconds a request; each \"to "
-        'nginx" is how much the column before it is worth, more is better.'
+        f"Proxies on one core, the client and the backend (nginx, static answers) on another; {results.rounds} rounds "
+        f"of {results.seconds} s, interleaved, medians shown; {connections}. Access log to a file, counters, request "
+        "ids, traceparent and forwarding fields are on for all but ReverseProxyResource, which has none of the last "
+        "three; TLS is the client's side, the backend is in clear. user and system are CPU microseconds a request; "
+        'each "to nginx" is how much the column before it is worth, more is better. Handshakes (X25519, ECDSA with '
+        "P-256) are made by a client in Python, in rounds of 1 s, without a request; where a proxy was not busy all "
+        "the time, its CPU time counts and not how many it took. An idle connection is one that was used for one "
+        "request; its memory is what the proxy's RSS grew by."
     )
     story = (
         f"The transaction is the blog's list out of a database of {POSTS:,} posts and {COMMENTS:,} comments, all over "
         'TLS, one request after the other; "made" asks the data service and renders, "added" is the median difference '
         "of two requests made in a row."
     )
-    parts = [head, method, *(case_table(case) for case in results.cases), story, transaction_table(results)]
+    parts = [head, method, *(case_table(case) for case in results.cases)]
+    if results.idle is not None:
+        parts.append(idle_table(results.idle))
+    parts += [story, transaction_table(results)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.cpu import TICKS_PER_SECOND, Used, parse_stat, used_by
+from bench.cpu import TICKS_PER_SECOND, Used, family_of, parse_stat, used_by
 
 
 def stat(pid: int, parent: int, user: int, system: int, name: str = "nginx") -> str:
@@ -23,6 +23,7 @@ class StatTests(SynchronousTestCase):
             (proc / str(pid) / "stat").write_text(stat(pid, parent, TICKS_PER_SECOND, 2 * TICKS_PER_SECOND))
         (proc / "14").mkdir()  # ended while we looked
         self.assertEqual(used_by(10, proc), Used(2.0, 4.0))
+        self.assertEqual(sorted(family_of(10, proc)), [10, 11])
 
     def test_since(self) -> None:
         self.assertEqual(Used(3.0, 5.0).since(Used(1.0, 1.0)), Used(2.0, 4.0))

@@ -3,6 +3,7 @@
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.idle import Idle, IdleRow
 from bench.load import Load, Round
 from bench.results import Case, Results, Row, goals
 from bench.transaction import WAYS, Transaction
@@ -29,6 +30,9 @@ def sample() -> Results:
         1,
         [Case("clear", "110 bytes in clear", 32, rows)],
         Transaction(dict(zip(WAYS, times, strict=True)), 1000),
+        idle=Idle(
+            10_000, [IdleRow("nginx", 600.0, 15 * 1024), IdleRow("scalekit", 4096.0, None, "it ran out of files")]
+        ),
     )
 
 
@@ -52,7 +56,12 @@ class CaseTests(SynchronousTestCase):
     def test_remarks(self) -> None:
         self.assertEqual(
             [row.remarks() for row in self.case.rows],
-            [[], ["not installed"], [], ["3 answers were not 2xx", "2 socket errors"]],
+            [
+                ["busy for 40% of the time"],
+                ["not installed"],
+                [],
+                ["3 answers were not 2xx", "2 socket errors"],
+            ],
         )
 
 
@@ -68,17 +77,19 @@ class GoalTests(SynchronousTestCase):
     def test_met_and_not_met(self) -> None:
         self.assertEqual(
             [(goal.got, goal.is_met) for goal in goals(sample())],
-            [(0.5, True), (10.0, True), (20.0, True), (0.5, True), (10.0, True)],
+            [(0.5, True), (10.0, True), (4.0, True), (20.0, True), (0.5, True), (10.0, True)],
         )
         slow = sample()
-        assert slow.transaction is not None
+        assert slow.transaction is not None and slow.idle is not None
+        slow.idle.rows[1].clear = 8193.0
         slow.cases[0].rows[3].rounds = [round_(1_000, 1, 1)]
         slow.transaction = Transaction({way: [1.0] for way in WAYS} | {"balanced": [3.0]}, 1)
-        self.assertEqual([goal.is_met for goal in goals(slow)], [False] * 5)
+        self.assertEqual([goal.is_met for goal in goals(slow)], [False] * 6)
 
     def test_only_what_was_measured(self) -> None:
         nothing = sample()
         nothing.cases, nothing.transaction = [], None
+        nothing.idle = Idle(10, [IdleRow("nginx", 600.0), IdleRow("scalekit", note="it has ended")])
         self.assertEqual(goals(nothing), [])
 
     def test_stored_and_read_again(self) -> None:

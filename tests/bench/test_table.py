@@ -3,7 +3,17 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.results import goals
-from bench.table import BEGIN, END, between_marks, case_table, goal_table, report, simple_table, transaction_table
+from bench.table import (
+    BEGIN,
+    END,
+    between_marks,
+    case_table,
+    goal_table,
+    idle_table,
+    report,
+    simple_table,
+    transaction_table,
+)
 from tests.bench.test_results import sample
 
 
@@ -23,7 +33,11 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(lines[6].split(), ["scalekit", "20,000", "0.50", "20.0", "20.0", "0.25", "2.0"])
         self.assertEqual(
             [line for line in lines[8:] if line],
-            ["haproxy: not installed.", "scalekit: 3 answers were not 2xx; 2 socket errors."],
+            [
+                "nginx: busy for 40% of the time.",
+                "haproxy: not installed.",
+                "scalekit: 3 answers were not 2xx; 2 socket errors.",
+            ],
         )
 
     def test_different_ciphers_are_told(self) -> None:
@@ -33,6 +47,23 @@ class ReportTests(SynchronousTestCase):
         self.assertIn("scalekit: TLSv1.3 B.", case_table(case))
         case.rows[3].tls = "TLSv1.3 A"
         self.assertNotIn("agreed", case_table(case))
+
+    def test_what_was_counted(self) -> None:
+        [case] = sample().cases
+        case.unit, case.streams = "handshakes", 16
+        self.assertIn("handshakes/s", case_table(case))
+        results = sample()
+        results.cases = [case]
+        self.assertIn("32 connections x 16 streams for 110 bytes", report(results))
+
+    def test_idle(self) -> None:
+        results = sample()
+        assert results.idle is not None
+        lines = idle_table(results.idle).splitlines()
+        self.assertTrue(lines[1].startswith("10,000 idle connections, KiB each"))
+        self.assertEqual([line.split() for line in lines[3:5]], [["nginx", "0.6", "15.0"], ["scalekit", "4.0", "-"]])
+        self.assertEqual(lines[-1], "scalekit: it ran out of files.")
+        self.assertIn("\n".join(lines), report(results))
 
     def test_transaction(self) -> None:
         lines = transaction_table(sample()).splitlines()
@@ -48,7 +79,7 @@ class ReportTests(SynchronousTestCase):
     def test_goals(self) -> None:
         lines = goal_table(goals(sample())).splitlines()
         self.assertEqual(lines[3].split()[-4:], [">=", "0.5", "0.50", "yes"])
-        self.assertEqual(lines[6].split()[-4:], ["<=", "1", "0.50", "yes"])
+        self.assertEqual(lines[7].split()[-4:], ["<=", "1", "0.50", "yes"])
 
     def test_report_tells_when_where_and_with_what(self) -> None:
         text = report(sample())
