@@ -239,6 +239,7 @@ class H2Connection(Protocol):
 
     def reset(self, stream: int, code: int) -> None:
         """The client does not want the answer any more."""
+        self._useless_bytes = 0
         self._reset.add(stream)
         exchange = self.streams.get(stream)
         if exchange is None or exchange.connection is None:
@@ -273,6 +274,7 @@ class H2Connection(Protocol):
     def heard(self, noise: Noise) -> None:
         """A frame without content."""
         now = self.factory.seconds()
+        self._useless_bytes = 0  # It has a budget of its own.
         if noise is Noise.WINDOW_UPDATE:
             if not self._updates.spend(now):
                 self._calm("window-updates")

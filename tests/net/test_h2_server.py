@@ -601,6 +601,14 @@ class Floods(SynchronousTestCase):
                     it.client.acknowledge(stream, len(event[2]))
         self.assertFalse(it.is_over)
 
+    def test_a_long_answer_and_a_long_quiet(self) -> None:
+        """What has a budget of its own is not useless as well: downloads and pings would come to an end."""
+        it = self.flood(request(1), limits=Limits(useless_bytes=2000))
+        for _ in range(1000):
+            it.says(frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 10 + frame(PING, 0, 0, b"x" * 8))
+            it.waits(0.25)
+        self.assertFalse(it.is_over)
+
     def test_frames_that_are_not_even_read(self) -> None:
         for one in (frame(99, 0, 0, b"x" * 1000), frame(PRIORITY, 0, 1, b"\0\0\0\3\0")):
             self.calmed(self.flood(one * (300_000 // len(one))))

@@ -19,6 +19,7 @@ from ngh2 import (
     Configuration,
     Connection,
     ConnectionClosed,
+    ConnectionClosingError,
     ConnectionStateError,
     DataReceived,
     DenialOfServiceError,
@@ -33,7 +34,9 @@ from ngh2 import (
     Setting,
     SettingsReceived,
     StreamClosed,
+    StreamProtocolError,
     StreamReset,
+    StreamUnavailableError,
     TrailersReceived,
     WindowUpdated,
 )
@@ -56,6 +59,9 @@ PREFACE_HEAD = b"PRI * HTTP/2.0\r\n\r\n"
 
 #: For a field that differs from answer to answer: it must not push the others out of the compression's table.
 Unindexed = NeverIndexedHeader
+
+#: What is submitted for a stream, or a connection, that is over in the meantime.
+_GONE = (StreamUnavailableError, ConnectionStateError, ConnectionClosingError)
 
 FieldList = Sequence[tuple[bytes, bytes]]
 
@@ -249,7 +255,7 @@ class Session:
         """Submit a piece of a body; ignored if the stream is over."""
         try:
             self._connection.send_data(stream, data, end_stream=has_ended)
-        except NGH2Error:
+        except (*_GONE, StreamProtocolError):
             pass
 
     def end(self, stream: int, trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -260,14 +266,14 @@ class Session:
                 self._connection.send_trailers(stream, trailers)
             else:
                 self._connection.end_stream(stream)
-        except NGH2Error:
+        except (*_GONE, StreamProtocolError):
             pass
 
     def reset(self, stream: int, code: ErrorCode) -> None:
         """End a stream at once, both ways; ignored if it is over."""
         try:
             self._connection.reset_stream(stream, code)
-        except NGH2Error:
+        except _GONE:
             pass
 
     def terminate(self, code: ErrorCode) -> None:
@@ -301,28 +307,28 @@ class ServerSession(Session):
         """Submit a final answer's head, ``:status`` first; ignored if the stream is over."""
         try:
             self._connection.send_response(stream, fields, end_stream=has_ended)
-        except NGH2Error:
+        except _GONE:
             pass
 
     def inform(self, stream: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Submit an interim answer's head."""
         try:
             self._connection.send_informational_response(stream, fields)
-        except NGH2Error:
+        except _GONE:
             pass
 
     def announce_end(self) -> None:
         """GOAWAY with the highest stream number: the client shall open no more, those on their way are still taken."""
         try:
             self._connection.send_shutdown_notice()
-        except NGH2Error:
+        except _GONE:
             pass
 
     def refuse_more(self) -> None:
         """GOAWAY with the last stream that was taken; the open ones go on."""
         try:
             self._connection.send_goaway(ErrorCode.NO_ERROR, last_stream_id=self._newest)
-        except NGH2Error:
+        except _GONE:
             pass
 
 
@@ -353,7 +359,7 @@ class ClientSession(Session):
         """Ask for a sign of life: the server has to answer with as many bytes (RFC 9113 section 6.7)."""
         try:
             self._connection.ping(b"scalekit")
-        except NGH2Error:
+        except _GONE:
             pass
 
     @property
