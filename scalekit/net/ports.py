@@ -219,7 +219,8 @@ class Port(tcp.Port):
                 sock.close()
                 return
             transport = ServerTransport(sock, protocol, client, self, session, self.reactor)
-        transport.local = local
+        if local is not None:
+            transport.local = local
         admission.open += 1
         transport.on_closed = admission.leave
         if self.tls is None:

@@ -249,9 +249,7 @@ class ServerTLS:
         return len(self._served) > 1 or self._demand is not None
 
     def covered(self, connection: SSL.Connection) -> CertificateNames | None:
-        """What may stand in Host on this connection; None: anything."""
-        if not self.is_name_decisive:
-            return None
+        """What the certificate is for that a client was shown: what may stand in Host where `is_name_decisive`."""
         return self._covered.get(connection.get_context())
 
     def __repr__(self) -> str:

@@ -409,8 +409,8 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
         name = self._tls.get_servername()
         if name:
             self.server_name = name.decode("latin-1").lower()
-        self.hosts = self._server_tls.covered(self._tls)
-        if self._server_tls.client_ca is not None:
+        if self._server_tls.is_name_decisive:
+            self.hosts = self._server_tls.covered(self._tls)
             self.client_certificate = _shown_by(self._tls)
         protocol = self._protocol()
         if protocol is None:

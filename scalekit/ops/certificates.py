@@ -94,7 +94,7 @@ class ServerCertificate(Service):
             (ROTATION_SECONDS, self._rotate),
             (WARNING_SECONDS, self._warn),
         ):
-            loop = LoopingCall(call)
+            loop = LoopingCall(self._try, call)
             loop.clock = clock
             self._loops.append((loop, seconds))
 
@@ -156,24 +156,25 @@ class ServerCertificate(Service):
             loop.stop()
         super().stopService()
 
+    def _try(self, call: Callable[[], object]) -> None:
+        """A loop ends for ever at the first exception."""
+        try:
+            call()
+        except ConfigurationFault as fault:
+            _log.error("the old certificate stays: {fault}", fault=fault)
+        except Exception:
+            _log.failure("{call} failed, what is served stays", call=call.__name__)
+
     def _look(self) -> None:
         if self._watch.has_changed():
             self._renew()
 
     def _renew(self) -> None:
-        try:
-            self.reload(self._config)
-        except ConfigurationFault as fault:
-            _log.error("the old certificate stays: {fault}", fault=fault)
-        except Exception:
-            _log.failure("the certificate could not be renewed, the old one stays")
+        self.reload(self._config)
 
     def _rotate(self) -> None:
-        try:
-            for tls in (self.tls, *self.tls.listeners.values()):
-                tls.rotate()
-        except Exception:
-            _log.failure("the keys of session tickets stay")
+        for tls in (self.tls, *self.tls.listeners.values()):
+            tls.rotate()
 
     def _warn(self) -> None:
         now = datetime.fromtimestamp(self._wall(), UTC)

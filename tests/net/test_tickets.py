@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import trustme
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 from twisted.internet import reactor
@@ -143,6 +144,7 @@ class RotationTests(Files):
             self.tls.reload()  # the same authority
             self.tls.rotate()
             self.assertTrue(visitor.visit(self.tls))
+            self.assertIsNotNone(visitor.connection.get_peer_certificate())  # out of the ticket
             self.tls.load([Pair(self.certificate, self.key)], ClientCA(self.ca, is_required=False))
             self.assertFalse(visitor.visit(self.tls))
             self.tls.load([Pair(self.certificate, self.key)], ClientCA(self.ca))
@@ -153,6 +155,16 @@ class RotationTests(Files):
         names = [key_name(context, certified) for context in (first, first, second)]
         self.assertEqual([len(name) for name in names], [16] * 3)
         self.assertEqual((names[0] == names[1], names[0] == names[2]), (True, False))
+
+    def test_with_another_kind_of_key(self) -> None:
+        issued = AUTHORITY.issue_cert("localhost", key_type=trustme.KeyType.RSA)
+        self.certificate.write_bytes(issued.cert_chain_pems[0].bytes())
+        self.key.write_bytes(issued.private_key_pem.bytes())
+        tls = ServerTLS(self.certificate, self.key)
+        visitor = Visitor()
+        visitor.visit(tls)
+        tls.rotate()
+        self.assertTrue(visitor.visit(tls))
 
     def test_without_tickets_there_is_nothing_to_keep(self) -> None:
         def make() -> SSL.Context:

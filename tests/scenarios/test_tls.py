@@ -18,7 +18,7 @@ from typing import Any
 import trustme
 
 from tests.requirements import require
-from tests.scenarios.daemons import ScenarioCase, is_listening
+from tests.scenarios.daemons import ScenarioCase, ask, is_listening
 from tests.scenarios.running import PATIENCE_SECONDS, Daemon, free_ports, until
 
 LOOPBACK = "127.0.0.1"
@@ -157,14 +157,16 @@ class RenewalTests(TLSCase):
     def test_under_load(self) -> None:
         """By itself, by SIGHUP, and not at all when the new one is broken; nobody loses a connection or an answer."""
         self.issue("a", LOOPBACK)
-        [port] = free_ports(1)
+        port, private = free_ports(2)
         tls = f'[tls]\ncertificate = "{self.folder}/a.pem"\nprivate_key = "{self.folder}/a.key"'
-        balancer = self.start_with(f'"https://{LOOPBACK}:{port}"', tls, ports=[port])
+        balancer = self.start_with(
+            f'"https://{LOOPBACK}:{port}"', tls, ports=[port, private], private=f'"http://{LOOPBACK}:{private}"'
+        )
         visitors = Visitors(port, self.ca)
         self.addCleanup(visitors.end)
 
         def shows(serial: str) -> None:
-            until(lambda: visitors.faults or visitors.seen[-1] == serial, "the new certificate is shown")
+            until(lambda: visitors.faults or visitors.seen[-1:] == [serial], "the new certificate is shown")
             self.assertEqual(visitors.faults, [])
             before = visitors.answers
             until(lambda: visitors.faults or visitors.answers > before + 50, "the load goes on")
@@ -179,6 +181,8 @@ class RenewalTests(TLSCase):
         last.write_bytes(b"nonsense")
         balancer.wait_for("the old certificate stays: ")
         shows(serial)
+        labels = f'{{file="{self.folder}/a.pem",name="{LOOPBACK}"}}'
+        self.assertIn(f"scalekit_certificate_expiry_timestamp_seconds{labels} 3.250368e+10", metrics(private))
         visitors.end()
         self.assertEqual(visitors.faults, [])
         self.assertNotIn("Traceback", balancer.stdout)
@@ -288,11 +292,16 @@ class ProxyProtocolTests(TLSCase):
                 self.assertEqual(sock.recv(100), b"")
             except ConnectionResetError:
                 pass
-        connection = http.client.HTTPConnection(LOOPBACK, private, timeout=PATIENCE_SECONDS)
-        connection.request("GET", "/metrics")
-        metrics = connection.getresponse().read().decode()
-        connection.close()
-        self.assertIn('scalekit_connections_refused_total{listener="balancer",reason="proxy-header"} 1.0', metrics)
+        self.assertIn(
+            'scalekit_connections_refused_total{listener="balancer",reason="proxy-header"} 1.0', metrics(private)
+        )
+
+
+def metrics(port: int) -> str:
+    """What a private listener in clear tells."""
+    status, body = ask(f"http://{LOOPBACK}:{port}/metrics")
+    assert status == 200, body
+    return body.decode()
 
 
 def serial_of(file: Path) -> str:
