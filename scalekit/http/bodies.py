@@ -154,7 +154,7 @@ class ChunkedDecoder:
         if b"\r\n\r\n" in tail or held == b"\r":
             return True
         if BARE_LF.search(tail, len(tail) - len(data)):
-            raise ClientFault(400, "bad-trailer", "A trailer line ends in LF without CR.")
+            raise ClientFault(400, "bare-lf", "A trailer line ends in LF without CR.")
         self._hold(data)
         return False
 
@@ -185,7 +185,7 @@ class ChunkedDecoder:
         end = data.find(b"\r\n\r\n", position)
         if end < 0:
             if BARE_LF.search(data, position):
-                raise ClientFault(400, "bad-trailer", "A trailer line ends in LF without CR.")
+                raise ClientFault(400, "bare-lf", "A trailer line ends in LF without CR.")
             return 0
         if end - position > HEAD_BYTES:
             raise ClientFault(400, "bad-trailer", f"The trailers are over {HEAD_BYTES} bytes.")
