@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scalekit.errors import ClientFault, Fault, OurFault
+from scalekit.errors import ClientFault, OurFault
 from scalekit.http.heads import Client, Fields, Outcome, RequestHead, ResponseHead
-from scalekit.http.problems import problem_answer
 from scalekit.http.serializer import (
     CHUNKED,
     CLOSE,
@@ -28,17 +25,16 @@ from scalekit.http.serializer import (
     upgrade_lines,
 )
 from scalekit.interfaces import IExchange
+from scalekit.net.answering import Answering
 
 if TYPE_CHECKING:
     from scalekit.net.server import ServerConnection
-
-_log = Logger()
 
 CLIENT_GONE = ClientFault(499, "client-gone", "The client closed the connection before its answer was complete.")
 
 
 @implementer(IExchange)
-class WireExchange:
+class WireExchange(Answering):
     """
     See `IExchange`.
 
@@ -49,7 +45,6 @@ class WireExchange:
     __slots__ = (
         "_chunked",
         "_is_tunnel",
-        "_left",
         "_suppressed",
         "client",
         "connection",
@@ -78,11 +73,7 @@ class WireExchange:
         self._chunked = False
         self._suppressed = False
         self._is_tunnel = False
-        #: Body bytes still owed to the client; None when the length is not known.
-        self._left: int | None = None
-
-    def observe(self, observer: object) -> None:
-        self.observer = observer
+        self._left = None
 
     def receive(self, receiver: object) -> None:
         if self.connection is not None:
@@ -166,12 +157,9 @@ class WireExchange:
         if connection is None or self._suppressed or not data or not self.has_begun:
             return
         size = len(data)
-        if self._left is not None:
-            if size > self._left:
-                self.abort(OurFault(500, "bad-length", "The answer's body is longer than it said."))
-                return
-            self._left -= size
-        elif self._chunked:
+        if not self._owes(size):
+            return
+        if self._chunked:
             data = chunk(data)
         elif self._is_tunnel:
             connection.moved()
@@ -180,13 +168,7 @@ class WireExchange:
 
     def finish(self, trailers: Any = ()) -> None:
         connection = self.connection
-        if connection is None:
-            return
-        if not self.has_begun:
-            self.fail(OurFault(500, "no-answer", "The answer ended before it had begun."))
-            return
-        if self._left:
-            self.abort(OurFault(500, "bad-length", "The answer's body is shorter than it said."))
+        if connection is None or not self._may_finish():
             return
         if self._chunked:
             try:
@@ -218,26 +200,11 @@ class WireExchange:
         tunnel = self.connection = connection.switch(self, receiver)
         tunnel.begin()
 
-    def fail(self, fault: Exception) -> None:
-        if not isinstance(fault, Fault):
-            # Told even if nobody waits for the answer any more: it is a mistake of ours.
-            _log.failure("{head!r} could not be answered", head=self.head, failure=Failure(fault))
-            fault = OurFault(500, "internal-error", "Something went wrong here; the log has more.")
-        if self.connection is None:
-            return
-        if self.has_begun:
-            self.abort(fault)
-            return
-        self.record.reason = fault.reason
-        head, body = problem_answer(fault, self.head, self.request_id, self.record.attempts)
-        self.answer(head, body)
-
     def abort(self, fault: Exception) -> None:
         connection = self.connection
         if connection is None:
             return
-        if isinstance(fault, Fault) and not self.record.reason:
-            self.record.reason = fault.reason
+        self._note(fault)
         connection.cut(self)
 
     def _head_bytes(self, connection: ServerConnection, head: ResponseHead, framing: bytes) -> bytes:
@@ -245,7 +212,3 @@ class WireExchange:
         if not connection.will_keep_alive(self):
             line = CLOSE
         return response_head(head, framing, line, connection.factory.date_line, self.request_id)
-
-    def __repr__(self) -> str:
-        state = "over" if self.connection is None else "answering" if self.has_begun else "waiting"
-        return f"<WireExchange {self.head!r} {state}>"

@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scalekit.errors import ClientFault, Fault, OurFault
+from scalekit.errors import ClientFault, OurFault
 from scalekit.http.h2.responses import plain_fields, response_fields
 from scalekit.http.h2.session import ErrorCode
 from scalekit.http.heads import Client, Fields, Outcome, RequestHead
-from scalekit.http.problems import problem_answer
 from scalekit.interfaces import IExchange
+from scalekit.net.answering import Answering
 
 if TYPE_CHECKING:
     from scalekit.net.h2_server import H2Connection
@@ -28,11 +26,9 @@ if TYPE_CHECKING:
 #: Of an answer's body, that waits for the client's window: more, and its source is paused.  nghttpx has 64 KiB too.
 STREAM_QUEUE = 64 * 1024
 
-_log = Logger()
-
 
 @implementer(IExchange)
-class H2Exchange:
+class H2Exchange(Answering):
     """
     See `IExchange`.
 
@@ -42,6 +38,7 @@ class H2Exchange:
     :ivar has_ended: whether the request is complete.
     :ivar is_stuck: whether the observer has been told to pause.
     :ivar body_bytes: of the request's body, taken since ``body_since``, from when its rate counts.
+    :ivar moved_at: when a tunnel's last byte passed.
     :ivar queued: how much of the answer waited when the connection looked last, and since when it is so much.
     """
 
@@ -53,8 +50,7 @@ class H2Exchange:
     is_stuck = False
     body_bytes = 0
     queued = 0
-    #: Body bytes still owed to the client; None when the length is not known.
-    _left: int | None = None
+    moved_at = 0.0
     _suppressed = False
     _is_tunnel = False
     _has_finished = False
@@ -81,12 +77,10 @@ class H2Exchange:
         self.started = started
         self.record = Outcome()
         self.has_ended = has_ended
+        self._left = None
         self.body_since = self.queued_since = started
 
     # The request's body.
-
-    def observe(self, observer: object) -> None:
-        self.observer = observer
 
     def receive(self, receiver: object) -> None:
         connection = self.connection
@@ -121,6 +115,8 @@ class H2Exchange:
     def arrived(self, piece: bytes) -> None:
         """A piece of the body."""
         self.body_bytes += len(piece)
+        if self._is_tunnel and self.connection is not None:
+            self.moved_at = self.connection.now
         if self.receiver is None or self.is_held:
             if self._waiting is None:
                 self._waiting = deque()
@@ -247,24 +243,17 @@ class H2Exchange:
         if connection is None or self._suppressed or not data or not self.has_begun or self._has_finished:
             return
         size = len(data)
-        if self._left is not None:
-            if size > self._left:
-                self.abort(OurFault(500, "bad-length", "The answer's body is longer than it said."))
-                return
-            self._left -= size
+        if not self._owes(size):
+            return
+        if self._is_tunnel:
+            self.moved_at = connection.now
         self.record.sent += size
         connection.session.send_data(self.stream, data)
         connection.wrote(self)
 
     def finish(self, trailers: Any = ()) -> None:
         connection = self.connection
-        if connection is None or self._has_finished:
-            return
-        if not self.has_begun:
-            self.fail(OurFault(500, "no-answer", "The answer ended before it had begun."))
-            return
-        if self._left:
-            self.abort(OurFault(500, "bad-length", "The answer's body is shorter than it said."))
+        if connection is None or self._has_finished or not self._may_finish():
             return
         try:
             fields = plain_fields(list(trailers))
@@ -282,6 +271,9 @@ class H2Exchange:
         connection = self.connection
         if connection is None or self.has_begun:
             return
+        if not self.head.upgrade:
+            self.fail(OurFault(500, "no-upgrade", "The request asks for no other protocol."))
+            return
         try:
             # The handshake's own fields have no meaning here (RFC 8441 section 5.1).
             fields = [field for field in plain_fields(head.fields) if field[0] != b"sec-websocket-accept"]
@@ -289,30 +281,17 @@ class H2Exchange:
             self.fail(fault)
             return
         self.has_begun = self._is_tunnel = True
+        self.moved_at = connection.now
         self.record.status = 101
         connection.session.respond(self.stream, [(b":status", b"200"), *fields], False)
         connection.flush_soon()
         self.receive(receiver)
 
-    def fail(self, fault: Exception) -> None:
-        if not isinstance(fault, Fault):
-            _log.failure("{head!r} could not be answered", head=self.head, failure=Failure(fault))
-            fault = OurFault(500, "internal-error", "Something went wrong here; the log has more.")
-        if self.connection is None:
-            return
-        if self.has_begun:
-            self.abort(fault)
-            return
-        self.record.reason = fault.reason
-        head, body = problem_answer(fault, self.head, self.request_id, self.record.attempts)
-        self.answer(head, body)
-
     def abort(self, fault: Exception) -> None:
         connection = self.connection
         if connection is None:
             return
-        if isinstance(fault, Fault) and not self.record.reason:
-            self.record.reason = fault.reason
+        self._note(fault)
         # Where the answer is complete but for the client's part of a tunnel, or broken: the client sees no end.
         connection.cut(self, ErrorCode.CANCEL if isinstance(fault, ClientFault) else ErrorCode.INTERNAL_ERROR)
 
@@ -325,10 +304,6 @@ class H2Exchange:
     def is_awaited(self) -> bool:
         """Whether the client owes some of its body, and could send it."""
         return not self.has_ended and self.receiver is not None and not self.is_held and not self._is_tunnel
-
-    def __repr__(self) -> str:
-        state = "over" if self.connection is None else "answering" if self.has_begun else "waiting"
-        return f"<H2Exchange {self.stream} {self.head!r} {state}>"
 
 
 class _Nowhere:

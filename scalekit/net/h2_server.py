@@ -434,7 +434,12 @@ class H2Connection(Protocol):
             elif now - exchange.queued_since >= timeouts.answer_progress:
                 self._give_up(exchange, "answer-stalled", "The client took nothing of its answer for too long.")
                 continue
-            if exchange.connection is None or not exchange.is_awaited:
+            if exchange.connection is None:
+                continue
+            if exchange.is_tunnel and now - exchange.moved_at >= timeouts.tunnel_idle:
+                self._give_up(exchange, "tunnel-idle", "Nobody has said anything for too long.")
+                continue
+            if not exchange.is_awaited:
                 continue
             elapsed = now - exchange.body_since
             if elapsed >= timeouts.body_grace and exchange.body_bytes < timeouts.body_rate * elapsed:

@@ -819,3 +819,23 @@ class Tunnels(SynchronousTestCase):
         it.waits(100)
         it.seen[0].exchange.write(b"x")
         self.assertIn(("data", stream, b"x", False), it.hears())
+
+    def test_one_that_is_quiet_for_too_long_is_cut(self) -> None:
+        it = H2Conversation(timeouts=Timeouts(tunnel_idle=60))
+        stream = it.asks(start=self.CONNECT, ends=False)
+        seen = it.seen[0]
+        seen.exchange.switch(head(101), seen)
+        for _ in range(3):
+            it.waits(50)
+            seen.exchange.write(b"x")
+            it.waits(50)
+            it.client.send_data(stream, b"y")
+            it.talk()
+        it.waits(70)
+        self.assertEqual(it.hears()[-1], ("closed", stream, ErrorCode.CANCEL))
+        self.assertEqual(seen.events[-1], "aborted tunnel-idle")
+
+    def test_nobody_switches_unasked(self) -> None:
+        it = H2Conversation(lambda seen: seen.exchange.switch(head(101), seen))
+        it.asks()
+        self.assertEqual(it.hears()[0][2][0], (b":status", b"500"))
