@@ -28,6 +28,10 @@ AGREED = (
 )
 
 
+TURNS = [f"{who} {what}" for who in ("client", "app") for what in ("says", "ends", "stops", "is lost")]
+TURNS += ["both go on", "a minute"]
+
+
 class TunnelCase(Case):
     def begun(self, count: int = 1, **options: Any) -> Proxied:
         """A tunnel through which nothing has gone."""
@@ -372,6 +376,72 @@ class Pressure(TunnelCase):
         it.says(*[b"\x89\x80abcd"] * 100)
         self.assertTrue(it.wire.is_reading)
         self.assertEqual(len(it.app.hears()), 600)
+
+    def test_a_head_that_came_byte_by_byte(self) -> None:
+        """Its gathering in the kernel ends with it."""
+        it = Proxied(1)
+        it.says(*[ASK[n : n + 1] for n in range(100)])
+        self.assertFalse(it.wire.is_reading)
+        it.waits(1)
+        it.says(ASK[100:])
+        it.accepts()
+        it.answers(AGREE)
+        it.app.wire.room = 0
+        it.says(b"x" * 1_000_000)
+        it.waits(1)
+        self.assertFalse(it.wire.is_reading)
+        it.app.wire.room = None
+        it.settle()
+        self.assertTrue(it.app.hears().endswith(b"x" * 1_000_000))
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.sampled_from(TURNS),
+            max_size=12,
+        )
+    )
+    def test_whatever_happens(self, turns: list[str]) -> None:
+        """Nobody hears what was not said, one outcome comes of it, nothing is left when both have gone."""
+        it = self.begun()
+        client, app = it.wire, it.app.wire
+        start, app_start = len(client.sent), len(app.sent)
+        said: dict[Any, bytes] = {client: b"", app: b""}
+        ended = set()
+        for number, turn in enumerate(turns):
+            wire = client if turn.startswith("client") else app
+            if turn == "a minute":
+                it.waits(61)
+            elif turn == "both go on":
+                client.room = app.room = None
+            elif turn.endswith("stops"):
+                wire.room = 0
+            elif turn.endswith("is lost"):
+                wire.lose()
+            elif turn.endswith("ends"):
+                ended.add(wire)
+                wire.end()
+            elif wire not in ended:
+                piece = b"%06d " % number * 20_000
+                said[wire] += piece
+                wire.hear(piece)
+            it.settle()
+        client.room = app.room = None
+        it.settle()
+        heard = {client: bytes(app.sent[app_start:]), app: bytes(client.sent[start:])}
+        for wire in (client, app):
+            self.assertTrue(said[wire].startswith(heard[wire]))
+        if not {"client is lost", "app is lost", "a minute"}.intersection(turns):
+            self.assertEqual(heard, said)
+            loss = ConnectionDone if len(ended) == 2 else None
+            self.assertEqual([client.loss, app.loss], [loss, loss])
+            if len(ended) < 2:
+                self.assertEqual([client.has_shut, app.has_shut], [app in ended, client in ended])
+        client.lose()
+        it.settle()
+        self.assertIsNotNone(app.loss)
+        self.assertEqual(([status for _, status, _ in it.outcomes], it.in_flight), ([101], [0]))
+        self.assertEqual(it.factory.connections, set())
 
     @settings(max_examples=50, deadline=None)
     @given(st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=300)), max_size=20), st.data())
