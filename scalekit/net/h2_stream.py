@@ -28,6 +28,7 @@ from scalekit.http.heads import Fields, ResponseHead
 from scalekit.http.responses import malformed
 from scalekit.http.upgrade import Handshake
 from scalekit.net.deadlines import FAR, Wheel
+from scalekit.net.tunnel import HALF_CLOSED_SECONDS
 from scalekit.net.upstream import UpstreamTimeouts
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ class H2Stream:
                 self._wheel.arm(self, self._timeouts.first_byte)
             elif self._has_peer_ended:
                 self._leave()
+            elif self._is_tunnel:
+                self._expect_end()
 
     def cancel(self) -> None:
         """Nobody wants the answer any more; the receiver hears nothing."""
@@ -285,6 +288,14 @@ class H2Stream:
             receiver.ended([])
             if not self._is_sending:
                 self._leave()
+            elif self._receiver is receiver:
+                self._expect_end()
+
+    def _expect_end(self) -> None:
+        """One direction of a tunnel has ended: the other should soon."""
+        self._pause_seconds = min(self._pause_seconds, HALF_CLOSED_SECONDS)
+        if not self._is_paused:
+            self._wheel.arm(self, self._pause_seconds)
 
     def trailers(self, fields: FieldList) -> None:
         """The end of the body."""

@@ -7,9 +7,12 @@ from typing import Any
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
 from scalekit.http.h2.session import ErrorCode
+from scalekit.http.upgrade import accept_of
+from scalekit.net.tunnel import HALF_CLOSED_SECONDS
 from tests.balancer.proxied import Proxied
 from tests.balancer.test_proxy import Case, get, send
-from tests.http.h2.frames import GOAWAY, frame
+from tests.balancer.test_tunnels import ASK, KEY
+from tests.http.h2.frames import GOAWAY, SETTINGS, frame
 from tests.net.h2_app_server import H2AppServer, Peer
 
 CHUNKED = get(b"/", b"Transfer-Encoding: chunked", method=b"POST")
@@ -191,3 +194,126 @@ class TriedAgain(Case):
         it.refuses()
         self.assertTrue(it.hears().startswith(b"HTTP/1.1 502 "))
         self.ends(it, (502, "connect-refused"))
+
+
+class Tunnels(Case):
+    """WebSocket to an app server of HTTP/2 in clear (RFC 8441)."""
+
+    def asked(self) -> tuple[OverHTTP2, Peer]:
+        it = OverHTTP2(1)
+        it.says(ASK)
+        return it, it.meets()
+
+    def begun(self) -> tuple[OverHTTP2, Peer]:
+        """A tunnel through which nothing has gone."""
+        it, peer = self.asked()
+        peer.begins(1)
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 101 "))
+        peer.take()
+        return it, peer
+
+    def test_extended_connect(self) -> None:
+        it, peer = self.asked()
+        (event,) = peer.take()
+        fields = dict(event[2])
+        self.assertEqual(
+            (fields[b":method"], fields[b":protocol"], fields[b":path"]), (b"CONNECT", b"websocket", b"/chat")
+        )
+        self.assertFalse(event[3])
+        peer.begins(1, fields=[(b"sec-websocket-protocol", b"chat")])
+        heard = it.hears()
+        self.assertTrue(heard.startswith(b"HTTP/1.1 101 Switching Protocols\r\n"), heard)
+        self.assertIn(b"Sec-WebSocket-Accept: " + accept_of(KEY) + b"\r\n", heard)
+        self.assertIn(b"sec-websocket-protocol: chat\r\n", heard)
+        it.says(b"\x81\x00")
+        self.assertEqual(peer.bodies[1], b"\x81\x00")
+        peer.sends(1, b"GET / HTTP/1.1\r\n\r\n")
+        self.assertEqual(it.hears(), b"GET / HTTP/1.1\r\n\r\n")
+        self.assertEqual(it.in_flight, [1])
+
+    def test_each_direction_ends_by_itself(self) -> None:
+        for is_client_first in (True, False):
+            it, peer = self.begun()
+            for is_client in (is_client_first, not is_client_first):
+                if is_client:
+                    it.says(b"bye")
+                    it.leaves()
+                    it.settle()
+                    self.assertEqual(peer.bodies[1], b"bye")
+                    self.assertIn(("data", 1, b"", True), peer.take())
+                else:
+                    peer.sends(1, b"ciao", True)
+                    it.settle()
+                    self.assertEqual(it.hears(), b"ciao")
+            self.ends(it, (101, ""))
+            self.assertIsNone(peer.wire.loss)
+
+    def test_the_client_is_lost(self) -> None:
+        it, peer = self.begun()
+        it.wire.lose(ConnectionLost)
+        it.settle()
+        self.assertIn(("reset", 1, ErrorCode.CANCEL), peer.take())
+
+    def test_the_app_server_resets_it(self) -> None:
+        it, peer = self.begun()
+        peer.session.reset(1, ErrorCode.CANCEL)
+        it.settle()
+        self.assertTrue(it.was_cut)
+        self.ends(it, (101, "stream-reset"))
+
+    def test_a_refusal_is_an_answer(self) -> None:
+        it, peer = self.asked()
+        peer.session.respond(1, [(b":status", b"403")], False)
+        peer.session.send_data(1, b"no", True)
+        it.settle()
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 403 "))
+        self.ends(it, (403, ""))
+
+    def test_one_that_has_not_announced_it(self) -> None:
+        it = OverHTTP2(1)
+        it.says(ASK)
+        it.app.accepts()
+        it.app.says(frame(SETTINGS))
+        it.settle()
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 502 "))
+        self.ends(it, (502, "no-tunnel"))
+
+    def test_quiet_for_too_long(self) -> None:
+        it, _ = self.begun()
+        it.waits(3599)
+        it.says(b"x")
+        it.waits(3599)
+        self.assertFalse(it.is_over)
+        it.waits(2)
+        self.assertTrue(it.was_cut)
+        self.ends(it, (101, "tunnel-idle"))
+
+    def test_the_other_half_may_not_last(self) -> None:
+        it, peer = self.begun()
+        peer.sends(1, b"", True)
+        it.waits(HALF_CLOSED_SECONDS + 2)
+        self.assertTrue(it.is_over)
+        self.assertIn(("reset", 1, ErrorCode.CANCEL), peer.hears())
+
+    def test_trailers_have_no_place_in_it(self) -> None:
+        it, peer = self.begun()
+        peer.session.end(1, [(b"a", b"b")])
+        it.settle()
+        self.assertTrue(it.was_cut)
+        self.ends(it, (101, "malformed-answer"))
+
+    def test_a_slow_reader_on_either_side(self) -> None:
+        it, peer = self.begun()
+        it.wire.room = 0
+        peer.sends(1, b"x" * 1_000_000)
+        self.assertGreater(peer.session.queued(1), 500_000)
+        it.takes(None)
+        self.assertEqual(len(it.hears()), 1_000_000)
+        peer.takes = False
+        for _ in range(100):
+            it.says(b"y" * 10_000)
+        self.assertFalse(it.wire.is_reading)
+        while len(peer.bodies[1]) < 1_000_000:
+            peer.take_body(1)
+            it.settle()
+        self.assertTrue(it.wire.is_reading)

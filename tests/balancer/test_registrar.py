@@ -115,6 +115,11 @@ class RegisterTests(RegistrarTestCase):
         self.assertEqual(instance.claim, Claim("blog", ("blog.example", "*.b"), "/x"))
         self.assertEqual(self.ask("/v1/services/blog").value["routes"], ["blog.example/x", "*.b/x"])
 
+    def test_http2_in_clear(self) -> None:
+        self.assertEqual(self.ask("/register?port=3000&scheme=h2c").value["scheme"], "h2c")
+        (instance,) = self.roster.instances("default")
+        self.assertEqual(instance.scheme, "h2c")
+
     def test_bad_parameters(self) -> None:
         """Each wrong value is a 400 that names the parameter, and registers nobody."""
         for query, name in [

@@ -98,15 +98,24 @@ class ServerURLTests(SynchronousTestCase):
     def test_names_and_default_ports(self) -> None:
         self.assertEqual(parse_server_url("http://App.Example"), ServerURL("http", "app.example", 80))
         self.assertEqual(parse_server_url("https://[::1]/"), ServerURL("https", "::1", 443))
+        self.assertEqual(parse_server_url("h2c://127.0.0.1:50051"), ServerURL("h2c", "127.0.0.1", 50051))
         self.assertEqual(str(ServerURL("https", "::1", 443)), "https://[::1]:443")
 
     def test_what_is_no_server(self) -> None:
-        for text in ["unix:///x", "http://a:0", "http://a/b", "http://-a:1", "http://a..b:1", "http://1.2.3:1"]:
+        for text in [
+            "unix:///x",
+            "http://a:0",
+            "http://a/b",
+            "http://-a:1",
+            "http://a..b:1",
+            "http://1.2.3:1",
+            "h2c://a",
+        ]:
             with self.assertRaises(ValueError, msg=text):
                 parse_server_url(text)
 
     @given(
-        st.sampled_from(["http", "https"]),
+        st.sampled_from(["http", "https", "h2c"]),
         st.one_of(addresses, st.lists(labels, min_size=1, max_size=4).map(".".join)),
         st.integers(1, 65535),
     )

@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.config import Config, ListenURL
-from scalekit.config.model import SNI, TLS, Balancer, UpstreamTLS
+from scalekit.config.model import SNI, TLS
 from scalekit.errors import ConfigurationFault
 from scalekit.net.names import names_in
 from scalekit.ops.certificates import (
@@ -26,7 +26,6 @@ from scalekit.ops.certificates import (
     WATCH_SECONDS,
     CertificateMetrics,
     ServerCertificate,
-    UpstreamTrust,
     add_certificate,
     tls_directory,
 )
@@ -388,39 +387,3 @@ class AddCertificateTests(CertificatesCase):
         daemon, tls = self.add("--listen", "http://127.0.0.1:0", "--listen", "unix:///run/x.sock")
         self.assertEqual((tls, list(daemon)), (None, []))
         self.assertFalse(self.directory.exists())
-
-
-class UpstreamTrustTests(CertificatesCase):
-    def test_the_local_authority_once_it_is_there(self) -> None:
-        trust = UpstreamTrust(self.config)
-        self.make()
-        self.assertEqual(trust().ca, self.directory / "ca.pem")
-        self.assertIs(trust(), trust())
-
-    def test_else_the_system(self) -> None:
-        self.assertIsNone(UpstreamTrust(self.config)().ca)
-
-    def test_what_is_configured(self) -> None:
-        self.make()
-        own = shutil.copy(self.directory / "ca.pem", self.mktemp())
-        trust = UpstreamTrust(self.with_trust(ca=own, verify=False))
-        self.assertEqual((str(trust().ca), trust().verify), (own, False))
-
-    def test_read_again(self) -> None:
-        self.make()
-        trust = UpstreamTrust(self.config)
-        before = trust()
-        trust.reload(self.with_trust(verify=False))
-        self.assertIsNot(trust(), before)
-        self.assertFalse(trust().verify)
-
-    def test_a_file_that_cannot_be_used_leaves_what_was_trusted(self) -> None:
-        self.make()
-        trust = UpstreamTrust(self.config)
-        before = trust()
-        self.assertRaises(ConfigurationFault, trust.reload, self.with_trust(ca="/does/not/exist.pem"))
-        self.assertIs(trust(), before)
-
-    def with_trust(self, **settings: Any) -> Config:
-        balancer = Balancer(upstream_tls=UpstreamTLS(**settings))
-        return Config(state_directory=self.config.state_directory, balancer=balancer)
