@@ -47,10 +47,11 @@ from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
 from scalekit.net.upstream import UpstreamTimeouts
 from scalekit.ops.access_log import AccessLog
-from scalekit.ops.certificates import UpstreamTrust, add_certificate
+from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
 from scalekit.ops.metrics import ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
+from scalekit.ops.trust import UpstreamTrust
 from scalekit.web.access import registration_role
 from scalekit.web.compress import Compress
 from scalekit.web.covered import CoveredHosts
@@ -126,7 +127,8 @@ def add_balancer(
     routing = Routing([Claim.of(service.name, service.hosts, service.path) for service in config.service])
     roster.observe_claims(routing.settle)
     timeouts = config.timeouts
-    trust = UpstreamTrust(settings)
+    trust = UpstreamTrust(settings, reactor)
+    trust.setServiceParent(daemon)
     daemon.on_reload(trust.reload)
     upstreams = Upstreams(
         reactor,

@@ -11,7 +11,8 @@ Operation: what every daemon needs around what it does.
 * `metrics`: plain numbers on the hot path, read by prometheus-client when somebody asks for ``/metrics``;
   ``/healthz`` and ``/readyz`` too.
 * `serving`: a private listener: resource tree, guard, operational routes.
-* `certificates`: what the listeners are served with, read again when files change (`watching`) and at SIGHUP.
+* `certificates`: what the listeners are served with, read again when files change (`watching`) and at SIGHUP;
+  `trust`: the same of what app servers are checked with.
 * `cli`: the ``scalekit`` command.
 * `children` and `leash`: child processes that end with their parent.
 """

@@ -1,4 +1,4 @@
-"""The certificates of a daemon, from its configuration: what it listens with, and how it checks app servers."""
+"""The certificates that a daemon listens with, from its configuration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from twisted.logger import Logger
 
 from scalekit.config import Config, ListenURL
 from scalekit.errors import ConfigurationFault
-from scalekit.net.certificates import CA, ensure_local_ca, ensure_server_certificate
+from scalekit.net.certificates import ensure_local_ca, ensure_server_certificate
 from scalekit.net.contexts import HTTP, SESSION_SECONDS
-from scalekit.net.tls import ClientCA, ClientTLS, Pair, Served, ServerTLS
+from scalekit.net.tls import ClientCA, Pair, Served, ServerTLS
 from scalekit.ops.draining import DrainingService
 from scalekit.ops.options import DaemonOptions
 from scalekit.ops.watching import FileWatch
@@ -264,43 +264,3 @@ def configured_pairs(config: Config) -> list[Pair]:
     pairs += [(one.certificate, one.private_key) for one in config.tls.sni]
     pairs += [(url.certificate, url.private_key) for url in listeners_of(config)]
     return [Pair(Path(certificate), Path(key)) for certificate, key in dict.fromkeys(pairs) if certificate]
-
-
-class UpstreamTrust:
-    """
-    How the certificates of app servers are checked: by the configured CA, else the local one where there is one, else
-    the system's.  The files are read when the first of them is asked for: the local CA may come into being after us.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._tls: ClientTLS | None = None
-
-    def __call__(self) -> ClientTLS:
-        """
-        For the next connection.
-
-        :raises ConfigurationFault: the file cannot be used.
-        """
-        if self._tls is None:
-            self._tls = _client_tls(self._config)
-        return self._tls
-
-    def reload(self, config: Config) -> None:
-        """
-        Read the file of this configuration, for new connections.
-
-        :raises ConfigurationFault: it cannot be used; what was trusted stays.
-        """
-        if self._tls is not None:
-            self._tls = _client_tls(config)
-        self._config = config
-
-
-def _client_tls(config: Config) -> ClientTLS:
-    tls = config.balancer.upstream_tls
-    protocols = ("h2", "http/1.1") if tls.http2 else ("http/1.1",)
-    if tls.ca:
-        return ClientTLS(Path(tls.ca), tls.verify, protocols)
-    local = tls_directory(config) / CA
-    return ClientTLS(local if local.exists() else None, tls.verify, protocols)

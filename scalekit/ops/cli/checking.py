@@ -10,9 +10,10 @@ from scalekit.config import Config
 from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
 from scalekit.net.contexts import read_chain, server_context
-from scalekit.ops.certificates import UpstreamTrust, configured_pairs, listeners_of
+from scalekit.ops.certificates import configured_pairs, listeners_of
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
 from scalekit.ops.options import PRIVATE
+from scalekit.ops.trust import client_tls
 
 
 @click.command("check-config")
@@ -47,4 +48,4 @@ def check_files(settings: Config) -> None:
         if url.client_ca:
             read_chain(Path(url.client_ca))
     if settings.balancer.upstream_tls.ca:
-        UpstreamTrust(settings)()
+        client_tls(settings)
