@@ -1,5 +1,7 @@
 from ipaddress import ip_network
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.heads import Client, Fields
@@ -7,6 +9,11 @@ from scalekit.http.origin import is_within, origin_lines
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PEER = Client("10.0.0.1", 5555, False, 2000)
+
+NEAR = ["10.0.0.2", "10.9.9.9:80", "[fd00::1]:4711", "fd00::2"]
+FAR = ["192.0.2.9", "1.1.1.1:99", "[2001:db8::1]:1", "2001:db8::2"]
+NONSENSE = ["", "unknown", "_hidden", "a b", "evil<script>", '"']
+HOPS = st.lists(st.sampled_from([*NEAR, *FAR, *NONSENSE]), max_size=6)
 
 
 def told(fields: Fields, client: Client = PEER, host: bytes = b"a.example") -> dict[str, str]:
@@ -104,3 +111,53 @@ class OriginTests(SynchronousTestCase):
             ("", False),
         ):
             self.assertEqual(expected, is_within(address, TRUSTED))
+
+
+class ForgeryTests(SynchronousTestCase):
+    """Whoever is not trusted can write what he likes into the fields that he sends; it changes nothing."""
+
+    @given(HOPS, st.sampled_from(FAR), st.lists(st.sampled_from(NEAR), max_size=3))
+    def test_what_stands_left_of_a_stranger_does_not_count(
+        self, forged: list[str], stranger: str, near: list[str]
+    ) -> None:
+        chain = [stranger, *near]
+        expected = ", ".join([*chain, "10.0.0.1"])
+        told_one = told([(b"x-forwarded-for", ", ".join([*forged, *chain]).encode())])
+        told_two = told(
+            [(b"x-forwarded-for", ", ".join(forged).encode()), (b"x-forwarded-for", ", ".join(chain).encode())]
+        )
+        self.assertEqual((told_one["X-Forwarded-For"], told_two["X-Forwarded-For"]), (expected, expected))
+
+    @given(st.lists(st.sampled_from(["for=1.1.1.1", "for=10.0.0.7", "proto=x", 'host="a,b"', "for=_h"]), max_size=5))
+    def test_nor_in_forwarded(self, forged: list[str]) -> None:
+        chain = ["for=192.0.2.9;proto=https", 'for="10.0.0.2:99"']
+        found = told([(b"forwarded", ", ".join([*forged, *chain]).encode())])["Forwarded"]
+        self.assertEqual(found, ", ".join([*chain, 'for=10.0.0.1;host="a.example";proto=http']))
+
+    @given(HOPS)
+    def test_only_the_first_of_what_is_kept_may_be_a_stranger(self, hops: list[str]) -> None:
+        *kept, own = told([(b"x-forwarded-for", ",".join(hops).encode())])["X-Forwarded-For"].split(", ")
+        self.assertEqual(own, "10.0.0.1")
+        self.assertEqual(kept, [hop for hop in hops if hop][len([hop for hop in hops if hop]) - len(kept) :])
+        self.assertEqual([hop for hop in kept[1:] if hop not in NEAR], [])
+        self.assertEqual([hop for hop in kept if hop in NONSENSE], [])
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    [b"forwarded", *(b"x-forwarded-" + end for end in (b"for", b"proto", b"host", b"port"))]
+                ),
+                # What a value may hold; the reader sees to that.
+                st.binary(max_size=30).map(lambda raw: bytes(octet for octet in raw if octet > 31 and octet != 127)),
+            ),
+            max_size=6,
+        )
+    )
+    def test_there_is_one_line_of_each_whatever_is_told(self, fields: Fields) -> None:
+        lines = origin_lines(b"a.example", PEER, fields, TRUSTED)
+        names = [line.partition(b":")[0] for line in lines.removesuffix(b"\r\n").split(b"\r\n")]
+        self.assertEqual(
+            names, [b"Forwarded", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"X-Forwarded-Port"]
+        )
+        self.assertEqual(lines.count(b"\n"), 5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault, UpstreamFault
@@ -51,3 +53,25 @@ class ProblemTests(SynchronousTestCase):
     def test_an_unusual_status_has_a_title_too(self) -> None:
         _, body = problem_body(None, 499, "client-gone", "x")
         self.assertEqual(json.loads(body)["title"], "Error")
+
+    @given(
+        st.one_of(st.none(), st.sampled_from([b"text/plain", b"*/*"]), st.binary(max_size=20)),
+        st.integers(400, 599),
+        st.text(max_size=30).filter(lambda text: text.isprintable()),
+        st.binary(max_size=12).filter(lambda raw: b"\n" not in raw),
+        st.integers(0, 9),
+    )
+    def test_anything_can_be_told(
+        self, accept: bytes | None, status: int, detail: str, request_id: bytes, attempts: int
+    ) -> None:
+        kind, body = problem_body(accept, status, "a-reason", detail, request_id, attempts)
+        self.assertTrue(body.endswith(b"\n"))
+        if kind == b"application/problem+json":
+            told = json.loads(body)
+            self.assertEqual((told["status"], told["detail"], told["reason"]), (status, detail, "a-reason"))
+            self.assertEqual(told.get("request_id", "").encode("latin-1"), request_id)
+            self.assertEqual(told.get("attempts", 0), attempts)
+        else:
+            self.assertEqual(kind, b"text/plain; charset=utf-8")
+            self.assertIn(detail, body.decode())
+            self.assertIn("(a-reason)", body.decode())

@@ -1,3 +1,5 @@
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault, UpstreamFault
@@ -152,3 +154,45 @@ class ResponseHeadTests(SynchronousTestCase):
         fault = as_malformed(ClientFault(400, "bad-chunk", "No chunk."))
         self.assertEqual((502, "malformed-answer"), (fault.status, fault.reason))
         self.assertIn("No chunk.", fault.detail)
+
+
+class AnyBytesTests(SynchronousTestCase):
+    @given(
+        st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.0 304 x", b"HTTP/1.1 103", b"HTTP/1.1 204 "]),
+        st.lists(
+            st.one_of(
+                st.sampled_from(
+                    [
+                        *(
+                            b"Content-Length: 5",
+                            b"Content-Length: 0",
+                            b"Transfer-Encoding: chunked",
+                            b"Connection: close",
+                        ),
+                        *(b"Connection: x-a, keep-alive", b"X-A: 1", b"Date: d", b"TE: x", b"Upgrade: a", b" folded"),
+                    ]
+                ),
+                st.binary(max_size=12),
+            ),
+            max_size=5,
+        ),
+        st.sampled_from([b"GET", b"HEAD"]),
+    )
+    def test_a_head_in_order_or_502(self, start: bytes, lines: list[bytes], method: bytes) -> None:
+        try:
+            head, decoder, is_reusable = parse(*lines, start=start, method=method)
+        except UpstreamFault as fault:
+            self.assertEqual((fault.status, fault.reason), (502, "malformed-answer"))
+            return
+        hidden = {b"content-length", b"transfer-encoding", b"connection", b"te", b"upgrade", b"x-request-id"}
+        self.assertEqual([name for name, _ in head.fields if name.lower() in hidden], [])
+        self.assertLessEqual(sum(name.lower() == b"date" for name, _ in head.fields), 1)
+        is_bodiless = method == b"HEAD" or head.status < 200 or head.status in (204, 304)
+        if is_bodiless:
+            self.assertIsNone(decoder)
+        elif decoder is not None:
+            self.assertEqual(isinstance(decoder, LengthDecoder), head.length is not None)
+        else:
+            self.assertEqual(head.length, 0)
+        if isinstance(decoder, CloseDecoder) or b"Connection: close" in lines:
+            self.assertFalse(is_reusable)
