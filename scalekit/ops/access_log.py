@@ -183,7 +183,7 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
     """
     The line of an exchange that was over at ``wall``, a JSON object.
 
-    ``seconds`` is from the head's end to the answer's last byte, ``sent`` counts body bytes.
+    ``seconds`` is from the head's end to the answer's last byte (of a tunnel: to its end), ``sent`` counts body bytes.
     """
     head, client, record = exchange.head, exchange.client, exchange.record
     asked = head.logged

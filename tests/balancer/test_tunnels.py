@@ -115,7 +115,7 @@ class Beginning(TunnelCase):
 
     def test_decorators_let_it_pass(self) -> None:
         it = Proxied(1, wrap=lambda proxy, clock: Compress(proxy, clock, lambda *_: None))  # type: ignore[arg-type]
-        it.says(get(b"/", *ASKED, b"Accept-Encoding: gzip"))
+        it.says(get(b"/", *ASKED, b"Accept-Encoding: gzip", b'If-None-Match: W/"x"'))
         it.accepts()
         it.answers(AGREE + b"a" * 5000)
         self.assertEqual(it.hears(), AGREED + b"a" * 5000)
