@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Of an answer's body, that waits for the client's window: more, and its source is paused.  nghttpx has 64 KiB too.
 STREAM_QUEUE = 64 * 1024
 
+#: A client takes any 2xx to an extended CONNECT for the beginning of a tunnel (RFC 8441 section 5).
+_NO_TUNNEL = OurFault(501, "no-tunnel", "What answers here does not speak the protocol that was asked for.")
+
 
 @implementer(IExchange)
 class H2Exchange(Answering):
@@ -192,6 +195,9 @@ class H2Exchange(Answering):
         if connection is None or self.has_begun:
             return
         status, length = head.status, head.length
+        if self.head.upgrade and 200 <= status < 300:
+            self.fail(_NO_TUNNEL)
+            return
         if status == 204:
             length, body = None, b""
         elif status == 304 or self.head.method == b"HEAD":
@@ -222,6 +228,9 @@ class H2Exchange(Answering):
         if connection is None or self.has_begun:
             return
         status, length = head.status, head.length
+        if self.head.upgrade and 200 <= status < 300:
+            self.fail(_NO_TUNNEL)
+            return
         if status == 204 or status == 304 or self.head.method == b"HEAD":
             self._suppressed = True
             if status == 204:

@@ -532,6 +532,8 @@ class Floods(SynchronousTestCase):
         for end, wrong in (
             (False, lambda n: frame(HEADERS, END_HEADERS | END_STREAM, n, block((b":x", b"y")))),
             (False, lambda n: frame(HEADERS, END_HEADERS | END_STREAM, n, block((b"connection", b"y")))),
+            (False, lambda n: frame(WINDOW_UPDATE, 0, n, b"\x7f\xff\xff\xff")),
+            (True, lambda n: frame(WINDOW_UPDATE, 0, n, b"\x7f\xff\xff\xff")),
         ):
             it = self.flood(b"".join(request(n, end=end) + wrong(n) for n in range(1, 2001, 2)))
             self.calmed(it)
@@ -546,8 +548,8 @@ class Floods(SynchronousTestCase):
 
     def test_made_you_reset_by_connection_errors(self) -> None:
         """What libnghttp2 takes for an error of the connection ends it at the first."""
-        for wrong in (frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\0"), frame(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff")):
-            it = self.flood(request(1, end=False) + wrong)
+        for wrong in (frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\0"), frame(DATA, END_STREAM, 1), frame(PRIORITY, 0, 1)):
+            it = self.flood(request(1) + wrong)
             self.assertTrue(it.is_over)
             self.assertEqual(it.seen[0].events, ["aborted client-gone"])
 
@@ -808,9 +810,16 @@ class Tunnels(SynchronousTestCase):
         self.assertEqual(it.outcomes, [(b"/", 101, "")])
 
     def test_it_may_be_refused(self) -> None:
-        it = H2Conversation(say_hello)
-        stream = it.asks(start=self.CONNECT, ends=False)
-        self.assertIn(("data", stream, b"hello", True), it.hears())
+        it = H2Conversation(lambda seen: seen.exchange.answer(head(403), b"no"))
+        it.asks(start=self.CONNECT, ends=False)
+        events = it.hears()
+        self.assertEqual((events[0][2][0], events[1][2]), ((b":status", b"403"), b"no"))
+
+    def test_a_page_instead_would_be_taken_for_a_tunnel(self) -> None:
+        for then in (say_hello, lambda seen: seen.exchange.begin(head())):
+            it = H2Conversation(then)
+            it.asks(start=self.CONNECT, ends=False)
+            self.assertEqual(it.hears()[0][2][0], (b":status", b"501"))
 
     def test_a_quiet_one_is_no_slow_body(self) -> None:
         it = H2Conversation()
