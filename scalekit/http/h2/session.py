@@ -52,10 +52,14 @@ from scalekit.http.h2.limits import (
     UPSTREAM_CONNECTION_WINDOW,
     UPSTREAM_STREAM_WINDOW,
 )
+from scalekit.http.h2.watch import UPDATE_BYTES, Breach, FrameWatch, LargeUpdate
 from scalekit.http.limits import HEAD_BYTES
 
 #: What a client sends first (RFC 9113 section 3.4), up to where it looks like a request head of HTTP/1.
 PREFACE_HEAD = b"PRI * HTTP/2.0\r\n\r\n"
+
+#: RFC 9113 section 6.9.1.
+WINDOW_MAXIMUM = 2**31 - 1
 
 #: For a field that differs from answer to answer: it must not push the others out of the compression's table.
 Unindexed = NeverIndexedHeader
@@ -131,6 +135,9 @@ class Owner(Protocol):
 class Session:
     """What both ends share; see `ServerSession` and `ClientSession`."""
 
+    #: Of a server: what reads along.
+    _watch: FrameWatch | None = None
+
     def __init__(self, role: Role, owner: Owner, settings: dict[Setting, int], streams: int) -> None:
         self._owner = owner
         self._newest = 0
@@ -187,6 +194,8 @@ class Session:
             elif kind is DataReceived:
                 owner.data(event.stream_id, event.data, event.end_stream)
             elif kind is StreamClosed:
+                if self._watch is not None:
+                    self._watch.closed(event.stream_id)
                 owner.closed(event.stream_id, event.error_code)
             elif kind is ResponseReceived:
                 owner.answered(event.stream_id, event.headers, event.end_stream)
@@ -227,8 +236,8 @@ class Session:
         except NGH2Error:
             self._die(ErrorCode.INTERNAL_ERROR)
             return self.output(size)
-        if data:
-            self._tell()
+        # Also when there is nothing to send: of streams that a GOAWAY has kept from being opened it is told only here.
+        self._tell()
         return data
 
     @property
@@ -302,6 +311,49 @@ class ServerSession(Session):
             Setting.NO_RFC7540_PRIORITIES: 1,
         }
         super().__init__(Role.SERVER, owner, settings, streams)
+        self._watch: FrameWatch = FrameWatch(streams)
+        #: The beginning of a frame, too little to judge it.
+        self._held = b""
+        self._is_ending = False
+
+    def receive(self, data: bytes) -> None:
+        if self._is_ending:
+            return
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        end, found = self._watch.look(data, 0)
+        if end == len(data):
+            super().receive(data)
+        else:
+            self._receive_parts(data, end, found)
+
+    def _receive_parts(self, data: bytes, end: int, found: Breach | LargeUpdate | None) -> None:
+        start = 0
+        while True:
+            if end > start:
+                super().receive(data[start:end])
+            if found is None:
+                self._held = data[end:]
+                return
+            if isinstance(found, Breach):
+                self._is_ending = True
+                self.terminate(ErrorCode(found.code))
+                return
+            start = end + UPDATE_BYTES
+            if self._opens_too_far(found):
+                self.reset(found.stream, ErrorCode.FLOW_CONTROL_ERROR)
+            else:
+                super().receive(data[end:start])
+            end, found = self._watch.look(data, start)
+
+    def _opens_too_far(self, update: LargeUpdate) -> bool:
+        """Whether a stream's window would grow over what there may be (RFC 9113 section 6.9.1)."""
+        try:
+            window = self._connection.stream_remote_window_size(update.stream)
+        except NGH2Error:
+            return False  # It is closed.
+        return window + update.increment > WINDOW_MAXIMUM
 
     def respond(self, stream: int, fields: Iterable[tuple[bytes, bytes]], has_ended: bool) -> None:
         """Submit a final answer's head, ``:status`` first; ignored if the stream is over."""

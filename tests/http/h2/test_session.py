@@ -363,3 +363,25 @@ class HandMade(SynchronousTestCase):
     def test_empty_data_is_told(self) -> None:
         self.server.receive(request(1, end=False) + frame(DATA, 0, 1) * 3)
         self.assertEqual([event[0] for event in self.owner.take()], ["requested", "data", "data", "data"])
+
+    def test_a_stream_whose_window_grows_too_far_is_reset_and_nothing_else(self) -> None:
+        self.server.receive(request(1) + frame(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff") + request(3))
+        self.assertEqual([event[:2] for event in self.owner.take()], [("requested", 1), ("requested", 3)])
+        self.assertEqual(self.said(), [(RST_STREAM, 0, 1, b"\0\0\0\3")])
+        self.assertEqual(self.owner.take(), [("closed", 1, ErrorCode.FLOW_CONTROL_ERROR)])
+        self.server.receive(
+            frame(WINDOW_UPDATE, 0, 3, b"\x7f\xfe\0\0") + frame(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff\xff")
+        )
+        self.assertEqual((self.said(), self.server.is_over), ([], False))
+
+    def test_what_comes_on_a_stream_that_is_over(self) -> None:
+        self.server.receive(request(1))
+        self.server.respond(1, OK, True)
+        self.said()
+        self.server.receive(request(3) + frame(DATA, END_STREAM, 1, b"late") + request(5))
+        self.assertEqual(
+            [event[:2] for event in self.owner.take()], [("requested", 1), ("closed", 1), ("requested", 3)]
+        )
+        self.assertEqual(self.goaway(), ErrorCode.STREAM_CLOSED)
+        self.server.receive(request(7))
+        self.assertEqual([event for event in self.owner.take() if event[0] == "requested"], [])
