@@ -130,6 +130,7 @@ class H2Stream:
             fields = connect_fields(fields)
         self._stream = connection.open(self, fields, not self._is_sending)
         if not self._stream:
+            self._is_sending = False
             connection.soon(self._refuse)
         elif not has_body:
             # A handshake is whole, too: nothing follows before its answer.

@@ -160,7 +160,7 @@ class H2Upstream(Protocol):
 
     def reset_stream(self, stream: int, code: ErrorCode) -> None:
         """End it both ways."""
-        if not self._is_closed:
+        if stream and not self._is_closed:
             self.session.reset(stream, code)
             self.flush_soon()
 
@@ -269,12 +269,17 @@ class H2Upstream(Protocol):
                     transport.write(data)
                 elif not self._release():
                     break
+            if self._is_stuck:
+                self._release()
         finally:
             self._is_flushing = False
-        if session.is_over and not self._is_stuck:
-            self._end(
-                UpstreamFault(502, "malformed-answer", "The app server broke a rule of HTTP/2, or does not speak it.")
-            )
+        if session.is_over and not self._is_stuck and not self._is_closed:
+            if self._is_leaving and not self._streams:
+                self.retire()
+            else:
+                self._end(
+                    UpstreamFault(502, "malformed-answer", "The app server broke a rule of HTTP/2, or speaks another.")
+                )
 
     def _release(self) -> bool:
         """Tell those that are held back of room; whether something may have come of it that can be sent."""

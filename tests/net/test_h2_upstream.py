@@ -26,6 +26,7 @@ from tests.http.h2.frames import (
     frame,
     split,
 )
+from tests.net.app_server import Receiver
 from tests.net.h2_app_server import GET, OK, POST, Asked, H2AppServer, Peer
 
 MIB = 1024 * 1024
@@ -353,6 +354,22 @@ class Faults(Case):
         self.check(asked, ("failed", "stream-refused"))
         self.assertTrue(asked.stream.was_refused)
 
+    def test_a_connection_that_ends_between_taking_and_sending(self) -> None:
+        for body in (None, b"body"):
+            peer = self.connect()
+            stream = self.app.shared.take()
+            peer.wire.lose(ConnectionLost)
+            receiver = Receiver()
+            stream.send(GET, b"GET", receiver, body is not None)
+            if body is not None:
+                stream.write(body)
+                stream.finish([])
+            self.assertEqual(receiver.events, [])
+            self.clock.advance(0)
+            self.assertEqual(receiver.events, [("failed", "stream-refused")])
+            self.assertTrue(stream.was_refused)
+            stream.cancel()
+
     def test_streams_after_the_last_of_a_goaway(self) -> None:
         asked = [Asked(self.app) for _ in range(3)]
         peer = self.app.meets()
@@ -369,6 +386,16 @@ class Faults(Case):
         self.check(asked[0], ("answered", 200, b""))
         self.check(asked[1], ("answered", 200, b""))
         peer.talk()
+        self.assertIs(peer.wire.loss, ConnectionDone)
+
+    def test_a_goaway_before_requests_have_left(self) -> None:
+        peer = self.connect()
+        asked = [Asked(self.app) for _ in range(3)]
+        peer.session.terminate(ErrorCode.NO_ERROR)
+        peer.wire.hear(peer.session.output(1 << 20))
+        peer.wire.settle()
+        for one in asked:
+            self.check(one, ("failed", "stream-refused"))
         self.assertIs(peer.wire.loss, ConnectionDone)
 
     def test_a_goaway_while_it_is_idle(self) -> None:
