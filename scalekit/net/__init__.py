@@ -10,8 +10,8 @@ Start with `server` (a client's connection: bytes to exchanges) and `upstream` (
 * `tls`: the certificates of a listener, and how those of others are checked; `contexts`: what a handshake of ours
   agrees to; `tickets`: keys of sessions, and their rotation; `names`: which certificate for which name;
   `quick_tls`: pyOpenSSL's connection with less around it.
-* `listening`: the listeners of a daemon, made of `ports`; `greeting`: what a load balancer says first, by the
-  `proxy_protocol`; `connecting`: opening a connection, with its deadline.
+* `listening`: the listeners of a daemon, made of `ports` and `unix_ports`; `greeting`: what a load balancer says first,
+  by the `proxy_protocol`; `connecting`: opening a connection, with its deadline.
 * `pool`: idle upstream connections, the latest first; `deadlines`: every wait of every connection, in one wheel.
 * `certificates`: the local authority and the certificates it signs (as `constraints` permit), in files by `pem`;
   `addresses`: what this machine is called.

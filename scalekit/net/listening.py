@@ -14,8 +14,9 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from scalekit.net.factory import HTTPFactory
-from scalekit.net.ports import Admission, Port, UnixPort
+from scalekit.net.ports import Admission, Port
 from scalekit.net.tls import ServerTLS
+from scalekit.net.unix_ports import UnixPort
 
 _log = Logger()
 

@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from scalekit.errors import UpstreamFault
 from scalekit.net import connecting
 from scalekit.net.connecting import Attempt, connect
-from scalekit.net.ports import Admission, Port, UnixPort
+from scalekit.net.ports import Admission, Port
+from scalekit.net.unix_ports import UnixPort
 from tests.net.wire import Recording, Serving
 
 reactor: Any = real_reactor
