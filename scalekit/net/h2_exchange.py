@@ -314,6 +314,11 @@ class H2Exchange(Answering):
         """Whether the client owes some of its body, and could send it."""
         return not self.has_ended and self.receiver is not None and not self.is_held and not self._is_tunnel
 
+    @property
+    def is_conversation(self) -> bool:
+        """Whether the request's body is a stream of messages: gRPC's."""
+        return (self.head.get(b"content-type") or b"").startswith(b"application/grpc")
+
 
 class _Nowhere:
     """Receives what nobody wants."""

@@ -443,6 +443,14 @@ class H2Connection(Protocol):
                 continue
             elapsed = now - exchange.body_since
             if elapsed >= timeouts.body_grace and exchange.body_bytes < timeouts.body_rate * elapsed:
+                if exchange.is_conversation:
+                    # Messages come when there is something to say; once the answer has begun, how long both sides may
+                    # be silent is for the app server's limits.
+                    if exchange.has_begun or elapsed < timeouts.answer_progress:
+                        continue
+                    if exchange.body_bytes:
+                        exchange.body_since, exchange.body_bytes = now, 0
+                        continue
                 fault = ClientFault(408, "body-timeout", "The body of the request came too slowly.")
                 if exchange.has_begun:
                     self._give_up(exchange, fault.reason, fault.detail)

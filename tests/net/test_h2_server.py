@@ -694,6 +694,22 @@ class Deadlines(SynchronousTestCase):
         self.assertEqual(it.hears()[-1], ("closed", stream, 8))
         self.assertEqual(it.seen[0].events[-1], "aborted body-timeout")
 
+    def test_messages_of_grpc_come_when_there_is_something_to_say(self) -> None:
+        it = H2Conversation(take_body)
+        grpc = (b"content-type", b"application/grpc+proto")
+        silent, talking, answered = (it.asks(grpc, start=POST, body=b"x", ends=False) for _ in range(3))
+        it.seen[2].exchange.begin(head())
+        it.hears()
+        for _ in range(4):
+            it.waits(50)
+            it.client.send_data(talking, b"x")
+            it.talk()
+        closed = [event[1] for event in it.hears() if event[0] == "closed"]
+        self.assertEqual(closed, [silent])
+        self.assertEqual(it.seen[0].events[-1], "aborted body-timeout")
+        it.seen[2].exchange.finish()
+        self.assertIn(("closed", answered, 0), it.hears())
+
     def test_a_client_that_takes_nothing_is_cut(self) -> None:
         it = H2Conversation()
         it.asks()
