@@ -237,7 +237,7 @@ class ServerTLS:
 
     def _choose(self, connection: SSL.Connection) -> None:
         """In the handshake: the certificate for the server name."""
-        name = connection.get_servername()
+        name = connection.get_servername() if self._by_name else None
         if name:
             served = self._by_name.get(name.decode("latin-1"))
             if served is not None:
