@@ -163,7 +163,7 @@ class ServerCertificateTests(CertificatesCase):
     def test_few_names(self) -> None:
         """Thousands of addresses would travel in every handshake; the first are the most important."""
         many = ["localhost", *(f"10.0.{high}.{low}" for high in range(20) for low in range(100))]
-        self.assertEqual(names_of(self.made(many)[0]), many[: MOST_NAMES])
+        self.assertEqual(names_of(self.made(many)[0]), many[:MOST_NAMES])
         before = self.contents()
         self.made(many)
         self.assertEqual(self.contents(), before)
