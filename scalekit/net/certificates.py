@@ -32,7 +32,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from scalekit.errors import ConfigurationFault
 from scalekit.net.addresses import canonical_name
-from scalekit.net.constraints import permitted_names, signable_names
+from scalekit.net.constraints import MOST_NAMES, permitted_names, signable_names
 from scalekit.net.pem import Key, locked, made_key, new_key, private_pem, read_certificate, read_key, write
 
 CA, CA_KEY, SERVER, SERVER_KEY = "ca.pem", "ca.key", "server.pem", "server.key"
@@ -125,13 +125,15 @@ def issue_certificate(directory: Path, names: Iterable[str], now: datetime) -> t
         if authority is None:
             raise ConfigurationFault(f"{directory / CA}: not found, or soon over, expected the local CA")
         signing_key = _signing_key(directory, authority)
-    signable = signable_names(authority, wanted)
-    if len(signable) < len(set(wanted)):
-        refused = next((name for name in wanted if not signable_names(authority, [name])), wanted[-1])
+    refused = [name for name in wanted if not signable_names(authority, [name])]
+    if refused:
         raise ConfigurationFault(
-            f"{directory / CA}: its name constraints do not permit {refused}, expected a private address or a name "
+            f"{directory / CA}: its name constraints do not permit {refused[0]}, expected a private address or a name "
             f"below one of {', '.join(permitted_names(authority)) or 'none'}"
         )
+    if len(wanted) > MOST_NAMES:
+        raise ConfigurationFault(f"found {len(wanted)} names, expected {MOST_NAMES} at most in one certificate")
+    signable = signable_names(authority, wanted)
     key = new_key()
     usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
     certificate = _signed(directory, authority, signing_key, key, signable, wanted[0][:64], now, usages)

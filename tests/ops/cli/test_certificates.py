@@ -110,6 +110,13 @@ class IssueTests(CommandCase):
             self.assertIn(f"its name constraints do not permit {name}", why)
         self.assertEqual(list(self.folder.glob("*.pem")), [])
 
+    def test_names(self) -> None:
+        """One that is written in two ways is one; more than travel in a handshake are refused, not left out."""
+        done = self.run_command("cert", "issue", "App.test", "app.test.", "-o", str(self.folder))
+        self.assertIn("names     app.test\n", done.stdout)
+        many = [f"10.0.0.{number}" for number in range(65)]
+        self.assertEqual(self.refused("cert", "issue", *many), "found 65 names, expected 64 at most in one certificate")
+
     def test_the_authority_is_for_this_machine_too(self) -> None:
         """Whichever comes first, a command or a daemon."""
         self.assertEqual(self.run_command("cert", "issue", "app.internal", "-o", str(self.folder)).status, 0)
