@@ -8,10 +8,11 @@ Control, what decides; all pure but the last four:
 * ``routes``: host and path to the name of a service, as an immutable table;
 * ``addresses``: which addresses may be registered at all;
 * ``registrar``, ``listing``: the private port: register, unregister, look-up;
-* ``resolver``: makes the configured servers members; ``prober``: carries out the probes that are due.
+* ``resolver``: makes the configured servers members; ``prober``: carries out the probes that are due, those of
+  gRPC's servers as ``grpc_health`` says.
 
 Data path, what reads the immutable view of it:
 
 * ``pickers``: which of the available instances gets this request;
-* ``proxy``: sends it there; ``tap``: puts all of it together for twistd.
+* ``proxy``: sends it there, on a connection of ``upstreams``; ``tap``: puts all of it together for twistd.
 """

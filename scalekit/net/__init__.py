@@ -12,7 +12,9 @@ Start with `server` (a client's connection: bytes to exchanges) and `upstream` (
   `quick_tls`: pyOpenSSL's connection with less around it.
 * `listening`: the listeners of a daemon, made of `ports` and `unix_ports`; `greeting`: what a load balancer says first,
   by the `proxy_protocol`; `connecting`: opening a connection, with its deadline.
-* `pool`: idle upstream connections, the latest first; `deadlines`: every wait of every connection, in one wheel.
+* `h2_upstream`, `h2_stream`: a connection to an app server of HTTP/2, and one request on it.
+* `pool`: idle upstream connections, the latest first; `shared_pool`: the same where one carries many requests.
+* `deadlines`: every wait of every connection, in one wheel.
 * `certificates`: the local authority and the certificates it signs (as `constraints` permit), in files by `pem`;
   `addresses`: what this machine is called.
 * `loop`: the reactor that all daemons run on; `clocks`: a reactor's timed calls with another clock's seconds.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -629,3 +631,117 @@ class Liveness(Case):
         peer = self.connect()
         self.waits(SILENCE_SECONDS + 1)
         self.assertEqual(self.pings(peer), 0)
+
+
+ACTIONS = [
+    *("ask", "post", "write", "finish", "cancel", "pause", "resume"),
+    *("answer", "begin", "send", "end", "reset", "refuse", "leave", "full", "room", "wait", "lose"),
+]
+
+
+class AnyOrder(Case):
+    """Whatever both sides do, each request comes to one end, and nothing is left of it."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(ACTIONS),
+                st.integers(0, 7),
+            ),
+            max_size=60,
+        ),
+        st.integers(1, 4),
+    )
+    def test_each_comes_to_one_end(self, actions: list[tuple[str, int]], streams: int) -> None:
+        self.streams = streams
+        self.setUp()
+        asked: list[Asked] = []
+        given_up: set[Asked] = set()
+        for action, number in actions:
+            self.act(action, number, asked, given_up)
+            self.settle()
+        # Then time passes, and everything that is open comes to its end by the deadlines.
+        for one in asked:
+            if one.stream is not None:
+                one.stream.resume()
+                one.stream.finish([])
+        for attempt in self.app.attempts:
+            if attempt.wire is not None:
+                attempt.wire.room = None
+        self.settle()
+        for _ in range(4 * 70):
+            self.clock.advance(0.25)
+            self.settle()
+        for one in asked:
+            ends = [event for event in one.events if event == "ended" or event[0] in ("answered", "failed")]
+            self.assertEqual(len(ends), 0 if one in given_up else 1, one.events)
+            if ends:
+                self.assertIs(one.events[-1], ends[0])
+        self.assertEqual(repr(self.app.shared), "<SharedPool [], 0 idle, 0 opening, 0 waiting>")
+        self.assertEqual(repr(self.wheel), "<Wheel 0 waiting>")
+        for attempt in self.app.attempts:
+            self.assertTrue(attempt.was_given_up or attempt.wire is None or attempt.wire.loss is not None)
+
+    def settle(self) -> None:
+        for _ in range(3):
+            self.clock.advance(0)
+            for attempt in self.app.attempts:
+                if attempt.wire is None and not attempt.was_given_up:
+                    self.app.meets(attempt)
+            for peer in self.app.peers:
+                if peer.wire.loss is None:
+                    peer.talk()
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begun: set[Any] = set()
+
+    def act(self, action: str, number: int, asked: list[Asked], given_up: set[Asked]) -> None:
+        if action in ("ask", "post"):
+            asked.append(Asked(self.app, POST if action == "post" else GET, streams=action == "post"))
+            return
+        if action == "wait":
+            self.clock.advance(number)
+            return
+        peers = [peer for peer in self.app.peers if peer.wire.loss is None]
+        if peers and action in ("leave", "full", "room", "lose"):
+            peer = peers[number % len(peers)]
+            if action == "leave":
+                peer.session.terminate(ErrorCode.NO_ERROR)
+            elif action == "lose":
+                peer.wire.lose(ConnectionLost)
+            else:
+                peer.wire.room = 0 if action == "full" else None
+            return
+        if not asked:
+            return
+        one = asked[number % len(asked)]
+        if action == "cancel":
+            if not any(event == "ended" or event[0] in ("answered", "failed") for event in one.events):
+                given_up.add(one)
+            if one.stream is not None:
+                one.stream.cancel()
+            elif one.give_up is not None:
+                one.give_up()
+        elif one.stream is not None and action in ("write", "finish", "pause", "resume"):
+            if action == "write":
+                one.stream.write(b"x" * 30_000)
+            elif action == "finish":
+                one.stream.finish([(b"x-sum", b"1")])
+            else:
+                getattr(one.stream, action)()
+        elif one.stream is not None:
+            peer, stream = self.app.peers[number % len(self.app.peers)], 1 + 2 * (number // 2)
+            if action in ("answer", "begin"):
+                if (peer, stream) not in self.begun:
+                    self.begun.add((peer, stream))
+                    peer.session.respond(stream, OK, False)
+                    if action == "answer":
+                        peer.session.send_data(stream, b"y" * 70_000, True)
+            elif action == "send":
+                peer.session.send_data(stream, b"z" * 200_000)
+            elif action == "end":
+                peer.session.end(stream, [(b"a", b"b")])
+            else:
+                peer.session.reset(stream, ErrorCode.REFUSED_STREAM if action == "refuse" else ErrorCode.CANCEL)
