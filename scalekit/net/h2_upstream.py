@@ -44,6 +44,11 @@ SILENCE_SECONDS = 10.0
 #: An app may be at work for so long without looking at its connections; gRPC's keep-alive gives 20 s.
 PATIENCE_SECONDS = 15.0
 
+#: After so many streams that we have reset, the next go on another connection.  Clients that take back their requests
+#: could otherwise make the server take us for an attacker, who loses all that the connection carries (CVE-2023-44487;
+#: nghttp2's and Node's servers bear 1000 at once and 33 a second).
+MOST_RESETS = 500
+
 Soon = Callable[[Callable[[], None]], object]
 
 
@@ -69,7 +74,7 @@ class H2Upstream(Protocol):
         self._streams: dict[int, H2Stream] = {}
         self.held: set[H2Stream] = set()
         self.begun: list[H2Stream] = []
-        self._most = 0
+        self._most = self._resets = 0
         self._is_settled = self._is_leaving = self._is_closed = False
         self._is_pinging = self._has_pinged = False
         self._is_stuck = self._is_flushing = self._is_flush_due = False
@@ -163,6 +168,9 @@ class H2Upstream(Protocol):
         if stream and not self._is_closed:
             self.session.reset(stream, code)
             self.flush_soon()
+            self._resets += 1
+            if self._resets >= MOST_RESETS and not self._is_leaving:
+                self.leave_when_idle()
 
     # What the session tells.
 

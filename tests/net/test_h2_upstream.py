@@ -14,7 +14,7 @@ from scalekit.http.h2.limits import UPSTREAM_STREAM_WINDOW
 from scalekit.http.h2.session import ErrorCode
 from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import STREAM_QUEUE
-from scalekit.net.h2_upstream import PATIENCE_SECONDS, SILENCE_SECONDS
+from scalekit.net.h2_upstream import MOST_RESETS, PATIENCE_SECONDS, SILENCE_SECONDS
 from scalekit.net.upstream import UNUSED, UpstreamTimeouts
 from tests.http.h2.frames import (
     CONTINUATION,
@@ -207,6 +207,22 @@ class Exchanges(Case):
         peer.begins(3, b"late")
         self.check(asked)
         self.assertEqual(repr(self.app.shared.shared), "[<H2Upstream 0 of 100 streams>]")
+
+    def test_after_many_cancels_the_next_go_elsewhere(self) -> None:
+        peer = self.connect()
+        waiting = Asked(self.app)
+        for _ in range(MOST_RESETS):
+            self.assertEqual(len(self.app.attempts), 1)
+            asked = Asked(self.app)
+            peer.talk()
+            asked.stream.cancel()
+            peer.talk()
+        Asked(self.app)
+        self.assertEqual(len(self.app.attempts), 2)
+        peer.answers(3)
+        self.check(waiting, ("answered", 200, b""))
+        peer.talk()
+        self.assertIs(peer.wire.loss, ConnectionDone)
 
     def test_answered_before_the_body_is_complete(self) -> None:
         asked = Asked(self.app, POST, streams=True)
