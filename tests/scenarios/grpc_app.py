@@ -1,5 +1,5 @@
 """
-An app server that speaks gRPC in clear: ``python -m tests.scenarios.grpc_app PORT``.
+An app server that speaks gRPC: ``python -m tests.scenarios.grpc_app PORT [CERTIFICATE KEY]``.
 
 No protoc: requests and answers are bytes.  It has no health checking: that it says so is well enough.  What it has seen
 is told by ``/test.Echo/Seen``.
@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -72,7 +73,7 @@ def seen(request: bytes, context: Any) -> bytes:
     return json.dumps(SEEN).encode()
 
 
-def main(port: int) -> None:
+def main(port: int, *certificate: str) -> None:
     server = grpc.server(ThreadPoolExecutor(32))
     handlers: dict[str, Any] = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
@@ -85,11 +86,15 @@ def main(port: int) -> None:
         "Seen": grpc.unary_unary_rpc_method_handler(seen),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    if certificate:
+        chain, key = (Path(name).read_bytes() for name in certificate)
+        server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([(key, chain)]))
+    else:
+        server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     while True:
         time.sleep(60)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

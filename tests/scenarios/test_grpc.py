@@ -18,18 +18,21 @@ class Case(ScenarioCase):
     """A balancer and an app server that speaks gRPC in clear."""
 
     is_secure = True
+    scheme = "h2c"
 
     def setUp(self) -> None:
         super().setUp()
         self.balancer = self.start_balancer()
         self.port, self.app = self.start_grpc_app()
-        self.balancer.register(self.port, "h2c")
+        self.balancer.register(self.port, self.scheme)
         self.balancer.await_up(self.port)
         self.channel = self.open_channel(self.balancer)
 
     def start_grpc_app(self, port: int = 0) -> tuple[int, subprocess.Popen[bytes]]:
         port = port or free_ports(1)[0]
-        process = self.start("-m", "tests.scenarios.grpc_app", str(port))
+        tls = self.state / "tls"
+        certificate = [str(tls / "server.pem"), str(tls / "server.key")] if self.scheme == "https" else []
+        process = self.start("-m", "tests.scenarios.grpc_app", str(port), *certificate)
         until(lambda: is_listening(port), "the gRPC app server listens")
         return port, process
 
@@ -137,6 +140,14 @@ class ClearCalls(Case):
     def test_streams_with_prior_knowledge(self) -> None:
         self.assertEqual(list(self.call("unary_stream", "Count")(b"50")), [b"%d" % number for number in range(50)])
         self.assertEqual(self.call("stream_unary", "Add")(iter([b"abc"] * 50)), b"150")
+        self.assertEqual(list(self.call("stream_stream", "Echo")(iter([b"ab", b"cd"]))), [b"ba", b"dc"])
+
+
+class SecureOnBothSides(Case):
+    scheme = "https"
+
+    def test_alpn_chooses(self) -> None:
+        self.assertEqual(self.call("unary_unary", "Unary")(b"hello"), b"hello")
         self.assertEqual(list(self.call("stream_stream", "Echo")(iter([b"ab", b"cd"]))), [b"ba", b"dc"])
 
 
