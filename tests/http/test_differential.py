@@ -253,6 +253,7 @@ OUR_REASONS: dict[str, str] = {
     "bad-transfer-encoding": "RFC 9112 section 6.1",
     "bad-chunk": "RFC 9112 section 7.1",
     "the first line is no HTTP/1.1 status line": "RFC 9112 section 4",
+    "it does not start with HTTP/1.": "RFC 9112 section 4",
     "line ends in LF without CR": "RFC 9112 section 2.2",
     "A field line starts with white space": "RFC 9112 section 5.2",
     "A field's value has a control character": "RFC 9110 section 5.5",

@@ -89,10 +89,11 @@ class CurlTests(ClientCase):
             self.assertEqual((told["size"], told["framing"]), (len(content), framing))
 
     def test_expect_continue_is_answered(self) -> None:
-        answer = run("curl", "-sSv", "--cacert", str(self.balancer.ca), "-H", "Expect: 100-continue", "-d", "a=1",
-                     "--expect100-timeout", "20", self.balancer.url("/x"))  # fmt: skip
-        self.assertIn(b"< HTTP/1.1 100", answer.stderr)
-        self.assertLess(answer.stderr.index(b"HTTP/1.1 100"), answer.stderr.index(b"HTTP/1.1 200"))
+        for version in ("1.1", "2"):
+            asked = ["-d", "a=1", "-H", "Expect: 100-continue", "--expect100-timeout", "20", self.balancer.url("/x")]
+            answer = run("curl", "-sSv", f"--http{version}", "--cacert", str(self.balancer.ca), *asked)
+            statuses = re.findall(rb"< HTTP/([0-9.]+) ([0-9]+)", answer.stderr)
+            self.assertEqual(statuses, [(version.encode(), b"100"), (version.encode(), b"200")])
 
     def test_standard_input_is_sent_in_chunks(self) -> None:
         command = [require("curl"), "-sS", "--cacert", str(self.balancer.ca), "-T", "-", self.balancer.url("/x")]
@@ -115,14 +116,16 @@ class CurlTests(ClientCase):
             self.assertEqual(got, coding)
             self.assertEqual(decoded(coding, body), PAGE_BYTES)
             if name in known:
-                self.assertEqual(self.ask_for_page("chunked", "--compressed", *asked), (coding, PAGE_BYTES))
+                for version in ("1.1", "2"):
+                    page = self.ask_for_page("chunked", "--compressed", *asked, http=version)
+                    self.assertEqual(page, (coding, PAGE_BYTES))
 
-    def ask_for_page(self, framing: str, *arguments: str) -> tuple[bytes, bytes]:
+    def ask_for_page(self, framing: str, *arguments: str, http: str = "1.1") -> tuple[bytes, bytes]:
         """Content-Encoding and body of the app server that has such a page; the kit's answers with a line."""
         heads = self.folder / "heads"
         for _ in self.ports:
             path = f"/bytes?size={len(PAGE_BYTES)}&framing={framing}"
-            body = self.curl(path, *arguments, "-D", str(heads))
+            body = self.curl(path, *arguments, "-D", str(heads), http=http)
             coding = re.search(rb"\ncontent-encoding: (\w+)\r", heads.read_bytes().lower())
             if coding is not None:
                 return coding[1], body
