@@ -44,7 +44,7 @@ def parse_wrk(text: str) -> Load:
     """
     total = re.search(r"^\s*(\d+) requests in ", text, re.MULTILINE)
     rate = re.search(r"^Requests/sec:\s+([\d.]+)$", text, re.MULTILINE)
-    latencies = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s|m))$", text, re.MULTILINE))
+    latencies = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s|m)) *$", text, re.MULTILINE))
     if total is None or rate is None or len(latencies) != 2:
         raise LoadFault(f"no report of wrk: {text[-300:]!r}")
     bad = re.search(r"^\s*Non-2xx or 3xx responses: (\d+)", text, re.MULTILINE)

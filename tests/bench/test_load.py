@@ -25,7 +25,7 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(parse_wrk(REPORT), Load(169033, 56339.46, 498.0, 1710.0, 0, 0))
 
     def test_long_latencies(self) -> None:
-        load = parse_wrk(REPORT.replace("498.00us", "1.20s").replace("1.71ms", "0.02m"))
+        load = parse_wrk(REPORT.replace("498.00us", "1.20s ").replace("1.71ms", "0.02m"))
         self.assertEqual((load.median_us, load.p99_us), (1.2e6, 1.2e6))
 
     def test_what_went_wrong_is_counted(self) -> None:
