@@ -66,7 +66,8 @@ def _request(
     return Message((method, target), host, plain(fields, b"host", *_FRAMING), body, plain(trailers))
 
 
-def _answer(status: int, fields: Fields, body: bytes, trailers: Fields) -> Message:
+def answer_of(status: int, fields: Fields, body: bytes, trailers: Fields) -> Message:
+    """An answer, without what is said of the connection."""
     named = [token for name, value in plain(fields) if name == b"connection" for token in value.lower().split(b",")]
     hidden = {token.strip(b" \t") for token in named} | {*_FRAMING, *_OF_CONNECTION}
     return Message((status,), b"", plain(fields, *hidden), body, plain(trailers))
@@ -173,7 +174,7 @@ class _Calls:
 
 class _AnswerCalls(_Calls):
     def message(self) -> Message:
-        return _answer(self.parser.get_status_code(), self.fields, self.body, self.trailers)
+        return answer_of(self.parser.get_status_code(), self.fields, self.body, self.trailers)
 
 
 def _by_httptools(pieces: Iterable[bytes], calls: _Calls, kind: Any) -> Reading:
@@ -204,7 +205,7 @@ def our_answer(pieces: Iterable[bytes]) -> Reading:
 
     def take(trailers: Fields) -> bool:
         assert head is not None
-        reading.taken.append(_answer(head.status, head.fields, body, trailers))
+        reading.taken.append(answer_of(head.status, head.fields, body, trailers))
         return head.status >= 200
 
     try:
@@ -244,14 +245,14 @@ def answer_by_h11(pieces: Iterable[bytes]) -> Reading:
             while True:
                 event = connection.next_event()
                 if isinstance(event, h11.InformationalResponse):
-                    reading.taken.append(_answer(event.status_code, list(event.headers), b"", []))
+                    reading.taken.append(answer_of(event.status_code, list(event.headers), b"", []))
                 elif isinstance(event, h11.Response):
                     head = event
                 elif isinstance(event, h11.Data):
                     body += bytes(event.data)
                 elif isinstance(event, h11.EndOfMessage):
                     assert head is not None
-                    reading.taken.append(_answer(head.status_code, list(head.headers), body, list(event.headers)))
+                    reading.taken.append(answer_of(head.status_code, list(head.headers), body, list(event.headers)))
                     return reading
                 else:
                     break

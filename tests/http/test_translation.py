@@ -11,14 +11,23 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.errors import ClientFault
+from scalekit.errors import ClientFault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, safe_trailers
 from scalekit.http.h2.requests import request_head, trailer_fields
 from scalekit.http.heads import Client, Fields, RequestHead
-from scalekit.http.reader import RequestReader
-from scalekit.http.serializer import chunk, last_chunk
+from scalekit.http.reader import RequestReader, ResponseReader
+from scalekit.http.serializer import CHUNKED, chunk, content_length, last_chunk, response_head
 from tests.http.oddities import NEXT
-from tests.http.oracles import by_h11, by_httptools, ours, plain
+from tests.http.oracles import (
+    answer_by_h11,
+    answer_by_httptools,
+    answer_of,
+    by_h11,
+    by_httptools,
+    our_answer,
+    ours,
+    plain,
+)
 from tests.http.test_differential import SIDES, Side, changed_messages, odd_messages
 
 CLIENT = Client("192.0.2.1", 4711, False, 2000)
@@ -192,3 +201,42 @@ class FromHTTP2Tests(SentOnCase):
         if head.length is not None:
             body = body[: head.length].ljust(head.length, b"x")
         self.check(head, body, trailers)
+
+
+class AnswersTests(SynchronousTestCase):
+    """What an app server answers, and our client gets: one answer, with the same in it."""
+
+    def taken(self, side: Side, data: bytes) -> None:
+        assert side is SIDES["answers"]
+        reader = ResponseReader()
+        reader.feed(data)
+        body, trailers = b"", []
+        try:
+            head = reader.read_head(b"GET")
+            if head is None or head.status < 200 or head.status in (204, 304):
+                return
+            if reader.decoder is not None:
+                body = reader.read_body()
+                trailers = reader.decoder.trailers if reader.decoder.is_complete else reader.end_of_stream()
+        except UpstreamFault:
+            return
+        trailers = safe_trailers(trailers) if head.length is None else []
+        framing = CHUNKED if head.length is None else content_length(head.length)
+        coded = body if head.length is not None else (chunk(body) if body else b"") + last_chunk(trailers)
+        sent = response_head(head, framing, b"", b"Date: D\r\n", b"id") + coded
+        fields = [*head.fields, *([] if head.has_date else [(b"Date", b"D")])]
+        for other in (our_answer, answer_by_h11, answer_by_httptools):
+            reading = other([sent])
+            self.assertEqual(reading.taken, [answer_of(head.status, fields, body, trailers)], (other, sent))
+            self.assertEqual(reading.why, "", (other, sent))
+
+    def test_each_oddity(self) -> None:
+        side = SIDES["answers"]
+        for odd in side.odds:
+            for base in [odd.base] if odd.base else side.bases:
+                self.taken(side, side.bytes_of(base, odd))
+
+    @settings(max_examples=200)
+    @given(changed_messages().filter(lambda message: message[0] is SIDES["answers"]))
+    def test_changed_bytes(self, message: tuple[Side, bytes, list[int]]) -> None:
+        self.taken(message[0], message[1])
