@@ -106,7 +106,7 @@ class CodedStream:
         self._is_live = is_live
         self._went_quiet = went_quiet
         self.ended: Callable[[], object] = _nothing
-        self._compressor = compressor
+        self._compressor: Any = compressor
         self._inline_bytes = inline_bytes
         self._slice_bytes = 2 * inline_bytes
         self._crumb = b""
@@ -193,7 +193,9 @@ class CodedStream:
 
     def _compress(self, piece: memoryview) -> bytes:
         # In the thread.  Its turn may come when the client is long gone.
-        return b"" if self._is_over else self._compressor.compress(piece)
+        compressor = self._compressor
+        coded: bytes = b"" if compressor is None else compressor.compress(piece)
+        return coded
 
     def _returned(self, coded: bytes) -> None:
         self._is_away = False
@@ -214,6 +216,8 @@ class CodedStream:
     def _end(self) -> None:
         if not self._is_over:
             self._is_over = True
+            # Now: the exchange and this hold each other, and the collector does not know how large a compressor is.
+            self._compressor = None
             self.ended()
 
     def _steer(self) -> None:

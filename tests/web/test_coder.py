@@ -84,7 +84,7 @@ class CodedStreamTests(SynchronousTestCase):
         stream.finish([(b"X", b"y")])
         threads.run_all()
         self.assertEqual((decoded(name, exchange.sent), exchange.trailers), (plain, [(b"X", b"y")]))
-        self.assertEqual(ended, [True])
+        self.assertEqual((ended, stream._compressor), ([True], None))
         self.assertTrue(all(a != b for a, b in zip(source.turns, source.turns[1:], strict=False)), source.turns)
 
 
