@@ -242,7 +242,10 @@ class H2Connection(Protocol):
         self._useless_bytes = 0
         self._reset.add(stream)
         exchange = self.streams.get(stream)
-        if exchange is None or exchange.connection is None:
+        if exchange is None:
+            self._count_premature()  # It came with its request.
+            return
+        if exchange.connection is None:
             return
         is_premature = not exchange.has_begun
         self._abort(exchange, CLIENT_GONE)

@@ -527,6 +527,16 @@ class Floods(SynchronousTestCase):
         self.assertLessEqual(len(it.seen), 130)  # those of its last read had begun
         self.assertEqual(it.factory.refusals, {"resets": 1})
 
+    def test_requests_that_are_taken_back_in_the_same_read_are_not_even_begun(self) -> None:
+        it = H2Listener()
+        it.greets()
+        resets = [frame(RST_STREAM, 0, n, b"\0\0\0\x08") for n in range(1, 200, 2)]
+        it.says(b"".join([*(request(n) for n in range(1, 200, 2)), *resets, request(201)]))
+        self.assertEqual([seen.exchange.stream for seen in it.seen], [201])
+        self.assertFalse(it.is_over)
+        it.says(request(203) + frame(RST_STREAM, 0, 203, b"\0\0\0\x08"))
+        self.calmed(it)
+
     def test_made_you_reset(self) -> None:
         """CVE-2025-8671: the client provokes us into resetting."""
         for end, wrong in (
@@ -562,7 +572,11 @@ class Floods(SynchronousTestCase):
         def begin(seen: Seen) -> None:
             seen.exchange.begin(head())
 
-        it = self.flood(b"".join(request(n) + frame(RST_STREAM, 0, n, b"\0\0\0\x08") for n in range(1, 2001, 2)), begin)
+        it = H2Listener(begin)
+        it.greets()
+        for n in range(1, 2001, 2):
+            it.says(request(n))
+            it.says(frame(RST_STREAM, 0, n, b"\0\0\0\x08"))
         self.assertFalse(it.is_over)
         self.assertEqual(len(it.seen), 1000)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -101,7 +102,7 @@ class Owner(Protocol):
     """Who is told what a session receives."""
 
     def requested(self, stream: int, fields: FieldList, has_ended: bool) -> None:
-        """A request's head; to servers only."""
+        """A request's head; to servers only.  Not of one that the client has taken back in the same read."""
 
     def answered(self, stream: int, fields: FieldList, has_ended: bool) -> None:
         """A final answer's head; to clients only."""
@@ -116,7 +117,7 @@ class Owner(Protocol):
         """The end of a body, with trailers."""
 
     def reset(self, stream: int, code: int) -> None:
-        """The peer has reset the stream; `closed` follows."""
+        """The peer has reset the stream, whose head need not have been told; `closed` follows."""
 
     def closed(self, stream: int, code: int) -> None:
         """
@@ -135,8 +136,9 @@ class Owner(Protocol):
 class Session:
     """What both ends share; see `ServerSession` and `ClientSession`."""
 
-    #: Of a server: what reads along.
+    #: Of a server: what reads along, and the streams that it has seen reset in this read.
     _watch: FrameWatch | None = None
+    _taken_back: AbstractSet[int] = frozenset()
 
     def __init__(self, role: Role, owner: Owner, settings: dict[Setting, int], streams: int) -> None:
         self._owner = owner
@@ -190,7 +192,8 @@ class Session:
             kind = type(event)
             if kind is RequestReceived:
                 self._newest = max(self._newest, event.stream_id)
-                owner.requested(event.stream_id, event.headers, event.end_stream)
+                if event.stream_id not in self._taken_back:
+                    owner.requested(event.stream_id, event.headers, event.end_stream)
             elif kind is DataReceived:
                 owner.data(event.stream_id, event.data, event.end_stream)
             elif kind is StreamClosed:
@@ -312,6 +315,7 @@ class ServerSession(Session):
         }
         super().__init__(Role.SERVER, owner, settings, streams)
         self._watch: FrameWatch = FrameWatch(streams)
+        self._taken_back = self._watch.taken_back
         #: The beginning of a frame, too little to judge it.
         self._held = b""
         self._is_ending = False
@@ -327,6 +331,8 @@ class ServerSession(Session):
             super().receive(data)
         else:
             self._receive_parts(data, end, found)
+        if self._taken_back:
+            self._watch.taken_back.clear()
 
     def _receive_parts(self, data: bytes, end: int, found: Breach | LargeUpdate | None) -> None:
         start = 0

@@ -53,12 +53,15 @@ class FrameWatch:
     Reads along what one client sends, from its preface on.
 
     :param streams: the most that it may have open.
+
+    :ivar taken_back: the streams that it has reset; whoever looks at them empties it.
     """
 
-    __slots__ = ("_gap", "_late", "_late_from", "_newest", "_open", "_skipped", "_streams")
+    __slots__ = ("_gap", "_late", "_late_from", "_newest", "_open", "_skipped", "_streams", "taken_back")
 
     def __init__(self, streams: int) -> None:
         self._streams = streams
+        self.taken_back: set[int] = set()
         self._newest = -1
         #: The streams that may be open, and whether the client may still send on them.
         self._open: dict[int, bool] = {}
@@ -105,7 +108,8 @@ class FrameWatch:
                         elif kind:
                             self._begin(stream, not flags & _END_STREAM)
                 elif kind == _RST_STREAM:
-                    open_streams.pop(stream, None)
+                    if open_streams.pop(stream, None) is not None:
+                        self.taken_back.add(stream)
                 elif position + UPDATE_BYTES > size:
                     if _length(data, position) >= UPDATE_BYTES:
                         break
