@@ -13,6 +13,6 @@ Control, what decides; all pure but the last four:
 
 Data path, what reads the immutable view of it:
 
-* ``pickers``: which of the available instances gets this request;
+* ``picking``: which of the available instances gets this request;
 * ``proxy``: sends it there, on a connection of ``upstreams``; ``tap``: puts all of it together for twistd.
 """

@@ -64,11 +64,14 @@ class Instance:
     :ivar reason: why it is in this state, for people.
     :ivar since: when it came into this state, in the roster's time.
     :ivar claim: the hosts and the path it registered for its service; None: none, or it was not allowed to.
+    :ivar share: of its full weight, from 0.1 to 1: what it gets while it warms up.
+    :ivar credit: what pickers have saved up for it while its share is less than 1.
     """
 
     __slots__ = (
         "address",
         "claim",
+        "credit",
         "drain_deadline",
         "endpoint",
         "health",
@@ -80,6 +83,7 @@ class Instance:
         "scheme",
         "server_name",
         "service",
+        "share",
         "since",
         "state",
         "weight",
@@ -94,6 +98,8 @@ class Instance:
         self.port = endpoint.port
         self.server_name = endpoint.server_name
         self.weight = 1
+        self.share = 1.0
+        self.credit = 0.0
         self.is_static = False
         self.claim: Claim | None = None
         self.state = State.JOINING

@@ -13,7 +13,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.balancer.instance import Instance
-from scalekit.balancer.pickers import RoundRobin
+from scalekit.balancer.picking import IPicker
+from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
 from scalekit.balancer.upstreams import Upstreams
@@ -52,6 +53,7 @@ _log = Logger()
 class ReverseProxy:
     """
     :param clock: an `IReactorTime`.
+    :param new_picker: makes the picker of a service.
     :param max_body_bytes: a longer request body is answered with 413; None: no limit.
     """
 
@@ -62,7 +64,7 @@ class ReverseProxy:
         upstreams: Upstreams,
         forwarder: Forwarder,
         clock: Any,
-        new_picker: Callable[[], RoundRobin] = RoundRobin,
+        new_picker: Callable[[str], IPicker] = lambda service: RoundRobin(),
         max_body_bytes: int | None = None,
     ) -> None:
         self.roster = roster
@@ -72,7 +74,7 @@ class ReverseProxy:
         self.max_body_bytes = max_body_bytes
         self._routing = routing
         self._new_picker = new_picker
-        self._pickers: dict[str, RoundRobin] = {}
+        self._pickers: dict[str, IPicker] = {}
         self._told_at = float("-inf")
 
     def respond(self, exchange: Any) -> None:
@@ -93,8 +95,8 @@ class ReverseProxy:
             raise _too_large(self.max_body_bytes)
         picker = self._pickers.get(service)
         if picker is None:
-            picker = self._pickers[service] = self._new_picker()
-        _Forward(self, exchange, picker).begin(picker.first(available))
+            picker = self._pickers[service] = self._new_picker(service)
+        _Forward(self, exchange, picker).begin(picker.first(available, exchange))
 
     def _route(self, head: RequestHead) -> str:
         """The service of a head, which is checked once if it comes again and again."""
@@ -230,7 +232,7 @@ class _Forward:
         "connection",
     )
 
-    def __init__(self, proxy: ReverseProxy, exchange: Any, picker: RoundRobin) -> None:
+    def __init__(self, proxy: ReverseProxy, exchange: Any, picker: IPicker) -> None:
         self._proxy = proxy
         self._exchange = exchange
         self._picker = picker
@@ -400,8 +402,8 @@ class _Forward:
             self._has_replayed = True
             self._open(proxy.upstreams.pool(instance))
             return
-        other = self._picker.after(proxy.roster.available(exchange.record.service), self._tried)
-        if other is None or len(self._tried) >= MOST_ATTEMPTS:
+        other = None if len(self._tried) >= MOST_ATTEMPTS else self._other()
+        if other is None:
             self._leave()
             exchange.fail(fault)
             return
@@ -409,6 +411,14 @@ class _Forward:
         self._instance = None
         self.connection = None
         self._attempt(other)
+
+    def _other(self) -> Instance | None:
+        """The best instance that was not tried yet."""
+        exchange = self._exchange
+        for candidate in self._picker.candidates(self._proxy.roster.available(exchange.record.service), exchange):
+            if candidate not in self._tried:
+                return candidate
+        return None
 
     def _may_retry(self, fault: Fault, was_sent: bool) -> bool:
         """

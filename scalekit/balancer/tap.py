@@ -26,7 +26,8 @@ from twisted.logger import Logger
 
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Transition
-from scalekit.balancer.pickers import ALGORITHMS
+from scalekit.balancer.picking import IPicker, new_picker
+from scalekit.balancer.picking.keys import key_on
 from scalekit.balancer.prober import Prober
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.registrar import RegistrarResource
@@ -35,6 +36,7 @@ from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
+from scalekit.config.model import Service as ServiceTable
 from scalekit.http.forwarding import Forwarder
 from scalekit.http.h2.limits import Limits
 from scalekit.interfaces import ILogSink
@@ -141,8 +143,18 @@ def add_balancer(
     roster.observe(_tell)
     name = secrets.token_hex(4).encode()
     forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
+    by_name = {service.name: service for service in config.service}
+
+    def picker_of(name: str) -> IPicker:
+        service = by_name.get(name, ServiceTable())
+        return new_picker(
+            service.algorithm or config.algorithm,
+            random.random,
+            key_on(service.hash_on or config.hash_on, forwarder.client_address),
+        )
+
     responder: Any = ReverseProxy(
-        roster, routing, upstreams, forwarder, reactor, ALGORITHMS[config.algorithm], config.limits.max_body_bytes
+        roster, routing, upstreams, forwarder, reactor, picker_of, config.limits.max_body_bytes
     )
     if config.compression.enabled:
         responder = Compress(responder, reactor, deferToThread, config.compression.algorithms)

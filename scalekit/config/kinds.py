@@ -224,6 +224,16 @@ def _route_path(value: object) -> str:
     return path
 
 
+# A header's name or a cookie's (RFC 9110 section 5.6.2, RFC 6265 section 4.1.1): a token.
+_HASH_ON = re.compile(r"client|path|(?:header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
+
+
+def _hash_on(value: object) -> str:
+    if not _HASH_ON.fullmatch(_text(value)):
+        raise ValueError
+    return _text(value)
+
+
 BOOLEAN = Kind("true or false", _boolean, from_flag=bool)
 DURATION = Kind('a duration such as "250ms", "5s", "2m" or "1h"', _positive, format_duration)
 DURATION_OR_ZERO = Kind('a duration such as "250ms", "5s" or "0s"', _parsed(parse_duration), format_duration)
@@ -234,6 +244,8 @@ ACCESS_LOG = Kind('a path, or "-" for the standard output', _path_text)
 PING_PATH = Kind('a path such as "/ping"', _route_path)
 ROUTE_PATH = Kind('a path prefix such as "/" or "/api", not percent-coded', _route_path)
 SERVERS = list_of(Kind('a server such as "http://127.0.0.1:8001"', _parsed(parse_server_url), str))
+ALGORITHM = choice("round-robin", "weighted-round-robin", "least-requests", "two-choices", "random", "hash")
+HASH_ON = Kind('"client", "path", "header:NAME" or "cookie:NAME"', _hash_on)
 BASE_URL = Kind('a URL such as "https://127.0.0.1:6000"', _parsed(parse_base_url))
 OPTIONAL_BASE_URL = Kind(
     f"{BASE_URL.expected}, or an empty string", lambda value: "" if value == "" else parse_base_url(_text(value))

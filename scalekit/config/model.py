@@ -56,6 +56,8 @@ class Service(Table, frozen=True, kw_only=True):
     hosts: Annotated[tuple[str, ...], kinds.HOSTS] = ()
     path: Annotated[str, kinds.ROUTE_PATH] = "/"
     servers: Annotated[tuple[ServerURL, ...], kinds.SERVERS] = ()
+    algorithm: Annotated[str | None, kinds.optional(kinds.ALGORITHM)] = None  # None: that of [balancer]
+    hash_on: Annotated[str | None, kinds.optional(kinds.HASH_ON)] = None  # None: that of [balancer]
 
 
 class UpstreamTLS(Table, frozen=True, kw_only=True):
@@ -135,7 +137,8 @@ class Balancer(Table, frozen=True, kw_only=True):
 
     listen: Annotated[tuple[ListenURL, ...], LISTENERS] = (ListenURL("https", "::", 2000),)
     access_log: Annotated[str, kinds.ACCESS_LOG] = ""
-    algorithm: Annotated[str, kinds.choice("round-robin")] = "round-robin"
+    algorithm: Annotated[str, kinds.ALGORITHM] = "round-robin"  # the tutorial's
+    hash_on: Annotated[str, kinds.HASH_ON] = "client"  # the one that every request has
     trusted_proxies: Annotated[tuple[Network, ...], kinds.NETWORKS] = ()
     service: tuple[Service, ...] = ()
     upstream_tls: UpstreamTLS = UpstreamTLS()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from scalekit.errors import ClientFault
 from scalekit.http.grammar import TOKEN_LIST_ITEM
 from scalekit.http.heads import Client, Fields, RequestHead
-from scalekit.http.origin import Network, is_within, origin_lines
+from scalekit.http.origin import Network, is_within, origin_address, origin_lines
 from scalekit.http.serializer import CHUNKED, content_length
 from scalekit.http.upgrade import WEBSOCKET
 
@@ -98,6 +98,13 @@ class Forwarder:
     def is_trusted(self, client: Client) -> bool:
         """Whether the peer's forwarding fields are believed."""
         return bool(self._trusted) and is_within(client.address, self._trusted)
+
+    def client_address(self, head: RequestHead, client: Client) -> str:
+        """Who has asked in the first place: the peer, or whom a trusted peer names."""
+        if not self.is_trusted(client):
+            return client.address
+        told = [(name.lower(), value) for name, value in head.fields]
+        return origin_address(client, told, self._trusted)
 
     def head(
         self, head: RequestHead, client: Client, request_id: bytes, fallback_host: bytes, upgrade: bytes = b""

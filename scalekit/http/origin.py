@@ -66,6 +66,22 @@ def origin_lines(host: bytes, client: Client, told: Fields, trusted: tuple[Netwo
     return b"\r\n".join(lines) + b"\r\n"
 
 
+def origin_address(client: Client, told: Fields, trusted: tuple[Network, ...]) -> str:
+    """
+    The address of whoever has asked in the first place, as far as that is believed.
+
+    :param told: see `origin_lines`.
+    """
+    for name, split, node in (
+        (b"forwarded", _elements, _forwarded_node),
+        (b"x-forwarded-for", _items, _plain_node),
+    ):
+        chain = _believed(split(values_of(told, name)), node, trusted)
+        if chain:
+            return node(chain[0]) or client.address
+    return client.address
+
+
 def _believed(chain: list[bytes], node: Callable[[bytes], str | None], trusted: tuple[Network, ...]) -> list[bytes]:
     kept: list[bytes] = []
     for item in reversed(chain[-_MOST_HOPS:]):

@@ -44,8 +44,9 @@ class DecodeTests(SynchronousTestCase):
 
     def test_an_algorithm_that_does_not_exist_lists_those_that_do(self) -> None:
         self.assertEqual(
-            self.fault({"balancer": {"algorithm": "least-requests"}}),
-            'x.toml: balancer.algorithm: found "least-requests", expected "round-robin"',
+            self.fault({"balancer": {"algorithm": "leastconn"}}),
+            'x.toml: balancer.algorithm: found "leastconn", expected "round-robin" or "weighted-round-robin" or '
+            '"least-requests" or "two-choices" or "random" or "hash"',
         )
 
     def test_an_unknown_key_names_the_nearest(self) -> None:

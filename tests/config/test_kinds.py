@@ -23,6 +23,11 @@ TABLE: dict[str, tuple[Kind, list[tuple[Any, Any]], list[Any]]] = {
     "number": (kinds.whole_number(1, 3), [(1, 1), (3, 3)], [0, 4, True, "1", 1.0]),
     "choice": (kinds.choice("a", "b"), [("a", "a")], ["c", "", 1, ["a"]]),
     "optional": (kinds.optional(kinds.DURATION), [("", None), ("5s", 5.0)], ["x", 0, "0s", None]),
+    "hash on": (
+        kinds.HASH_ON,
+        [("client", "client"), ("header:X-User", "header:X-User"), ("cookie:a", "cookie:a")],
+        ["", "header", "header:", "cookie:a b", "cookie:a=", "query:a", 1],
+    ),
     "path": (kinds.PATH, [("", ""), ("a/b", "a/b")], [1, "a\0b"]),
     "route": (kinds.ROUTE_PATH, [("/", "/"), ("/api/v1", "/api/v1")], ["", "api", "//", "/a//b", "/..", "/a?b", "/é"]),
     "listeners": (

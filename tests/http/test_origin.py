@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.heads import Client, Fields
-from scalekit.http.origin import is_within, origin_lines
+from scalekit.http.origin import is_within, origin_address, origin_lines
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PEER = Client("10.0.0.1", 5555, False, 2000)
@@ -161,3 +161,12 @@ class ForgeryTests(SynchronousTestCase):
             names, [b"Forwarded", b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host", b"X-Forwarded-Port"]
         )
         self.assertEqual(lines.count(b"\n"), 5)
+
+    def test_who_has_asked_in_the_first_place(self) -> None:
+        for fields, expected in (
+            ([], "10.0.0.1"),
+            ([(b"x-forwarded-for", b"1.1.1.1, 192.0.2.9:80, 10.0.0.2")], "192.0.2.9"),
+            ([(b"x-forwarded-for", b"nonsense")], "10.0.0.1"),
+            ([(b"forwarded", b'for="[2001:db8::1]:4711"'), (b"x-forwarded-for", b"192.0.2.9")], "2001:db8::1"),
+        ):
+            self.assertEqual(expected, origin_address(PEER, fields, TRUSTED))
