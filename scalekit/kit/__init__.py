@@ -3,7 +3,9 @@ The kit: what an application imports to live behind the balancer.  Importing it 
 
 * `server`: `AppServer`, a Twisted service that listens, registers, and drains before it stops; **open this first**.
 * `serving`: `app_server`, the usual parts of an `AppServer` put together.
-* `membership`: `Membership`, registering and draining by itself, for applications that listen in their own way.
+* `membership`: `Membership`, registering and draining by itself, for applications that listen in their own way;
+  `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
+* `command`: `WrappedCommand`, any command behind the balancer; `spawning` starts it, `tap` puts ``scalekit run`` together.
 * `cache`: `AsyncCache`, a client of the cache service for which "away" is a miss, never an error.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
   `twisted.logger`, and `queue` is its bounded memory.

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scalekit.kit.backoff import Backoff
-from scalekit.kit.client import Answer, Client, why_unreachable
+from scalekit.errors import ConfigurationFault
+from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
+from scalekit.kit.rhythm import Rhythm
 
-RENEW_SECONDS = 5.0  # a third of the balancer's lease of 15 s: one may be lost
-RENEW_JITTER = 0.2
 ANSWER_SECONDS = 2.0
-BACKOFF_SECONDS = (0.5, 10.0)  # the first span and the longest: a balancer that comes back is joined within 10 s
-COMPLAIN_SECONDS = 60.0
 # Above the wait that is asked for: the balancer's own deadline must come first, and its answer must get here.
 DRAIN_GRACE_SECONDS = 5.0
 
@@ -37,6 +34,7 @@ class Membership:
     :param port: what we listen on; the balancer takes the address from the connection.
     :param scheme: what we speak there, ``https`` or ``http``.
     :param random: as `random.random`.
+    :param headers: the fields that show a token, as `TokenFile.headers`; asked for at each request.
     """
 
     def __init__(
@@ -49,18 +47,22 @@ class Membership:
         random: Callable[[], float],
         service: str = "default",
         scheme: str = "https",
+        headers: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self._url = balancer_url.rstrip("/")
         self._query = {"port": str(port), "service": service, "scheme": scheme}
         self._client = client
         self._clock = clock
-        self._random = random
-        self._backoff = Backoff(*BACKOFF_SECONDS, random)
+        self._headers = headers
+        self._rhythm = Rhythm(random)
         self._next: IDelayedCall | None = None
         self._asking: Deferred[None] | None = None
-        self._complained_at: float | None = None
         self._is_leaving = False
-        self.is_registered = False
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the balancer has taken our last registration."""
+        return self._rhythm.is_registered
 
     def start(self) -> None:
         """Register now, and from now on; never fails, but tries until `drain`."""
@@ -82,14 +84,14 @@ class Membership:
         seconds = wait_seconds + DRAIN_GRACE_SECONDS
 
         def left(answer: Answer) -> bool:
-            self.is_registered = False
+            self._rhythm.is_registered = False
             if answer.status >= 300:
                 _log.warn("The balancer answered {status} to our leaving.", status=answer.status)
             return answer.status < 300
 
         def unreachable(failure: Failure) -> bool:
             _log.warn("Leaving without the balancer's word: {cause}", cause=why_unreachable(failure))
-            self.is_registered = False
+            self._rhythm.is_registered = False
             return False
 
         return self._post("unregister", seconds, wait=f"{wait_seconds:g}").addCallbacks(left, unreachable)
@@ -107,7 +109,7 @@ class Membership:
 
         def unexpected(failure: Failure) -> float:
             _log.failure("registering with {url}", failure, url=self._url)
-            return self._backoff.failed()
+            return self._rhythm.failed(self._clock.seconds())[0]
 
         def plan(seconds: float) -> None:
             self._asking = None
@@ -122,23 +124,23 @@ class Membership:
     def _registered(self) -> float:
         """Note a success; seconds to the next beat."""
         if not self.is_registered:
-            self.is_registered = True
             _log.info("Registered with the balancer at {url}: {query}", url=self._url, query=self._query)
-        self._backoff.succeeded()
-        self._complained_at = None
-        return RENEW_SECONDS * (1 - RENEW_JITTER + 2 * RENEW_JITTER * self._random())
+        return self._rhythm.succeeded()
 
     def _failed(self, cause: str) -> float:
         """Note a failure, and say so once a minute; seconds to the next try."""
-        self.is_registered = False
-        now = self._clock.seconds()
-        if self._complained_at is None or now - self._complained_at >= COMPLAIN_SECONDS:
-            self._complained_at = now
+        seconds, is_news = self._rhythm.failed(self._clock.seconds())
+        if is_news:
             _log.warn("Not registered with the balancer, trying on: {cause}", cause=cause)
-        return self._backoff.failed()
+        return seconds
 
     def _post(self, action: str, seconds: float, **more: str) -> Deferred[Answer]:
-        return self._client.fetch("POST", f"{self._url}/{action}?{urlencode(self._query | more)}", seconds=seconds)
+        try:
+            headers = self._headers()
+        except ConfigurationFault as fault:
+            return fail(Unreachable(str(fault)))
+        url = f"{self._url}/{action}?{urlencode(self._query | more)}"
+        return self._client.fetch("POST", url, seconds=seconds, headers=headers)
 
     def __repr__(self) -> str:
         state = "leaving" if self._is_leaving else "registered" if self.is_registered else "not registered"

@@ -9,6 +9,7 @@ from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
+from scalekit.errors import ConfigurationFault
 from scalekit.kit.membership import Membership
 from tests.kit.fakes import FakeClient
 
@@ -122,6 +123,35 @@ class MembershipTests(SynchronousTestCase):
         drained = self.member.drain(3.0)
         self.clock.advance(8.0)
         self.assertFalse(self.successResultOf(drained))
+
+    def test_the_token_is_shown_each_time_as_it_is_then(self) -> None:
+        tokens = iter(["one", "two"])
+        member = Membership(
+            "https://lb:2001",
+            3001,
+            client=self.client,
+            clock=self.clock,
+            random=lambda: 0.5,
+            headers=lambda: {"Authorization": next(tokens)},
+        )
+        member.start()
+        self.client.answer()
+        member.drain()
+        self.assertEqual(self.client.headers, [{"Authorization": "one"}, {"Authorization": "two"}])
+        self.client.answer()
+
+    def test_without_its_token_it_tries_on_and_leaves_without_a_word(self) -> None:
+        def headers() -> dict[str, str]:
+            raise ConfigurationFault("token file: gone")
+
+        member = Membership(
+            "https://lb:2001", 3001, client=self.client, clock=self.clock, random=lambda: 0.5, headers=headers
+        )
+        member.start()
+        self.clock.advance(20.0)
+        self.assertEqual(len(self.warnings), 1)
+        self.assertFalse(self.successResultOf(member.drain()))
+        self.assertEqual((self.client.requests, self.clock.getDelayedCalls()), ([], []))
 
     def test_repr(self) -> None:
         self.assertEqual(repr(self.member), "<Membership of port 3001 at https://lb:2001: not registered>")

@@ -3,6 +3,7 @@
 
 * `certificates`: ``scalekit cert show | issue | renew | ca``.
 * `checking`: ``scalekit check-config``.
+* `joining`: ``scalekit run``, a command of any kind behind the balancer.
 * `running`: what all commands share: where the configuration is, and faults as one line.
 
 Here, as in a feature's ``tap``, the process' own clock and environment are taken.
@@ -21,17 +22,19 @@ from scalekit import __version__
 from scalekit.net.addresses import local_names
 from scalekit.ops.cli.certificates import cert
 from scalekit.ops.cli.checking import check_config
+from scalekit.ops.cli.joining import run_behind
 from scalekit.ops.cli.running import Surroundings, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="scalekit %(version)s")
 def scalekit() -> None:
-    """Look after scalekit: its configuration and its certificates."""
+    """Look after scalekit: its configuration and its certificates; run commands behind it."""
 
 
 scalekit.add_command(cert)
 scalekit.add_command(check_config)
+scalekit.add_command(run_behind)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,212 @@
+"""App servers of all kinds under ``scalekit run``: what a restart under load loses is nothing."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
+from tests.scenarios.deploy_app import LINES
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, free_ports, until
+
+SCALEKIT = "import sys; from scalekit.ops.cli import main; sys.exit(main())"
+#: How each server is told its port.
+SERVERS = {
+    "gunicorn": ["gunicorn", "--workers=2", "--threads=8", "--bind=127.0.0.1:{port}", "tests.scenarios.deploy_app"],
+    "uvicorn": ["uvicorn", "--port={port}", "--no-access-log", "tests.scenarios.deploy_app:app"],
+    "granian": ["granian", "--interface=asgi", "--port={port}", "tests.scenarios.deploy_app:app"],
+}
+CLIENTS = 6
+
+
+def command_of(server: str, port: int) -> list[str]:
+    """How a server is started by this interpreter."""
+    name, *arguments = (argument.format(port=port) for argument in SERVERS[server])
+    return [sys.executable, "-m", name, *arguments]
+
+
+def in_flight(balancer: Balancer, port: int) -> Any:
+    """How much an instance has to do."""
+    return balancer.instances()[port]["in_flight"]
+
+
+class RunCase(ScenarioCase):
+    def run_behind(self, balancer: Balancer, port: int, *command: str) -> subprocess.Popen[bytes]:
+        """``scalekit run --port PORT -- COMMAND``; its output is in ``folder/run-N``."""
+        self._started += 1
+        self.output = self.folder / f"run-{self._started}"
+        environ = os.environ | {
+            "PYTHONPATH": str(CHECKOUT),
+            "DEPLOY_APP_FILE": str(self.folder / "posted"),
+            "SCALEKIT_BALANCER": balancer.private_url,
+        }
+        with self.output.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", SCALEKIT, "run", "--port", str(port), "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                env=environ,
+            )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+
+class Load:
+    """
+    Clients that ask over and over, each on a connection of its own: GET, POST and streams in turn.
+
+    :ivar faults: what was not as it should be.
+    :ivar posted: the numbers of the POSTs that were answered with 200.
+    """
+
+    def __init__(self, balancer: Balancer) -> None:
+        self._balancer = balancer
+        self._is_over = False
+        self._threads = [threading.Thread(target=self._ask_on, args=(number,)) for number in range(CLIENTS)]
+        self.faults: list[str] = []
+        self.posted: list[str] = []
+        self.count: Counter[str] = Counter()
+
+    def _ask_on(self, client: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self._balancer.clear, timeout=PATIENCE_SECONDS)
+        number = 0
+        while not self._is_over:
+            number += 1
+            # Every client streams now and then, at other times than the others do.
+            kind = "stream" if (number + 20 * client) % 120 == 0 else "POST" if number % 3 == 0 else "GET"
+            name = f"{client}-{number}"
+            try:
+                self._ask(connection, kind, name)
+            except (OSError, http.client.HTTPException) as why:
+                self.faults.append(f"{kind} {name}: {why!r}")
+                connection.close()
+            self.count[kind] += 1
+            time.sleep(0.005)  # both cores are for the servers
+        connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection, kind: str, name: str) -> None:
+        path = "/slow" if kind == "stream" else f"/{name}"
+        connection.request("POST" if kind == "POST" else "GET", path, name.encode() if kind == "POST" else None)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            self.faults.append(f"{kind} {name}: {answer.status} {body[:300]!r}")
+        elif kind == "POST":
+            self.posted.append(name)
+        elif kind == "stream" and body != b"".join(LINES):
+            self.faults.append(f"stream {name}: {body!r}")
+
+    def has_more(self, kind: str, than: int) -> bool:
+        """Whether there were more of a kind by now."""
+        return self.count[kind] > than
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._is_over = True
+        for thread in self._threads:
+            thread.join()
+
+
+class DeployTests(RunCase):
+    def test_each_restarted_twice_under_load(self) -> None:
+        balancer = self.start_balancer()
+        ports = dict(zip(SERVERS, free_ports(len(SERVERS)), strict=True))
+        running = {server: self.run_behind(balancer, port, *command_of(server, port)) for server, port in ports.items()}
+        balancer.await_up(*ports.values())
+        with Load(balancer) as load:
+            for _ in range(2):
+                for server, port in ports.items():
+                    streams = load.count["stream"]
+                    until(partial(in_flight, balancer, port), "it has something to do")
+                    running[server].terminate()
+                    status = running[server].wait(PATIENCE_SECONDS)
+                    self.assertIn(status, (0, -signal.SIGTERM), server)  # uvicorn dies of the signal, when all is done
+                    self.assertNotIn(port, balancer.states())
+                    running[server] = self.run_behind(balancer, port, *command_of(server, port))
+                    balancer.await_up(port)
+                    until(partial(load.has_more, "stream", streams), "there are streams at all times")
+        self.assertEqual(load.faults, [])
+        done = Counter((self.folder / "posted").read_text().split())
+        self.assertEqual([name for name, times in done.items() if times > 1], [], "done twice")
+        self.assertEqual(set(done), set(load.posted), "answered and not done, or done and not answered")
+        self.assertGreater(load.count["POST"], 200)
+        self.assertNotIn("Traceback", balancer.stdout)
+
+
+class RunTests(RunCase):
+    """What else may happen to a command."""
+
+    def run_stock(self, balancer: Balancer) -> tuple[int, subprocess.Popen[bytes], int]:
+        """A `stock_app`, up: its port, ``scalekit run``, and its own process' number."""
+        port = free_ports(1)[0]
+        process = self.run_behind(balancer, port, sys.executable, "-m", "tests.scenarios.stock_app", str(port))
+        balancer.await_up(port)
+        return port, process, int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+
+    def test_one_that_dies_is_out_at_once_and_we_end_as_it_did(self) -> None:
+        balancer = self.start_balancer(health='interval = "500ms"\nfall = 100')  # no probe tells the balancer
+        port, process, command = self.run_stock(balancer)
+        os.kill(command, signal.SIGKILL)
+        self.assertEqual(process.wait(PATIENCE_SECONDS), -signal.SIGKILL)
+        self.assertNotIn(port, balancer.states())
+        self.assertIn("ended by itself, by SIGKILL", self.output.read_text())
+
+    def test_one_that_cannot_start_is_never_registered(self) -> None:
+        balancer = self.start_balancer()
+        process = self.run_behind(balancer, free_ports(1)[0], sys.executable, "-c", "import sys; sys.exit(7)")
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 7)
+        self.assertEqual(balancer.states(), {})
+
+    def test_it_does_not_outlive_us(self) -> None:
+        port, process, _ = self.run_stock(self.start_balancer())
+        process.kill()
+        until(lambda: not is_listening(port), "the command has ended")
+
+    def test_a_port_that_somebody_has(self) -> None:
+        balancer = self.start_balancer()
+        port, _, _ = self.run_stock(balancer)
+        second = self.run_behind(balancer, port, sys.executable, "-m", "tests.scenarios.stock_app", str(port))
+        self.assertEqual(second.wait(PATIENCE_SECONDS), 1)
+        self.assertIn(f"somebody else listens on 127.0.0.1:{port} already", self.output.read_text())
+        self.assertEqual(balancer.states(), {port: "up"})
+
+    def test_sigterm_waits_for_what_is_in_flight_and_twice_does_not(self) -> None:
+        balancer = self.start_balancer()
+        for times in (1, 2):
+            port, process, _ = self.run_stock(balancer)
+            with ThreadPoolExecutor() as threads:
+                slow = threads.submit(ask, balancer.url(f"/wait?seconds={2 if times == 1 else 60}", False))
+                until(partial(in_flight, balancer, port), "the request is on its way")
+                process.terminate()
+                balancer.await_states({port: "draining"})
+                if times == 2:
+                    process.terminate()
+                status, _ = slow.result(PATIENCE_SECONDS)
+            self.assertEqual(status, 200 if times == 1 else 502)
+            self.assertEqual(process.wait(PATIENCE_SECONDS), -signal.SIGTERM)
+
+    def test_it_begins_as_in_a_shell(self) -> None:
+        """Python ignores SIGPIPE, and so would its children; and there is nothing to read."""
+        port = free_ports(1)[0]
+        process = self.run_behind(self.start_balancer(), port, "sh", "-c", "cat; grep SigIgn /proc/self/status; exit 3")
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 3)
+        ignored = re.search("SigIgn:\t([0-9a-f]+)", self.output.read_text())
+        self.assertEqual(int(ignored[1], 16) & (1 << signal.SIGPIPE - 1) if ignored else None, 0)
