@@ -141,10 +141,14 @@ class ScenarioCase(SynchronousTestCase):
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A Python process of its own, whose output is in ``folder/output-N``."""
+        return self.start_program(sys.executable, *arguments)
+
+    def start_program(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """The same of another program."""
         self._started += 1
         with (self.folder / f"output-{self._started}").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
