@@ -121,6 +121,10 @@ class H2Connection(Protocol):
             self._is_receiving = False
         if self._useless_bytes > self._limits.useless_bytes:
             self._calm("useless-frames")
+        if self._is_stuck and self.session.is_ending and self._wait != LINGER:
+            # What it is to be told waits behind what it does not take.
+            self._wait = LINGER
+            self._wheel.arm(self, LINGER_SECONDS)
         self.flush()
 
     def readConnectionLost(self) -> None:

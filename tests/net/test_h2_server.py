@@ -625,6 +625,19 @@ class Floods(SynchronousTestCase):
             it.waits(0.25)
         self.assertFalse(it.is_over)
 
+    def test_who_reads_nothing_is_not_waited_for(self) -> None:
+        for one in (frame(PING, 0, 0, b"x" * 8), frame(PRIORITY, 0, 0, b"x" * 5), frame(99, 0, 0, b"x" * 500)):
+            it = H2Listener(lambda seen: seen.exchange.answer(head(), b"x" * 300_000))
+            it.greets()
+            it.says(frame(SETTINGS, 0, 0, b"\0\4\x10\0\0\0") + frame(WINDOW_UPDATE, 0, 0, b"\x10\0\0\0"))
+            it.wire.room = 0
+            it.says(request(1) + request(3))
+            for _ in range(600):
+                it.says(one)
+            it.waits(2.5)
+            self.assertIsNotNone(it.wire.loss)
+            self.assertEqual(it.factory.connections, set())
+
     def test_frames_that_are_not_even_read(self) -> None:
         for one in (frame(99, 0, 0, b"x" * 1000), frame(PRIORITY, 0, 1, b"\0\0\0\3\0")):
             self.calmed(self.flood(one * (300_000 // len(one))))

@@ -4,12 +4,12 @@ HTTP/2 by clients that people have: curl, nghttp, h2load, httpx, node (fetch, it
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import ssl
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -134,9 +134,14 @@ class ToolTests(H2ClientCase):
 
     def test_httpx(self) -> None:
         context = ssl.create_default_context(cafile=self.balancer.ca)
+
+        async def ask_many() -> list[httpx.Response]:
+            # In one thread: from several it sends streams out of order now and then, which ends the connection.
+            async with httpx.AsyncClient(verify=context, http2=True, timeout=PATIENCE_SECONDS) as client:
+                return await asyncio.gather(*[client.get(self.balancer.url("/page")) for _ in range(200)])
+
+        answers = asyncio.run(ask_many())
         with httpx.Client(verify=context, http2=True, timeout=PATIENCE_SECONDS) as client:
-            with ThreadPoolExecutor(16) as threads:
-                answers = list(threads.map(lambda _: client.get(self.balancer.url("/page")), range(200)))
             self.assertEqual({answer.http_version for answer in answers}, {"HTTP/2"})
             self.assertEqual({answer.content for answer in answers}, {b"%d /page\n" % port for port in self.ports})
             for _ in self.ports:

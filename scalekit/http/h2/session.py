@@ -134,7 +134,12 @@ class Owner(Protocol):
 
 
 class Session:
-    """What both ends share; see `ServerSession` and `ClientSession`."""
+    """
+    What both ends share; see `ServerSession` and `ClientSession`.
+
+    :ivar is_ending: whether its GOAWAY is said or waits to be, as far as is known: after an error of the peer's, at the
+        next that it sends.
+    """
 
     #: Of a server: what reads along, and the streams that it has seen reset in this read.
     _watch: FrameWatch | None = None
@@ -143,6 +148,7 @@ class Session:
     def __init__(self, role: Role, owner: Owner, settings: dict[Setting, int], streams: int) -> None:
         self._owner = owner
         self._newest = 0
+        self.is_ending = False
         #: A GOAWAY that libnghttp2 leaves to us; None while it is alive.
         self._last_words: bytes | None = None
         connection = self._connection = Connection(
@@ -175,12 +181,14 @@ class Session:
         except DenialOfServiceError:
             self._die(ErrorCode.ENHANCE_YOUR_CALM)
         except ConnectionStateError:
-            return  # It is ending: what the peer still says is not heard.
+            self.is_ending = True  # What the peer still says is not heard.
+            return
         except NGH2Error:
             self._die(ErrorCode.PROTOCOL_ERROR)
         self._tell()
 
     def _die(self, code: ErrorCode) -> None:
+        self.is_ending = True
         if self._last_words is None:
             # 8 bytes of payload on stream 0 (RFC 9113 sections 4.1 and 6.8).
             self._last_words = struct.pack(">IBIII", 8 << 8 | 7, 0, 0, self._newest, code)
@@ -290,6 +298,7 @@ class Session:
 
     def terminate(self, code: ErrorCode) -> None:
         """GOAWAY, and no more streams."""
+        self.is_ending = True
         try:
             self._connection.terminate_connection(code)
         except NGH2Error:
@@ -318,10 +327,9 @@ class ServerSession(Session):
         self._taken_back = self._watch.taken_back
         #: The beginning of a frame, too little to judge it.
         self._held = b""
-        self._is_ending = False
 
     def receive(self, data: bytes) -> None:
-        if self._is_ending:
+        if self.is_ending:
             return
         if self._held:
             data = self._held + data
@@ -343,7 +351,6 @@ class ServerSession(Session):
                 self._held = data[end:]
                 return
             if isinstance(found, Breach):
-                self._is_ending = True
                 self.terminate(ErrorCode(found.code))
                 return
             start = end + UPDATE_BYTES

@@ -29,8 +29,9 @@ _END_STREAM, _PADDED, _HAS_PRIORITY = 0x1, 0x8, 0x20
 #: A WINDOW_UPDATE frame.
 UPDATE_BYTES = _HEAD_BYTES + 4
 _PRIORITY_BYTES = _HEAD_BYTES + 5
-#: No client opens a stream's window by so much at once, and it takes over 100 of less to open it too far.
-_LARGE_UPDATE = 1 << 24
+#: Clients open a stream's window by up to 16 MiB at once (httpx), and it takes over 30 of less than this to open it too
+#: far.
+_LARGE_UPDATE = 1 << 26
 #: Streams we have reset that frames may still be on their way for: what a client can send in 100 ms at 10,000/s.
 _LATE_STREAMS = 1000
 

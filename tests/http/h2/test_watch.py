@@ -134,7 +134,7 @@ class Watching(SynchronousTestCase):
 
     def test_large_updates(self) -> None:
         self.check(LargeUpdate(1, 0x7FFF_FFFF), sent=get() + update(1, 0x7FFF_FFFF) + data(), closed=())
-        self.check(sent=update(0, 0x7FFF_FFFF) + update(1, 1 << 20) + frame(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff"))
+        self.check(sent=update(0, 0x7FFF_FFFF) + update(1, 1 << 24) + frame(WINDOW_UPDATE, 0, 1, b"\x7f\xff\xff"))
 
     def test_more_streams_than_may_be_open_cost_no_memory(self) -> None:
         it = Watched(streams=10)
@@ -160,7 +160,7 @@ FRAMES = st.lists(
         st.builds(get, STREAMS, st.booleans()),
         st.builds(data, STREAMS, st.booleans()),
         st.builds(reset, STREAMS),
-        st.builds(update, STREAMS, st.sampled_from([0, 1, 1 << 24, 0x7FFF_FFFF])),
+        st.builds(update, STREAMS, st.sampled_from([0, 1, 1 << 26, 0x7FFF_FFFF])),
         st.builds(priority, STREAMS, STREAMS),
         st.builds(
             frame,
