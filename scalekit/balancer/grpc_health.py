@@ -26,7 +26,7 @@ def check_head(instance: Instance) -> RequestHead:
         b"POST",
         b"/grpc.health.v1.Health/Check",
         [(b"User-Agent", b"scalekit-prober"), (b"Content-Type", b"application/grpc"), (b"TE", b"trailers")],
-        host=instance.id.encode("ascii"),
+        host=instance.authority.encode("ascii"),
     )
 
 

@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
+LEAVING_STATUS = 410  # of a probe: takes nothing new from now on (RFC 9110 section 15.5.11: Gone, and likely for good)
 TRANSITION_SECONDS = 0.5  # while up is in doubt or on its way: three failures are seen within 1.5 s
 DOWN_SECONDS = 5.0  # a dead server need not be asked often; it is back within this and one more probe
 JITTER = 0.2  # of the interval either way, so that many balancers and instances do not fall into step

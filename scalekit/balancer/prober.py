@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from scalekit.balancer.health import LEAVING_STATUS
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.roster import Roster
 from scalekit.errors import Fault, UpstreamFault
@@ -29,6 +31,8 @@ TICK_SECONDS = 0.25
 
 # Of a probe's answer: what an app has to say about its health fits; a /ping that streams for ever does not.
 BODY_LIMIT = 64 * 1024
+# Where its state can be read, the rest of such an answer is a few numbers.
+STATE_LIMIT = 4 * 1024
 
 Probe = Callable[[Instance], Deferred[int]]
 
@@ -39,7 +43,7 @@ def ping_head(instance: Instance, path: str = "/ping") -> RequestHead:
         b"GET",
         path.encode("ascii"),
         [(b"User-Agent", b"scalekit-prober"), (b"Accept", b"*/*")],
-        host=instance.id.encode("ascii"),
+        host=instance.authority.encode("ascii"),
         keep_alive=False,
     )
 
@@ -47,7 +51,9 @@ def ping_head(instance: Instance, path: str = "/ping") -> RequestHead:
 @implementer(IAnswerReceiver)
 class PingAnswer:
     """
-    What comes back for a `ping_head`: only the status counts, a redirection is not followed.
+    What comes back for a `ping_head`: the status counts, a redirection is not followed.
+
+    A body ``{"state":"draining"}`` is as good as 410.
 
     :ivar status: a Deferred that fires with the status once the answer is complete, or fails with an `UpstreamFault`.
     """
@@ -57,6 +63,7 @@ class PingAnswer:
         self._cut = cut
         self._status = 0
         self._length = 0
+        self._start = b""
         self._is_over = False
         self.status: Deferred[int] = Deferred(self._cancelled)
 
@@ -80,6 +87,8 @@ class PingAnswer:
 
     def data(self, piece: bytes) -> None:
         self._length += len(piece)
+        if self._length <= STATE_LIMIT:
+            self._start += piece
         if self._length > BODY_LIMIT and not self._is_over:
             self._is_over = True
             self._cut()
@@ -88,7 +97,8 @@ class PingAnswer:
     def ended(self, trailers: list[tuple[bytes, bytes]]) -> None:
         if not self._is_over:
             self._is_over = True
-            self.status.callback(self._status)
+            is_leaving = 200 <= self._status < 300 and self._length <= STATE_LIMIT and _says_draining(self._start)
+            self.status.callback(LEAVING_STATUS if is_leaving else self._status)
 
     def failed(self, fault: Exception) -> None:
         if not self._is_over:
@@ -149,8 +159,8 @@ class Prober(Service):
     def _start(self, instance: Instance) -> None:
         asked = maybeDeferred(self._probe, instance)
         asked.addTimeout(self._roster.rules.timeout, self._clock, _timed_out)
-        answered: Deferred[tuple[int | None, str]] = asked.addCallbacks(
-            lambda status: (status, f"answered {status}"), lambda failure: (None, _told(failure))
+        answered: Deferred[tuple[int | None, str, bool]] = asked.addCallbacks(
+            lambda status: (status, f"answered {status}", False), lambda failure: (None, *_told(failure))
         )
         self._running.add(answered)
         answered.addCallback(self._report, instance, answered)
@@ -158,17 +168,35 @@ class Prober(Service):
             lambda failure: self._log.failure("telling of {instance} failed", failure, instance=instance)
         )
 
-    def _report(self, result: tuple[int | None, str], instance: Instance, answered: object) -> None:
+    def _report(self, result: tuple[int | None, str, bool], instance: Instance, answered: object) -> None:
         self._running.discard(answered)
         if self.running:  # what ends because we end says nothing about the instance
-            self._roster.probed(instance, *result, self._clock.seconds())
+            status, detail, is_refused = result
+            self._roster.probed(instance, status, detail, self._clock.seconds(), is_refused)
 
 
 def _timed_out(result: object, seconds: float) -> Failure:
     return Failure(UpstreamFault(504, "ping-timeout", f"no answer within {seconds:g} s"))
 
 
-def _told(failure: Failure) -> str:
-    """What went wrong, for the reason of a transition."""
+def _told(failure: Failure) -> tuple[str, bool]:
+    """What went wrong, for the reason of a transition, and whether nobody listens there."""
     fault = failure.value
-    return fault.detail if isinstance(fault, Fault) else failure.getErrorMessage()
+    if isinstance(fault, Fault):
+        return fault.detail, fault.reason == "connect-refused"
+    return failure.getErrorMessage(), False
+
+
+class _State(msgspec.Struct):
+    """What of a ping's JSON is of interest."""
+
+    state: str = ""
+
+
+def _says_draining(body: bytes) -> bool:
+    if not body.lstrip().startswith(b"{"):
+        return False
+    try:
+        return msgspec.json.decode(body, type=_State).state == "draining"
+    except msgspec.DecodeError:
+        return False

@@ -328,6 +328,8 @@ class _Forward:
         self._exchange.inform(status, fields)
 
     def answered(self, head: Any, body: bytes) -> None:
+        if head.status > 501 or self._instance.strikes:  # type: ignore[union-attr]
+            self._judge(head.status)
         exchange = self._exchange
         self._leave()
         try:
@@ -336,13 +338,25 @@ class _Forward:
             exchange.fail(fault)
 
     def began(self, head: Any) -> None:
+        if head.status > 501 or self._instance.strikes:  # type: ignore[union-attr]
+            self._judge(head.status)
         self._has_begun = True
         if self._continue_call is not None:
             self._stop_waiting()  # It answers without the body.
         self._exchange.begin(head)
 
+    def _judge(self, status: int) -> None:
+        """What the answer says of the instance: 500 is one bad URL perhaps, these mean that nobody is well there."""
+        instance, proxy = self._instance, self._proxy
+        assert instance is not None
+        if status in (502, 503, 504):
+            proxy.roster.struck(instance, f"answered {status}", proxy.clock.seconds())
+        else:
+            instance.strikes = 0
+
     def switched(self, head: Any) -> None:
         self._has_begun = True
+        self._judge(101)
         tunnel = self._tunnel = _Tunnel(self)
         self._exchange.switch(head, tunnel)
 
@@ -390,6 +404,8 @@ class _Forward:
             self._leave()
             exchange.abort(fault)
             return
+        if not was_sent or not self._was_unlucky(fault):
+            proxy.roster.struck(instance, fault.reason, proxy.clock.seconds())
         if not self._may_retry(fault, was_sent):
             self._leave()
             exchange.fail(fault)

@@ -25,7 +25,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from scalekit.balancer.health import HealthRules
-from scalekit.balancer.instance import Transition
+from scalekit.balancer.instance import Notice, Transition
 from scalekit.balancer.picking import IPicker, new_picker
 from scalekit.balancer.picking.keys import key_on
 from scalekit.balancer.prober import Prober
@@ -124,7 +124,7 @@ def add_balancer(
     wheel = Wheel(reactor)
     _Ticking(wheel).setServiceParent(daemon)
     rules = HealthRules(config.health.interval, config.health.timeout, config.health.rise, config.health.fall)
-    roster = Roster(random.random, rules, config.drain.deadline)
+    roster = Roster(random.random, rules, config.drain.deadline, config.health.panic)
     # Services and routes of a file that SIGHUP reads again wait for the next start.
     routing = Routing([Claim.of(service.name, service.hosts, service.path) for service in config.service])
     roster.observe_claims(routing.settle)
@@ -141,6 +141,7 @@ def add_balancer(
     )
     roster.observe(upstreams.transition)
     roster.observe(_tell)
+    roster.observe_notices(_tell)
     name = secrets.token_hex(4).encode()
     forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
     by_name = {service.name: service for service in config.service}
@@ -246,5 +247,5 @@ class _Ticking(Service):
         super().stopService()
 
 
-def _tell(change: Transition) -> None:
+def _tell(change: Transition | Notice) -> None:
     _log.info("{change!r}", change=change)

@@ -88,6 +88,8 @@ class Health(Table, frozen=True, kw_only=True):
     rise: Annotated[int, kinds.whole_number(1, 100)] = 2
     fall: Annotated[int, kinds.whole_number(1, 100)] = 3
     path: Annotated[str, kinds.PING_PATH] = "/ping"  # the tutorial's
+    # Envoy's panic mode: whoever is sick by our probes may be well for requests, and the few others would be next.
+    panic: Annotated[str, kinds.choice("spray", "fail")] = "spray"
 
 
 class Drain(Table, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from scalekit.balancer.prober import BODY_LIMIT, TICK_SECONDS, PingAnswer, Prober, ping_head
+from scalekit.balancer.prober import BODY_LIMIT, STATE_LIMIT, TICK_SECONDS, PingAnswer, Prober, ping_head
 from scalekit.balancer.roster import Endpoint, Instance, Roster, State, Transition
 from scalekit.errors import UpstreamFault
 from scalekit.http.heads import ResponseHead
@@ -215,6 +215,20 @@ class PingAnswerTests(SynchronousTestCase):
         self.assertNoResult(self.ping.status)
         self.ping.ended([])
         self.assertEqual(self.successResultOf(self.ping.status), 200)
+
+    def test_draining(self) -> None:
+        """A body that says so is as good as 410; other bodies, or that of an error, say nothing."""
+        for status, body, told in [
+            (200, b' {"state": "draining", "requests": 3}', 410),
+            (200, b'{"state": "up"}', 200),
+            (200, b'{"state": "draining"', 200),
+            (200, b"draining", 200),
+            (200, b'{"state":"draining"}' + b" " * STATE_LIMIT, 200),
+            (503, b'{"state":"draining"}', 503),
+        ]:
+            ping = PingAnswer(lambda: None)
+            ping.answered(ResponseHead(status, []), body)
+            self.assertEqual(self.successResultOf(ping.status), told, body)
 
     def test_too_long(self) -> None:
         """An answer over 64 KiB is cut and fails."""

@@ -39,7 +39,7 @@ class RosterTestCase(SynchronousTestCase):
     def lose(self, instance: Instance, now: float = 0.0, times: int = 3) -> None:
         """Let probes fail."""
         for _ in range(times):
-            self.roster.probed(instance, None, "connection refused", now)
+            self.roster.probed(instance, None, "connection refused", now, is_refused=True)
 
 
 class RegisterTests(RosterTestCase):
@@ -283,7 +283,7 @@ class HealthTests(RosterTestCase):
         a = self.up(A)
         a.in_flight = 1
         self.roster.probed(a, 410, "answered 410", 1.0)
-        self.assertEqual(self.news(), ["127.0.0.1:3000 up>draining: answered 410 Gone"])
+        self.assertEqual(self.news(), ["127.0.0.1:3000 up>draining: says that it is leaving"])
         self.assertEqual(self.roster.due(100.0), [])
 
     def test_late_result(self) -> None:

@@ -4,37 +4,67 @@ from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.balancer.roster import DRAIN_SECONDS, Endpoint, Instance, Roster, State, Transition
+from scalekit.balancer.instance import ELIGIBLE, LEAVING
+from scalekit.balancer.roster import (
+    DRAIN_SECONDS,
+    Endpoint,
+    Instance,
+    Notice,
+    Registration,
+    Roster,
+    State,
+    Transition,
+)
 from scalekit.errors import ClientFault
 
 SERVICES = st.sampled_from(["default", "shop"])
 ENDPOINTS = st.builds(Endpoint, st.sampled_from(["http", "https"]), st.just("127.0.0.1"), st.integers(3000, 3003))
+IDS = st.sampled_from(["a", "b", "c", "127.0.0.1:3000"])
+REGISTRATIONS = st.builds(
+    Registration,
+    IDS,
+    ENDPOINTS,
+    st.integers(1, 4),
+    weight=st.just(1),
+    lease_seconds=st.just(15.0),
+    claim=st.none(),
+    meta=st.just({}),
+    secret=st.sampled_from(["", "s"]),
+)
 
 # The table at the top of scalekit.balancer.instance.
 ALLOWED = {
     None: {State.JOINING},
-    State.JOINING: {State.UP, State.DOWN, State.DRAINING},
-    State.UP: {State.DOWN, State.DRAINING},
-    State.DOWN: {State.UP, State.JOINING, State.DRAINING},
+    State.JOINING: {State.WARMING, State.UP, State.DOWN, State.DRAINING},
+    State.WARMING: {State.UP, State.SUSPECT, State.DOWN, State.EJECTED, State.DRAINING},
+    State.UP: {State.SUSPECT, State.DOWN, State.EJECTED, State.DRAINING},
+    State.SUSPECT: {State.UP, State.DOWN, State.EJECTED, State.DRAINING},
+    State.DOWN: {State.WARMING, State.UP, State.JOINING, State.DRAINING},
+    State.EJECTED: {State.WARMING, State.UP, State.JOINING, State.DOWN, State.DRAINING},
     State.DRAINING: {State.GONE},
     State.GONE: set(),
 }
 
 
 class RosterMachine(RuleBasedStateMachine):
-    """Registers, probes, drains and serves at random."""
+    """Registers, renews, lapses, probes, fails, drains and serves at random."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    @initialize(panic=st.sampled_from(["spray", "fail"]))
+    def begin_with(self, panic: str) -> None:
+        """With either policy."""
         self.now = 1000.0
-        self.roster = Roster(lambda: 0.5)
+        self.panic = panic
+        self.roster = Roster(lambda: 0.5, panic=panic)
         self.roster.observe(self.hear)
+        self.roster.observe_notices(self.notice)
         self.states: dict[Instance, State] = {}
         self.drained_at: dict[Instance, float] = {}
+        self.panicking: dict[str, bool] = {}
         self.probing: list[Instance] = []
+        self.drained: dict[tuple[str, str], int] = {}  # the highest generation that was asked to go
 
     def hear(self, told: Transition) -> None:
         """Every transition starts where the last one has ended, and is one of the table."""
@@ -46,23 +76,73 @@ class RosterMachine(RuleBasedStateMachine):
         if told.after is State.DRAINING:
             self.drained_at[instance] = told.at
         if told.after is State.GONE:
-            assert instance.in_flight == 0 or told.at >= self.drained_at[instance] + DRAIN_SECONDS, told
+            assert instance.in_flight == 0 or told.at >= instance.drain_deadline, told
+
+    def notice(self, told: Notice) -> None:
+        """Panic begins and ends in turn."""
+        if told.service:
+            is_panicking = told.kind == "panic"
+            assert self.panicking.get(told.service, False) is not is_panicking
+            self.panicking[told.service] = is_panicking
 
     @rule(service=SERVICES, endpoint=ENDPOINTS)
     def register(self, service: str, endpoint: Endpoint) -> None:
-        """An app server comes."""
+        """An app server comes, as in the tutorial."""
         instance = self.roster.register(service, endpoint, self.now)
-        assert instance.state in (State.JOINING, State.UP) or instance.is_static
+        assert instance.state not in (State.DOWN, *LEAVING) or instance.is_static
 
-    @rule(service=SERVICES, endpoint=ENDPOINTS)
-    def unregister(self, service: str, endpoint: Endpoint) -> None:
-        """An app server goes."""
+    @rule(service=SERVICES, wanted=REGISTRATIONS)
+    def enrol(self, service: str, wanted: Registration) -> None:
+        """An app server comes with a generation; an old one changes nothing."""
+        before = dict(self.states)
+        known = self.roster.find(service, wanted.id)
         try:
-            instance = self.roster.unregister(service, endpoint.id, self.now)
-        except ClientFault:
-            assert any(one.is_static and one.id == endpoint.id for one in self.roster.instances(service))
+            instance = self.roster.enrol(service, wanted, self.now)
+        except ClientFault as fault:
+            assert fault.status in (400, 403, 409)
+            assert before == self.states
         else:
-            assert instance is None or instance.state in (State.DRAINING, State.GONE)
+            assert instance.generation == wanted.generation >= self.generation(known)
+            assert wanted.generation > self.drained.get((service, wanted.id), 0)
+            assert instance.lease_until == self.now + 15.0
+
+    def generation(self, instance: Instance | None) -> int:
+        return instance.generation if instance is not None else 0
+
+    @rule(service=SERVICES, id=IDS, generation=st.none() | st.integers(1, 4))
+    def renew(self, service: str, id: str, generation: int | None) -> None:
+        """An app server says that it is still there."""
+        before = dict(self.states)
+        known = self.roster.find(service, id)
+        try:
+            instance = self.roster.renew(service, id, generation, self.now)
+        except ClientFault as fault:
+            assert fault.status == 409
+            assert before == self.states
+        else:
+            assert instance is None or (instance is known and instance.state is not State.SUSPECT)
+
+    @rule(service=SERVICES, id=IDS, generation=st.none() | st.integers(1, 4), is_hurried=st.booleans())
+    def leave(self, service: str, id: str, generation: int | None, is_hurried: bool) -> None:
+        """An app server goes, or somebody sends it away; never the one that came after it."""
+        before = dict(self.states)
+        known = self.roster.find(service, id)
+        try:
+            instance = self.roster.unregister(service, id, self.now, generation=generation, is_hurried=is_hurried)
+        except ClientFault as fault:
+            assert fault.status in (403, 409)
+            assert before == self.states
+            assert known is not None
+            assert known.is_static or generation is None or generation < known.generation
+        else:
+            if instance is None:
+                assert before == self.states
+            else:
+                assert instance is known and instance.state in LEAVING
+                assert generation in (None, instance.generation)
+                assert instance.state is State.GONE or not is_hurried
+                if instance.generation:
+                    self.drained[instance.key] = max(self.drained.get(instance.key, 0), instance.generation)
 
     @rule(service=SERVICES, endpoints=st.lists(ENDPOINTS, max_size=3))
     def configure(self, service: str, endpoints: list[Endpoint]) -> None:
@@ -70,33 +150,44 @@ class RosterMachine(RuleBasedStateMachine):
         self.roster.settle_static(service, endpoints, self.now)
         wanted = {endpoint.id for endpoint in endpoints}
         members = [one for one in self.roster.instances(service) if one.state is not State.DRAINING]
-        assert {one.id for one in members if one.is_static} == wanted
+        assert {one.authority for one in members if one.is_static} == wanted
 
     @rule()
     def ask(self) -> None:
         """Probes that are due start; nobody is probed twice at a time unless he registered again in between."""
         due = self.roster.due(self.now)
-        assert all(one.state not in (State.DRAINING, State.GONE) for one in due)
+        assert all(one.state not in LEAVING for one in due)
         self.probing += due
 
-    @rule(data=st.data(), status=st.sampled_from([200, 200, 200, 500, None, None, 410]))
-    def hear_back(self, data: st.DataObject, status: int | None) -> None:
+    @rule(data=st.data(), status=st.sampled_from([200, 200, 200, 500, None, None, 410]), is_refused=st.booleans())
+    def hear_back(self, data: st.DataObject, status: int | None, is_refused: bool) -> None:
         """A probe is answered, perhaps long after its instance has gone."""
         if self.probing:
             instance = self.probing.pop(data.draw(st.integers(0, len(self.probing) - 1)))
-            self.roster.probed(instance, status, f"answered {status}", self.now)
+            is_refused = is_refused and status is None
+            self.roster.probed(instance, status, f"answered {status}", self.now, is_refused)
 
-    @rule(data=st.data(), times=st.integers(1, 3), status=st.sampled_from([200, 500, None]))
+    @rule(data=st.data(), times=st.integers(1, 3), status=st.sampled_from([200, 200, 500, None]))
     def go_on(self, data: st.DataObject, times: int, status: int | None) -> None:
         """One instance answers the same for a while, others not yet."""
-        members = [one for one, state in self.states.items() if state not in (State.DRAINING, State.GONE)]
+        members = [one for one, state in self.states.items() if state not in LEAVING]
         if members:
             instance = data.draw(st.sampled_from(members))
             for _ in range(times):
+                if instance.state in LEAVING:  # down for too long
+                    return
                 self.now = max(self.now, instance.health.due or self.now)
                 self.ask()
                 self.probing.remove(instance)
                 self.roster.probed(instance, status, f"answered {status}", self.now)
+
+    @rule(data=st.data(), times=st.integers(1, 5))
+    def strike(self, data: st.DataObject, times: int) -> None:
+        """Requests fail, perhaps with somebody who is not asked any more."""
+        if self.states:
+            instance = data.draw(st.sampled_from(list(self.states)))
+            for _ in range(times):
+                self.roster.struck(instance, "answered 502", self.now)
 
     @rule(service=SERVICES, turn=st.integers(0, 3))
     def begin(self, service: str, turn: int) -> None:
@@ -112,14 +203,18 @@ class RosterMachine(RuleBasedStateMachine):
         if busy:
             data.draw(st.sampled_from(busy)).in_flight -= 1
 
-    @rule(seconds=st.sampled_from([0.0, 0.25, 2.0, 20.0, 700.0]))
+    @rule(seconds=st.sampled_from([0.0, 0.25, 2.0, 12.0, 20.0, 700.0]))
     def pass_time(self, seconds: float) -> None:
         """The clock moves, and the roster hears of it."""
         self.now += seconds
         self.roster.expire(self.now)
         for instance, state in self.states.items():
             if state is State.DRAINING:
-                assert instance.in_flight and self.now < self.drained_at[instance] + DRAIN_SECONDS
+                assert instance.in_flight
+                assert self.now < self.drained_at[instance] + DRAIN_SECONDS
+            if state in (State.WARMING, State.EJECTED):
+                assert self.now < instance.until
+            assert instance.lease_until is None or self.now < instance.lease_until
 
     @rule(data=st.data())
     def hint(self, data: st.DataObject) -> None:
@@ -128,28 +223,51 @@ class RosterMachine(RuleBasedStateMachine):
             self.roster.connect_failed(data.draw(st.sampled_from(list(self.states))), self.now)
 
     @invariant()
-    def only_who_is_well(self) -> None:
-        """Who is up is available; else who is joining; nobody else, ever."""
+    def only_who_may(self) -> None:
+        """Draining and gone never take requests, nor who has not consented; who is well always does."""
         for service in ("default", "shop"):
+            available = self.roster.available(service)
             instances = self.roster.instances(service)
-            up = tuple(one for one in instances if one.state is State.UP)
-            joining = tuple(one for one in instances if one.state is State.JOINING)
-            assert self.roster.available(service) == (up or joining)
+            well = {one for one in instances if one.state in ELIGIBLE}
+            joining = {one for one in instances if one.state is State.JOINING and one.has_consented}
+            assert all(one.state not in LEAVING for one in available)
+            assert all(one.has_consented for one in available)
+            if self.roster.is_panicking(service) and self.panic == "spray":
+                assert not any(one.is_shut for one in available)
+                assert {one for one in well if not one.is_shut} <= set(available)
+            else:
+                assert set(available) == (well or joining)
+
+    @invariant()
+    def never_too_many_are_out(self) -> None:
+        """Ejection leaves at least half of a service, and somebody."""
+        for service in ("default", "shop"):
+            members = [one for one in self.roster.instances(service) if one.state not in LEAVING]
+            out = [one for one in members if one.state is State.EJECTED]
+            assert 2 * len(out) <= len(members)
+            assert not out or any(one.state in ELIGIBLE for one in members)
+            sick = [one for one in members if one.state in (State.DOWN, State.EJECTED)]
+            assert self.roster.is_panicking(service) is (2 * len(sick) > len(members))
 
     @invariant()
     def nobody_is_lost(self) -> None:
         """Whoever is a member is either being probed or has a time for it; a service without instances is forgotten."""
-        members = [one for one, state in self.states.items() if state not in (State.DRAINING, State.GONE)]
+        members = [one for one, state in self.states.items() if state not in LEAVING]
         for instance in members:
             assert instance in self.roster.instances(instance.service)
             assert instance in self.probing or instance.health.due is not None
+            assert (0.1 <= instance.share < 1.0) if instance.state is State.WARMING else instance.share == 1.0
+            assert (instance.eligible_since is not None) is (instance.state in ELIGIBLE)
         assert all(self.roster.instances(service) for service in self.roster.services())
         assert len({one.key for one in members}) == len(members)
+        assert len({(one.service, one.authority) for one in members}) == len(members)
 
     @invariant()
     def told_the_truth(self) -> None:
         """What observers were told is what is."""
         assert all(instance.state is state for instance, state in self.states.items())
+        for service in self.roster.services():
+            assert self.roster.is_panicking(service) is self.panicking.get(service, False)
 
 
 class RosterMachineTests(SynchronousTestCase):
@@ -158,5 +276,5 @@ class RosterMachineTests(SynchronousTestCase):
     def test_rules_hold(self) -> None:
         """No order of events breaks a rule."""
         run_state_machine_as_test(
-            RosterMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+            RosterMachine, settings=settings(max_examples=60, stateful_step_count=50, deadline=None)
         )
