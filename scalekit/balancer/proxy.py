@@ -1,7 +1,7 @@
 """
 The reverse proxy: an exchange goes to an app server of its route's service and the answer comes back, both streaming.
 
-What may be tried again is decided in `_Forward._may_retry` and nowhere else.
+What may be tried again is decided in `scalekit.balancer.retrying` and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.balancer.instance import Instance
-from scalekit.balancer.picking import IPicker
 from scalekit.balancer.picking.turns import RoundRobin
+from scalekit.balancer.retrying import IDEMPOTENT, MOST_ATTEMPTS, Refusal, after_answer, after_failure
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
+from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop, safe_trailers
@@ -28,18 +29,12 @@ from scalekit.net.h2_stream import H2Stream
 from scalekit.net.pool import Pool
 from scalekit.net.upstream import UNUSED, UpstreamConnection
 
-#: RFC 9110 section 9.2.2: doing it twice is the same as doing it once.
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
-
 #: What is kept of a body so that it can be sent again; a form or a JSON call fits, an upload does not.
 REPLAYED_BODY_BYTES = 64 * 1024
 
 #: A client that waits for 100 gets it after this even if the app server does not speak of it (RFC 9110 section 10.1.1
 #: lets it go on without anyway); curl itself waits 1 s.
 CONTINUE_SECONDS = 1.0
-
-#: The first instance, and one more.
-MOST_ATTEMPTS = 2
 
 #: Connects that fail are told this often: the access log has a line for each request.
 COMPLAINT_SECONDS = 1.0
@@ -53,8 +48,10 @@ _log = Logger()
 class ReverseProxy:
     """
     :param clock: an `IReactorTime`.
-    :param new_picker: makes the picker of a service.
+    :param new_traffic: makes what is kept for a service, by its name.
     :param max_body_bytes: a longer request body is answered with 413; None: no limit.
+
+    :ivar traffic: what is kept, for each service that was asked for.
     """
 
     def __init__(
@@ -64,7 +61,7 @@ class ReverseProxy:
         upstreams: Upstreams,
         forwarder: Forwarder,
         clock: Any,
-        new_picker: Callable[[str], IPicker] = lambda service: RoundRobin(),
+        new_traffic: Callable[[str], Traffic] = lambda service: Traffic(RoundRobin()),
         max_body_bytes: int | None = None,
     ) -> None:
         self.roster = roster
@@ -73,8 +70,8 @@ class ReverseProxy:
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self._routing = routing
-        self._new_picker = new_picker
-        self._pickers: dict[str, IPicker] = {}
+        self._new_traffic = new_traffic
+        self.traffic: dict[str, Traffic] = {}
         self._told_at = float("-inf")
 
     def respond(self, exchange: Any) -> None:
@@ -93,10 +90,17 @@ class ReverseProxy:
         length = head.length
         if length and self.max_body_bytes is not None and length > self.max_body_bytes:
             raise _too_large(self.max_body_bytes)
-        picker = self._pickers.get(service)
-        if picker is None:
-            picker = self._pickers[service] = self._new_picker(service)
-        _Forward(self, exchange, picker).begin(picker.first(available, exchange))
+        traffic = self.traffic.get(service)
+        if traffic is None:
+            traffic = self.traffic[service] = self._new_traffic(service)
+        traffic.budget.requests += 1
+        _Forward(self, exchange, traffic).begin(traffic.picker.first(available, exchange))
+
+    def tick(self) -> None:
+        """Do what is due; called a few times a second."""
+        now = self.clock.seconds()
+        for traffic in self.traffic.values():
+            traffic.tick(now)
 
     def _route(self, head: RequestHead) -> str:
         """The service of a head, which is checked once if it comes again and again."""
@@ -222,26 +226,28 @@ class _Forward:
         "_give_up",
         "_handshake",
         "_has_begun",
+        "_has_informed",
         "_has_replayed",
         "_instance",
         "_outgoing",
-        "_picker",
         "_proxy",
+        "_traffic",
         "_tried",
         "_tunnel",
         "connection",
     )
 
-    def __init__(self, proxy: ReverseProxy, exchange: Any, picker: IPicker) -> None:
+    def __init__(self, proxy: ReverseProxy, exchange: Any, traffic: Traffic) -> None:
         self._proxy = proxy
         self._exchange = exchange
-        self._picker = picker
+        self._traffic = traffic
         self.connection: UpstreamConnection | H2Stream | None = None
         self._instance: Instance | None = None
         self._give_up: Callable[[], None] | None = None
         self._outgoing = b""
         self._body: _Body | None = None
         self._has_begun = False
+        self._has_informed = False
         self._has_replayed = False
         self._tried: list[Instance] = []
         self._continue_call: Any = None
@@ -325,11 +331,14 @@ class _Forward:
             self._receive()
 
     def informed(self, status: int, fields: Fields) -> None:
+        self._has_informed = True
         self._exchange.inform(status, fields)
 
     def answered(self, head: Any, body: bytes) -> None:
         if head.status > 501 or self._instance.strikes:  # type: ignore[union-attr]
             self._judge(head.status)
+            if self._is_sent_again(head):
+                return
         exchange = self._exchange
         self._leave()
         try:
@@ -340,6 +349,10 @@ class _Forward:
     def began(self, head: Any) -> None:
         if head.status > 501 or self._instance.strikes:  # type: ignore[union-attr]
             self._judge(head.status)
+            connection = self.connection
+            if self._is_sent_again(head):
+                connection.cancel()  # type: ignore[union-attr]
+                return
         self._has_begun = True
         if self._continue_call is not None:
             self._stop_waiting()  # It answers without the body.
@@ -401,58 +414,82 @@ class _Forward:
             proxy.roster.connect_failed(instance, proxy.clock.seconds())
             fault = proxy.unreachable(fault)
         if self._has_begun:
+            self._refuse_retry(Refusal.ANSWER_BEGUN)
             self._leave()
             exchange.abort(fault)
             return
         if not was_sent or not self._was_unlucky(fault):
             proxy.roster.struck(instance, fault.reason, proxy.clock.seconds())
-        if not self._may_retry(fault, was_sent):
+        refusal = after_failure(
+            exchange.head.method,
+            self._is_kept,
+            # Or it has said itself that it did nothing of it (RFC 9113 section 8.7).
+            not was_sent or self.connection.was_refused,  # type: ignore[union-attr]
+            was_sent and self.connection.has_answered,  # type: ignore[union-attr]
+            fault.status == 504,
+            self._handshake is not None,
+        )
+        if not refusal:
+            if was_sent and not self._has_replayed and self._was_unlucky(fault):
+                # It closed a connection just as we used it: its fault as little as ours. A fresh one tells.
+                self._has_replayed = True
+                self._hold_back()
+                self._open(proxy.upstreams.pool(instance))
+                return
+            refusal = self._send_elsewhere()
+        if refusal:
+            self._refuse_retry(refusal)
             self._leave()
             exchange.fail(fault)
-            return
-        # Until there is a connection again nothing flows: what comes meanwhile might be too much to keep.
-        exchange.pause()
-        self._stop_waiting()
-        if was_sent and not self._has_replayed and self._was_unlucky(fault):
-            # It closed a connection just as we used it: its fault as little as ours. A fresh one tells.
-            self._has_replayed = True
-            self._open(proxy.upstreams.pool(instance))
-            return
-        other = None if len(self._tried) >= MOST_ATTEMPTS else self._other()
-        if other is None:
-            self._leave()
-            exchange.fail(fault)
-            return
-        instance.in_flight -= 1
-        self._instance = None
-        self.connection = None
-        self._attempt(other)
 
-    def _other(self) -> Instance | None:
-        """The best instance that was not tried yet."""
-        exchange = self._exchange
-        for candidate in self._picker.candidates(self._proxy.roster.available(exchange.record.service), exchange):
+    def _is_sent_again(self, head: Any) -> bool:
+        """Whether another instance is asked instead of passing on an answer that says that nobody answers there."""
+        if not 502 <= head.status <= 504:
+            return False
+        refusal = after_answer(
+            self._exchange.head.method, self._is_kept, self._has_informed, head, self._handshake is not None
+        )
+        if not refusal:
+            refusal = self._send_elsewhere()
+        if refusal:
+            self._refuse_retry(refusal)
+        return not refusal
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether what has come of the body is there to be sent again."""
+        return self._body is None or self._body.kept is not None
+
+    def _refuse_retry(self, refusal: Refusal) -> None:
+        self._exchange.record.retry = refusal
+        self._traffic.refusals[refusal] += 1
+
+    def _send_elsewhere(self) -> Refusal:
+        """Ask one more instance, if there is one that may be asked."""
+        proxy, exchange = self._proxy, self._exchange
+        if len(self._tried) >= MOST_ATTEMPTS:
+            return Refusal.ATTEMPTS
+        available = proxy.roster.available(exchange.record.service)
+        for candidate in self._traffic.picker.candidates(available, exchange):
             if candidate not in self._tried:
-                return candidate
-        return None
+                break
+        else:
+            return Refusal.NOBODY_ELSE
+        if not self._traffic.budget.spend(proxy.clock.seconds()):
+            return Refusal.BUDGET
+        self._traffic.retries += 1
+        self._hold_back()
+        instance, self._instance = self._instance, None
+        assert instance is not None
+        instance.in_flight -= 1
+        self.connection = None
+        self._attempt(candidate)
+        return Refusal.NONE
 
-    def _may_retry(self, fault: Fault, was_sent: bool) -> bool:
-        """
-        Whether the request may be sent once more, here or elsewhere: nothing of an answer has come, what was sent can
-        be sent again, and doing it twice does no harm.
-        """
-        if self._body is not None and self._body.kept is None:
-            return False
-        if not was_sent:
-            return True
-        if self.connection.was_refused:  # type: ignore[union-attr]
-            # It has said itself that it did nothing of it (RFC 9113 section 8.7).
-            return True
-        if self._handshake is not None:
-            return False
-        if self.connection.has_answered or fault.status == 504:  # type: ignore[union-attr]
-            return False
-        return self._exchange.head.method in IDEMPOTENT
+    def _hold_back(self) -> None:
+        """Let nothing flow until there is a connection again: what comes meanwhile might be too much to keep."""
+        self._exchange.pause()
+        self._stop_waiting()
 
     def _was_unlucky(self, fault: Fault) -> bool:
         """Whether the connection was about to end when the request came to it."""

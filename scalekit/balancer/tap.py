@@ -26,7 +26,8 @@ from twisted.logger import Logger
 
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Notice, Transition
-from scalekit.balancer.picking import IPicker, new_picker
+from scalekit.balancer.metrics import TrafficMetrics
+from scalekit.balancer.picking import new_picker
 from scalekit.balancer.picking.keys import key_on
 from scalekit.balancer.prober import Prober
 from scalekit.balancer.proxy import ReverseProxy
@@ -34,6 +35,7 @@ from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.resolver import StaticServers
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
 from scalekit.config.model import Service as ServiceTable
@@ -146,17 +148,14 @@ def add_balancer(
     forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
     by_name = {service.name: service for service in config.service}
 
-    def picker_of(name: str) -> IPicker:
+    def traffic_of(name: str) -> Traffic:
         service = by_name.get(name, ServiceTable())
-        return new_picker(
-            service.algorithm or config.algorithm,
-            random.random,
-            key_on(service.hash_on or config.hash_on, forwarder.client_address),
-        )
+        key = key_on(service.hash_on or config.hash_on, forwarder.client_address)
+        return Traffic(new_picker(service.algorithm or config.algorithm, random.random, key))
 
-    responder: Any = ReverseProxy(
-        roster, routing, upstreams, forwarder, reactor, picker_of, config.limits.max_body_bytes
-    )
+    proxy = ReverseProxy(roster, routing, upstreams, forwarder, reactor, traffic_of, config.limits.max_body_bytes)
+    wheel.every_tick(proxy.tick)
+    responder: Any = proxy
     if config.compression.enabled:
         responder = Compress(responder, reactor, deferToThread, config.compression.algorithms)
     if certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen):
@@ -222,7 +221,7 @@ def add_balancer(
         reactor=reactor,
         wall=time.time,
         request_name=name + b"r",
-        collectors=(metrics, ConnectionMetrics("balancer", public)),
+        collectors=(metrics, ConnectionMetrics("balancer", public), TrafficMetrics(lambda: proxy.traffic)),
         role_of=registration_role,
         body_limit=REGISTRATION_BYTES,
         wheel=wheel,

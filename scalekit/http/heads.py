@@ -226,9 +226,10 @@ class Outcome:
     :ivar instance: the instance that answered last, such as ``127.0.0.1:3000``.
     :ivar attempts: how many instances were tried.
     :ivar reason: the reason token of the fault, empty if there was none.
+    :ivar retry: why what had failed was not sent again, see `scalekit.balancer.retrying.Refusal`; else empty.
     """
 
-    __slots__ = ("attempts", "instance", "reason", "sent", "service", "status")
+    __slots__ = ("attempts", "instance", "reason", "retry", "sent", "service", "status")
 
     def __init__(self) -> None:
         self.status = 0
@@ -237,6 +238,7 @@ class Outcome:
         self.instance = ""
         self.attempts = 0
         self.reason = ""
+        self.retry = ""
 
     def __repr__(self) -> str:
         return f"<Outcome {self.status} sent={self.sent} {self.service}@{self.instance} {self.reason}>"

@@ -184,6 +184,7 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
     The line of an exchange that was over at ``wall``, a JSON object.
 
     ``seconds`` is from the head's end to the answer's last byte (of a tunnel: to its end), ``sent`` counts body bytes.
+    ``retry`` is there only where something failed and was not sent again: why not.
     """
     head, client, record = exchange.head, exchange.client, exchange.record
     asked = head.logged
@@ -195,7 +196,7 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
     # Request ids are tokens (RFC 9110 section 5.6.2), which JSON takes as they are.
     return (
         b'{"time":"%b.%03dZ","request_id":"%b","client":%b,%b,"status":%d,"sent":%d,"seconds":%.6f,"service":%b,'
-        b'"instance":%b,"attempts":%d,"reason":%b,"tls":%b,"version":"%b"}\n'
+        b'"instance":%b,"attempts":%d,"reason":%b,%b"tls":%b,"version":"%b"}\n'
         % (
             _second(second),
             int((wall - second) * 1000),
@@ -209,6 +210,7 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
             _quoted(record.instance),
             record.attempts,
             _quoted(record.reason),
+            b'"retry":%b,' % _quoted(record.retry) if record.retry else b"",
             b"true" if client.is_secure else b"false",
             _VERSIONS[head.version],
         )

@@ -46,6 +46,7 @@ class Proxied(Conversation):
             self.clock,
             max_body_bytes=max_body_bytes,
         )
+        self.factory.wheel.every_tick(self.proxy.tick)
         self.roster.connect_failed = lambda instance, now: self.blamed.append(instance.id)  # type: ignore[method-assign]
         self._responder = self.proxy if wrap is None else wrap(self.proxy, self.clock)
 

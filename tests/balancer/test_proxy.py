@@ -11,7 +11,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.balancer.proxy import CONTINUE_SECONDS, IDEMPOTENT, REPLAYED_BODY_BYTES
+from scalekit.balancer.proxy import CONTINUE_SECONDS, REPLAYED_BODY_BYTES
+from scalekit.balancer.retrying import IDEMPOTENT
 from scalekit.balancer.routes import Claim
 from scalekit.net.transports import QUEUE_BYTES
 from scalekit.web.compress import Compress
@@ -747,6 +748,8 @@ STEPS = st.one_of(
                 b"H",
                 b"HTTP/1.0 200 OK\r\n\r\nx",
                 b"NONSENSE\r\n\r\n",
+                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\naway",
+                b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\n",
             ]
         ),
     ),

@@ -55,6 +55,12 @@ class FullDisk(io.RawIOBase):
 
 
 class LineTests(SynchronousTestCase):
+    def test_why_it_was_not_tried_again(self) -> None:
+        exchange = over(status=502)
+        self.assertNotIn("retry", json.loads(line_of(exchange, 0.0, THEN)))
+        exchange.record.retry = "budget"
+        self.assertEqual(json.loads(line_of(exchange, 0.0, THEN))["retry"], "budget")
+
     def test_every_value_of_the_line(self) -> None:
         exchange = over(reason="connect-refused", status=502, attempts=2)
         self.assertEqual(

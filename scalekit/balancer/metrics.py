@@ -1,0 +1,34 @@
+"""Numbers of the balancer's data path, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from scalekit.balancer.traffic import Traffic
+
+
+class TrafficMetrics(Collector):
+    """
+    :param traffic: gives what is kept of each service, by its name.
+    """
+
+    def __init__(self, traffic: Callable[[], Mapping[str, Traffic]]) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterator[Metric]:
+        retries = CounterMetricFamily(
+            "scalekit_retries", "Requests that were sent to a second app server.", labels=["service"]
+        )
+        refusals = CounterMetricFamily(
+            "scalekit_retries_refused",
+            "Requests that failed and were not sent again, by reason.",
+            labels=["service", "reason"],
+        )
+        for name, traffic in self._traffic().items():
+            retries.add_metric([name], traffic.retries)
+            for reason, count in traffic.refusals.items():
+                refusals.add_metric([name, str(reason)], count)
+        yield from (retries, refusals)

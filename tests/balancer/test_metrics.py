@@ -1,0 +1,25 @@
+"""Tests of `scalekit.balancer.metrics`."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.balancer.metrics import TrafficMetrics
+from scalekit.balancer.picking.turns import RoundRobin
+from scalekit.balancer.retrying import Refusal
+from scalekit.balancer.traffic import Traffic
+
+
+class TrafficMetricsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.traffic = Traffic(RoundRobin())
+        self.registry = CollectorRegistry()
+        self.registry.register(TrafficMetrics(lambda: {"shop": self.traffic}))
+
+    def test_retries(self) -> None:
+        self.traffic.retries = 2
+        self.traffic.refusals[Refusal.BUDGET] += 3
+        value = self.registry.get_sample_value
+        self.assertEqual(value("scalekit_retries_total", {"service": "shop"}), 2)
+        self.assertEqual(value("scalekit_retries_refused_total", {"service": "shop", "reason": "budget"}), 3)
