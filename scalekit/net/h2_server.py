@@ -48,6 +48,9 @@ _LOOK_SECONDS = 5.0
 #: From the first GOAWAY to the real one: what is on its way meanwhile is still taken (RFC 9113 section 6.8).
 _NOTICE_TICKS = 4
 
+#: gRPC's clients open windows several times a call, however small it is.
+UPDATES_PER_REQUEST = 8
+
 IDLE, LOOK, LINGER = range(3)
 
 _log = Logger()
@@ -81,7 +84,7 @@ class H2Connection(Protocol):
         self._unwanted: set[int] = set()
         self._is_stuck = self._is_closing = self._is_calmed = False
         self._is_flushing = self._is_flush_due = self._is_receiving = False
-        self._useless_bytes = 0
+        self._useless_bytes = self._credit_requests = 0
         self._notice_ticks = 0
         self._queued_before = 0
         self._queued_since = 0.0
@@ -183,6 +186,7 @@ class H2Connection(Protocol):
                 self._refuse(stream, fault, has_ended)
                 return
             self._last_fields, self._last_ended, self._last_head = fields, has_ended, head
+        self._credit_requests += 1
         exchange = H2Exchange(
             self, stream, head, self.client, factory.request_id(head, self.client), factory.seconds(), has_ended
         )
@@ -284,7 +288,11 @@ class H2Connection(Protocol):
         self._useless_bytes = 0  # It has a budget of its own.
         if noise is Noise.WINDOW_UPDATE:
             if not self._updates.spend(now):
-                self._calm("window-updates")
+                # Credit for the requests since the last time, given only when it is needed.
+                self._updates.earn(self._credit_requests * UPDATES_PER_REQUEST)
+                self._credit_requests = 0
+                if not self._updates.spend(now):
+                    self._calm("window-updates")
         elif not self._controls.spend(now):
             self._calm("control-frames")
 

@@ -617,6 +617,21 @@ class Floods(SynchronousTestCase):
                     it.client.acknowledge(stream, len(event[2]))
         self.assertFalse(it.is_over)
 
+    def test_so_do_many_small_calls(self) -> None:
+        """As gRPC's clients have it, which open windows with each of them."""
+        updates = frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 5
+        it = self.flood(b"".join(request(n) + updates for n in range(1, 2001, 2)), say_hello)
+        self.assertFalse(it.is_over)
+        self.assertEqual(len(it.seen), 1000)
+
+    def test_data_that_comes_with_the_last_straw(self) -> None:
+        """The code is that of the flood, whatever else was in the same read."""
+        it = H2Listener(take_body)
+        it.greets()
+        body = request(1, end=False) + frame(DATA, 0, 1, b"x")
+        it.says(body + frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1") * 3000 + frame(DATA, 0, 1, b"x") * 2)
+        self.calmed(it)
+
     def test_a_long_answer_and_a_long_quiet(self) -> None:
         """What has a budget of its own is not useless as well: downloads and pings would come to an end."""
         it = self.flood(request(1), limits=Limits(useless_bytes=2000))

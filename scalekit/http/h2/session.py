@@ -233,7 +233,7 @@ class Session:
             try:
                 self._connection.acknowledge_received_data(size, stream)
             except ConnectionStateError:
-                self._die(ErrorCode.INTERNAL_ERROR)
+                pass  # It is ending, and no more will come.
 
     # What is sent.
 
