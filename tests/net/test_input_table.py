@@ -32,6 +32,7 @@ from scalekit.interfaces import IBodyReceiver, IResponder
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.ports import Admission, Port
+from scalekit.net.server import ServerConnection
 from scalekit.net.upstream import UpstreamTimeouts
 from tests.http.input_table import CL, TABLE, TE, Got, Row, chunked, head, post, rows
 
@@ -433,6 +434,7 @@ class BodiesAndOrderTests(ListenerTestCase):
                 REACTOR.callLater(0, go_on)
                 return
             (connection,) = self.factory.connections
+            assert isinstance(connection, ServerConnection)
             held.append(connection._reader.held_bytes)
             waiting[0].answer(ResponseHead(204, []))
 
@@ -473,6 +475,7 @@ class BodiesAndOrderTests(ListenerTestCase):
         received = self.send(head() + head(start=b"GET /2 HTTP/1.1"), ends=True)
         await came
         (connection,) = self.factory.connections
+        assert isinstance(connection, ServerConnection)
         # Until the end of what the client sends has been seen.
         give_up = REACTOR.seconds() + PATIENCE_SECONDS
         while not connection._is_read_closed and connection._is_reading and REACTOR.seconds() < give_up:
