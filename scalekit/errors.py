@@ -19,10 +19,12 @@ class Fault(Exception):
     :ivar status: the HTTP status code this fault is answered with.
     :ivar reason: a short token for machines, such as ``bad-host`` or ``connect-refused``.
     :ivar detail: one sentence for people.
+    :ivar retry_after: seconds after which it is worth another try; None: nobody knows.
     """
 
-    def __init__(self, status: int, reason: str, detail: str) -> None:
+    def __init__(self, status: int, reason: str, detail: str, retry_after: int | None = None) -> None:
         super().__init__(status, reason, detail)
+        self.retry_after = retry_after
         self.status = status
         self.reason = reason
         self.detail = detail

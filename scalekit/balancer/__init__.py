@@ -8,7 +8,8 @@ Control, what decides; all pure but the last four:
 * ``health``: when an instance is probed, and when it counts as up or down;
 * ``routes``: host and path to the name of a service, as an immutable table;
 * ``addresses``: which addresses may be registered at all;
-* ``registrar``, ``listing``: the private port: register, unregister, look-up;
+* ``registrar``, ``members``, ``listing``: the private port: register as in the tutorial, or with a lease; look-up;
+  ``registering`` is who may do so, ``consent`` whether who is registered wants it;
 * ``resolver``: makes the configured servers members; ``prober``: carries out the probes that are due, those of
   gRPC's servers as ``grpc_health`` says.
 
@@ -16,6 +17,7 @@ Data path, what reads the immutable view of it:
 
 * ``picking``: which of the available instances gets this request;
 * ``retrying``: whether what failed is sent again, and within which budget;
-* ``traffic``: both of these for one service; ``metrics``: their numbers;
+* ``waiting``: the line of those for whom no instance has room;
+* ``traffic``: all of these for one service; ``metrics``: their numbers;
 * ``proxy``: sends it there, on a connection of ``upstreams``; ``tap``: puts all of it together for twistd.
 """

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple
 
 from scalekit.balancer.health import Health, HealthRules
@@ -94,6 +95,7 @@ class Registration(NamedTuple):
     :ivar meta: what it wants to be shown with.
     :ivar keep_alive: seconds after which it closes an idle connection; None: not known.
     :ivar secret: what it answers challenges with; empty: it is not challenged.
+    :ivar max_in_flight: how many requests it takes at a time; None: any number.
     """
 
     id: str
@@ -105,6 +107,7 @@ class Registration(NamedTuple):
     meta: Mapping[str, str] = {}
     keep_alive: float | None = None
     secret: str = ""
+    max_in_flight: int | None = None
 
 
 class Instance:
@@ -124,6 +127,7 @@ class Instance:
     :ivar meta: what it wants to be shown with.
     :ivar keep_alive: seconds after which it closes an idle connection; None: not known.
     :ivar secret: what it answers challenges with; empty: it is not challenged.
+    :ivar max_in_flight: how many requests it takes at a time.
     :ivar has_consented: whether it may be sent requests; one with a secret must have answered a challenge first.
     :ivar is_shut: whether nobody takes requests there: the last probe was refused, or told that it is leaving.
     :ivar share: of its full weight, from 0.1 to 1: what it gets while it warms up; brought up to date by the roster.
@@ -153,6 +157,7 @@ class Instance:
         "keep_alive",
         "lease_seconds",
         "lease_until",
+        "max_in_flight",
         "meta",
         "port",
         "reason",
@@ -185,6 +190,7 @@ class Instance:
         self.lease_until: float | None = None
         self.meta: Mapping[str, str] = {}
         self.keep_alive: float | None = None
+        self.max_in_flight = inf
         self.secret = ""
         self.has_consented = True
         self.is_shut = False

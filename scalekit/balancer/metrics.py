@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from scalekit.balancer.traffic import Traffic
@@ -27,8 +27,19 @@ class TrafficMetrics(Collector):
             "Requests that failed and were not sent again, by reason.",
             labels=["service", "reason"],
         )
+        waiting = GaugeMetricFamily(
+            "scalekit_queue_length", "Requests that wait for an app server with room for them.", labels=["service"]
+        )
+        waits = CounterMetricFamily(
+            "scalekit_queued",
+            "Requests that found no app server with room, by what came of it.",
+            labels=["service", "outcome"],
+        )
         for name, traffic in self._traffic().items():
             retries.add_metric([name], traffic.retries)
             for reason, count in traffic.refusals.items():
                 refusals.add_metric([name, str(reason)], count)
-        yield from (retries, refusals)
+            waiting.add_metric([name], len(traffic.line.waiting))
+            for outcome, count in traffic.waits.items():
+                waits.add_metric([name, outcome], count)
+        yield from (retries, refusals, waiting, waits)

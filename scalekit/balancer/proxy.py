@@ -19,6 +19,7 @@ from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.upstreams import Upstreams
+from scalekit.balancer.waiting import PATIENCE_SECONDS
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop, safe_trailers
 from scalekit.http.heads import Fields, RequestHead
@@ -94,13 +95,37 @@ class ReverseProxy:
         if traffic is None:
             traffic = self.traffic[service] = self._new_traffic(service)
         traffic.budget.requests += 1
-        _Forward(self, exchange, traffic).begin(traffic.picker.first(available, exchange))
+        instance = traffic.picker.first(available, exchange)
+        forward = _Forward(self, exchange, traffic)
+        if instance.max_in_flight > instance.in_flight < traffic.most:
+            forward.begin(instance)
+            return
+        other = traffic.roomy(traffic.picker.candidates(available, exchange))
+        if other is not None:
+            forward.begin(other)
+        else:
+            forward.wait()
 
     def tick(self) -> None:
         """Do what is due; called a few times a second."""
         now = self.clock.seconds()
-        for traffic in self.traffic.values():
-            traffic.tick(now)
+        for service, traffic in self.traffic.items():
+            traffic.budget.settle(now)
+            for forward in traffic.line.expire(now):
+                forward.waited_in_vain()
+            # One may have room without having had a request: it is new, or back.
+            self.serve(service, traffic)
+
+    def serve(self, service: str, traffic: Traffic) -> None:
+        """Send on who waits, as far as there is room."""
+        while traffic.line.waiting:
+            available = self.roster.available(service)
+            if traffic.roomy(available) is None:
+                return
+            forward = traffic.line.next(self.clock.seconds())
+            assert forward is not None
+            traffic.waits["served"] += 1
+            forward.end_waiting(available)
 
     def _route(self, head: RequestHead) -> str:
         """The service of a head, which is checked once if it comes again and again."""
@@ -136,6 +161,10 @@ class ReverseProxy:
 
 def _too_large(limit: int) -> ClientFault:
     return ClientFault(413, "body-too-large", f"The body of the request is over {limit} bytes.")
+
+
+def _busy(reason: str, detail: str) -> UpstreamFault:
+    return UpstreamFault(503, reason, detail, round(PATIENCE_SECONDS))
 
 
 @implementer(IBodyReceiver)
@@ -253,6 +282,30 @@ class _Forward:
         self._continue_call: Any = None
         self._handshake: Handshake | None = None
         self._tunnel: _Tunnel | None = None
+
+    def wait(self) -> None:
+        """Nobody has room for it now."""
+        traffic = self._traffic
+        if not traffic.line.join(self, self._proxy.clock.seconds()):
+            traffic.waits["full"] += 1
+            raise _busy("queue-full", "The app servers are busy, and too many requests wait for them already.")
+        self._exchange.observe(self)
+
+    def waited_in_vain(self) -> None:
+        """Nobody had room in time."""
+        self._traffic.waits["timeout"] += 1
+        self._exchange.fail(_busy("queue-timeout", "The app servers were busy for too long."))
+
+    def end_waiting(self, available: tuple[Instance, ...]) -> None:
+        """One of these has room."""
+        exchange = self._exchange
+        instance = self._traffic.roomy(self._traffic.picker.candidates(available, exchange))
+        assert instance is not None
+        try:
+            self.begin(instance)
+        except Exception as fault:  # as a listener does for those that need not wait
+            self._leave()
+            exchange.fail(fault)
 
     def begin(self, instance: Instance) -> None:
         exchange = self._exchange
@@ -470,10 +523,9 @@ class _Forward:
         if len(self._tried) >= MOST_ATTEMPTS:
             return Refusal.ATTEMPTS
         available = proxy.roster.available(exchange.record.service)
-        for candidate in self._traffic.picker.candidates(available, exchange):
-            if candidate not in self._tried:
-                break
-        else:
+        candidates = self._traffic.picker.candidates(available, exchange)
+        other = self._traffic.roomy(candidate for candidate in candidates if candidate not in self._tried)
+        if other is None:
             return Refusal.NOBODY_ELSE
         if not self._traffic.budget.spend(proxy.clock.seconds()):
             return Refusal.BUDGET
@@ -483,7 +535,9 @@ class _Forward:
         assert instance is not None
         instance.in_flight -= 1
         self.connection = None
-        self._attempt(candidate)
+        self._attempt(other)
+        if self._traffic.line.waiting:
+            proxy.serve(exchange.record.service, self._traffic)
         return Refusal.NONE
 
     def _hold_back(self) -> None:
@@ -501,6 +555,8 @@ class _Forward:
 
     def aborted(self, fault: Exception) -> None:
         connection, give_up = self.connection, self._give_up
+        if self._instance is None and self._traffic.line.leave(self):
+            self._traffic.waits["gone"] += 1
         self._leave()
         if connection is not None:
             connection.cancel()
@@ -530,6 +586,8 @@ class _Forward:
         self._give_up = None
         if self._continue_call is not None:
             self._stop_waiting()
+        if self._traffic.line.waiting:
+            self._proxy.serve(self._exchange.record.service, self._traffic)
 
     def __repr__(self) -> str:
         return f"<_Forward {self._exchange!r} to {self._instance!r}>"

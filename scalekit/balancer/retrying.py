@@ -38,7 +38,7 @@ class Refusal(StrEnum):
     UPGRADE = "upgrade"  # what may become a tunnel is sent once
     RETRY_AFTER = "retry-after"  # the app server says when
     ATTEMPTS = "attempts"  # it has been sent again already
-    NOBODY_ELSE = "nobody-else"  # no other instance takes requests
+    NOBODY_ELSE = "nobody-else"  # no other instance takes requests, or has room
     BUDGET = "budget"  # too much is being retried
 
 

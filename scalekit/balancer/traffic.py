@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from math import inf
+from typing import Any
 
+from scalekit.balancer.instance import Instance
 from scalekit.balancer.picking import IPicker
 from scalekit.balancer.retrying import Refusal, RetryBudget
+from scalekit.balancer.waiting import WaitingLine
 
 
 class Traffic:
     """
     Of one service.
 
+    :ivar most: how many requests an instance of it gets at a time, if it does not say fewer itself.
     :ivar retries: how many requests were sent to a second instance.
     :ivar refusals: how many that had failed were not, by the reason.
+    :ivar waits: what came of those that had to wait: ``served``, ``timeout``, ``gone``, or ``full``.
     """
 
-    __slots__ = ("budget", "picker", "refusals", "retries")
+    __slots__ = ("budget", "line", "most", "picker", "refusals", "retries", "waits")
 
-    def __init__(self, picker: IPicker) -> None:
+    def __init__(self, picker: IPicker, most: float = inf) -> None:
         self.picker = picker
+        self.most = most
         self.budget = RetryBudget()
+        self.line: WaitingLine[Any] = WaitingLine()
         self.retries = 0
         self.refusals: Counter[Refusal] = Counter()
+        self.waits: Counter[str] = Counter()
 
-    def tick(self, now: float) -> None:
-        """Do what is due; called a few times a second."""
-        self.budget.settle(now)
+    def has_room(self, instance: Instance) -> bool:
+        """Whether it takes one more request."""
+        return instance.max_in_flight > instance.in_flight < self.most
+
+    def roomy(self, candidates: Iterable[Instance]) -> Instance | None:
+        """The first of them that takes one more request."""
+        for candidate in candidates:
+            if self.has_room(candidate):
+                return candidate
+        return None
 
     def __repr__(self) -> str:
-        return f"<Traffic {self.picker!r} {self.budget!r}>"
+        return f"<Traffic {self.picker!r} {self.budget!r} {self.line!r}>"

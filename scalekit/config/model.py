@@ -58,6 +58,8 @@ class Service(Table, frozen=True, kw_only=True):
     servers: Annotated[tuple[ServerURL, ...], kinds.SERVERS] = ()
     algorithm: Annotated[str | None, kinds.optional(kinds.ALGORITHM)] = None  # None: that of [balancer]
     hash_on: Annotated[str | None, kinds.optional(kinds.HASH_ON)] = None  # None: that of [balancer]
+    # None: no limit; an app that serves one request a worker knows its number, nobody else does.
+    max_in_flight: Annotated[int | None, kinds.optional(kinds.whole_number(1, 1_000_000))] = None
 
 
 class UpstreamTLS(Table, frozen=True, kw_only=True):

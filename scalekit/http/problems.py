@@ -64,4 +64,6 @@ def problem_answer(
     kind, body = problem_body(accept, fault.status, fault.reason, fault.detail, request_id, attempts)
     # 404, 405, 414 and 501 may be stored by caches unless told not to (RFC 9110 section 15.1).
     fields = [(b"Content-Type", kind), (b"Cache-Control", b"no-store")]
+    if fault.retry_after is not None:
+        fields.append((b"Retry-After", b"%d" % fault.retry_after))
     return ResponseHead(fault.status, fields, len(body)), body

@@ -17,6 +17,13 @@ class TrafficMetricsTests(SynchronousTestCase):
         self.registry = CollectorRegistry()
         self.registry.register(TrafficMetrics(lambda: {"shop": self.traffic}))
 
+    def test_the_queue(self) -> None:
+        self.traffic.line.join("one", 0.0)
+        self.traffic.waits["timeout"] += 4
+        value = self.registry.get_sample_value
+        self.assertEqual(value("scalekit_queue_length", {"service": "shop"}), 1)
+        self.assertEqual(value("scalekit_queued_total", {"service": "shop", "outcome": "timeout"}), 4)
+
     def test_retries(self) -> None:
         self.traffic.retries = 2
         self.traffic.refusals[Refusal.BUDGET] += 3

@@ -35,6 +35,11 @@ class ProblemTests(SynchronousTestCase):
             },
         )
 
+    def test_when_to_come_back(self) -> None:
+        for seconds, line in ((None, None), (5, b"5")):
+            head, _ = problem_answer(UpstreamFault(503, "queue-full", "Busy.", seconds), None, b"")
+            self.assertEqual(head.get(b"retry-after"), line)
+
     def test_text_for_who_asks_for_text(self) -> None:
         request = RequestHead(b"GET", b"/", [(b"Accept", b"text/plain")])
         head, body = problem_answer(UpstreamFault(503, "no-app-servers", "No app servers found"), request, b"id-7")

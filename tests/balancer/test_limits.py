@@ -1,0 +1,194 @@
+"""`max_in_flight` and the line of those that wait, through the proxy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scalekit.balancer.picking.turns import RoundRobin
+from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.waiting import MOST_WAITING, PATIENCE_SECONDS
+from tests.balancer.proxied import Proxied
+from tests.balancer.test_proxy import HELLO, Case, get
+
+
+class Limited(Proxied):
+    """
+    A balancer with several clients.
+
+    :ivar wires_of: the clients' connections, by their number.
+    """
+
+    def __init__(self, count: int = 1, most: float = 1) -> None:
+        super().__init__(count)
+        self.traffic = self.proxy.traffic["default"] = Traffic(RoundRobin(), most)
+        self.clients: list[Any] = []
+
+    def asks(self, *paths: bytes) -> None:
+        """Each by a client of its own."""
+        for path in paths:
+            self.connect()
+            self.clients.append(self.wire)
+            self.says(get(path))
+
+    def told(self, number: int) -> bytes:
+        """What a client has got so far."""
+        self.settle()
+        return bytes(self.clients[number].sent)
+
+    def wires(self) -> list[Any]:
+        return [*self.clients, *super().wires()] if hasattr(self, "clients") else super().wires()
+
+
+class Waiting(Case):
+    def test_one_at_a_time(self) -> None:
+        it = Limited()
+        it.asks(b"/1", b"/2", b"/3")
+        self.assertEqual((it.in_flight, len(it.traffic.line.waiting)), ([1], 2))
+        it.accepts()
+        for number in range(3):
+            self.assertTrue(it.app.hears().startswith(b"GET /%d " % (number + 1)))
+            it.answers(HELLO)
+            self.assertTrue(it.told(number).endswith(b"hello"))
+        self.assertEqual(it.traffic.waits, {"served": 2})
+        self.ends(it, *[(200, "")] * 3)
+
+    def test_whoever_has_room_gets_it(self) -> None:
+        it = Limited(2)
+        it.instances[0].in_flight = 1
+        it.asks(b"/1")
+        self.assertIs(it.app, it.apps[1])
+        it.instances[0].in_flight = 0
+        it.asks(b"/2")
+        self.assertIs(it.app, it.apps[0])
+
+    def test_what_an_instance_says_of_itself(self) -> None:
+        it = Limited(1, 5)
+        it.instances[0].max_in_flight = 2
+        it.asks(b"/1", b"/2", b"/3")
+        self.assertEqual(it.in_flight, [2])
+
+    def test_without_a_limit_nobody_waits(self) -> None:
+        it = Limited(1, float("inf"))
+        it.asks(*[b"/"] * 50)
+        self.assertEqual((it.in_flight, len(it.traffic.line.waiting)), ([50], 0))
+
+    def test_the_newest_first_when_it_takes_too_long(self) -> None:
+        it = Limited()
+        it.asks(b"/1", b"/2", b"/3")
+        it.accepts()
+        it.app.hears()
+        it.waits(PATIENCE_SECONDS / 2)
+        it.answers(HELLO)
+        self.assertTrue(it.app.hears().startswith(b"GET /3 "))
+
+    def test_in_vain(self) -> None:
+        it = Limited()
+        it.asks(b"/1", b"/2")
+        it.accepts()
+        it.waits(PATIENCE_SECONDS + 0.25)
+        self.assertTrue(it.told(1).startswith(b"HTTP/1.1 503 "))
+        self.assertIn(b"\r\nRetry-After: 5\r\n", it.told(1))
+        it.answers(HELLO)
+        self.assertEqual(it.traffic.waits, {"timeout": 1})
+        self.ends(it, (503, "queue-timeout"), (200, ""))
+
+    def test_too_many(self) -> None:
+        it = Limited()
+        for number in range(MOST_WAITING):
+            it.traffic.line.join(number, 0.0)
+        it.instances[0].in_flight = 1
+        it.asks(b"/1")
+        self.assertTrue(it.told(0).startswith(b"HTTP/1.1 503 "))
+        self.assertIn(b"\r\nRetry-After: 5\r\n", it.told(0))
+        self.assertEqual(it.traffic.waits, {"full": 1})
+        self.assertEqual([status for _, status, _ in it.outcomes], [503])
+
+    def test_who_is_gone_waits_no_more(self) -> None:
+        it = Limited()
+        it.asks(b"/1", b"/2", b"/3")
+        it.clients[1].lose()
+        self.assertEqual(len(it.traffic.line.waiting), 1)
+        it.accepts()
+        it.app.hears()
+        it.answers(HELLO)
+        self.assertTrue(it.app.hears().startswith(b"GET /3 "))
+        it.answers(HELLO)
+        self.assertEqual(it.traffic.waits, {"gone": 1, "served": 1})
+        self.ends(it, (0, "client-gone"), (200, ""), (200, ""))
+
+    def test_room_that_comes_with_a_failure_or_a_new_member(self) -> None:
+        it = Limited(2)
+        it.asks(b"/1", b"/2", b"/3", b"/4")
+        self.assertEqual(it.in_flight, [1, 1])
+        it.clients[0].lose()
+        self.assertEqual(len(it.traffic.line.waiting), 1)
+        it.instances[0].max_in_flight = 1
+        it.traffic.most = 2
+        it.waits(0.25)
+        self.assertEqual(it.in_flight, [1, 2])
+
+    def test_a_retry_does_not_wait(self) -> None:
+        it = Limited(2)
+        it.asks(b"/1", b"/2")
+        it.refuses()
+        self.assertEqual(it.seen[1].record.retry, "nobody-else")
+        self.assertEqual([status for _, status, _ in it.outcomes], [502])
+
+    def test_a_loop_that_is_seen_late(self) -> None:
+        """What is wrong with a request that waited costs this request only."""
+        it = Limited()
+        it.asks(b"/1")
+        it.connect()
+        it.clients.append(it.wire)
+        it.says(get(b"/2", b"Via: 1.1 scalekit-test"))
+        it.asks(b"/3")
+        it.accepts()
+        it.answers(HELLO)
+        self.assertTrue(it.told(1).startswith(b"HTTP/1.1 508 "))
+        it.answers(HELLO)
+        self.ends(it, (508, "loop"), (200, ""), (200, ""))
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.integers(1, 3),
+        st.integers(1, 2),
+        st.lists(
+            st.tuples(st.sampled_from(["ask", "answer", "refuse", "leave", "wait"]), st.integers(0, 20)), max_size=40
+        ),
+    )
+    def test_in_any_order(self, count: int, most: int, steps: list[tuple[str, int]]) -> None:
+        """Nobody has more than it takes, nobody waits while there is room, and everybody gets an answer."""
+        it = Limited(count, most)
+        for step, value in steps:
+            if step == "ask":
+                it.asks(b"/%d" % len(it.clients))
+            elif step == "leave" and it.clients:
+                it.clients[value % len(it.clients)].lose()
+            elif step == "wait":
+                it.waits(value / 4)
+            elif step in ("answer", "refuse"):
+                self.act(it, step)
+            it.settle()
+            assert all(0 <= n <= most for n in it.in_flight), it.in_flight
+            if it.traffic.line.waiting:
+                assert all(one.in_flight == most for one in it.roster.available("default")), it.in_flight
+        it.waits(60)
+        self.assertEqual(len(it.outcomes), len(it.seen))
+        self.assertEqual(it.in_flight, [0] * count)
+
+    def act(self, it: Limited, step: str) -> None:
+        """The first app server that has something to do does it."""
+        for app in it.apps:
+            for attempt in app.attempts:
+                if attempt.wire is None and attempt._deadline.active():
+                    if step == "refuse":
+                        attempt.fail()
+                    else:
+                        app.says(HELLO, wire=attempt.succeed())
+                    return
+                if attempt.wire is not None and not attempt.wire.loss and attempt.wire.protocol._receiver:
+                    app.says(HELLO, wire=attempt.wire)
+                    return
