@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,6 +12,7 @@ from twisted.web.server import Request
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
+from scalekit.config.kinds import is_service_name
 from scalekit.web.answers import ProblemResource, json_answer, problem
 
 
@@ -28,6 +30,11 @@ def instance_view(instance: Instance, now: float) -> dict[str, Any]:
         "reason": instance.reason,
         "state_seconds": round(max(0.0, now - instance.since), 3),
         "in_flight": instance.in_flight,
+        "generation": instance.generation,
+        "lease_seconds": instance.lease_seconds,
+        "lease_left": None if instance.lease_until is None else round(max(0.0, instance.lease_until - now), 3),
+        "share": round(instance.share, 3),
+        "meta": instance.meta,
     }
 
 
@@ -54,6 +61,7 @@ class Listing:
             "name": name,
             "routes": [_shown(route) for route in self._routing.table.routes if route.service == name],
             "available": len(self._roster.available(name)),
+            "panic": self._roster.is_panicking(name),
             "instances": [instance_view(instance, now) for instance in self._roster.instances(name)],
         }
 
@@ -89,16 +97,25 @@ class Branch(ProblemResource):
 
 
 class ServicesResource(Branch):
-    """``/v1/services`` and ``/v1/services/{service}``."""
+    """
+    ``/v1/services`` and ``/v1/services/{service}``.
 
-    def __init__(self, listing: Listing) -> None:
+    :param members: makes ``/v1/services/{service}/instances`` for a service, which need not be there yet.
+    """
+
+    def __init__(self, listing: Listing, members: Callable[[str], Resource]) -> None:
         super().__init__()
         self._listing = listing
+        self._members = members
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         name = path.decode("utf-8", "replace")
         if not name:  # a slash at the end
             return self
+        if request.postpath and request.postpath[0] == b"instances" and is_service_name(name):
+            service = Branch()
+            service.putChild(b"instances", self._members(name))
+            return service
         if name in self._listing.names():
             return ServiceResource(self._listing, name)
         return Missing()

@@ -37,12 +37,12 @@ STATE_LIMIT = 4 * 1024
 Probe = Callable[[Instance], Deferred[int]]
 
 
-def ping_head(instance: Instance, path: str = "/ping") -> RequestHead:
+def ping_head(instance: Instance, path: str = "/ping", *fields: tuple[bytes, bytes]) -> RequestHead:
     """The request that asks an instance whether it is well."""
     return RequestHead(
         b"GET",
         path.encode("ascii"),
-        [(b"User-Agent", b"scalekit-prober"), (b"Accept", b"*/*")],
+        [(b"User-Agent", b"scalekit-prober"), (b"Accept", b"*/*"), *fields],
         host=instance.authority.encode("ascii"),
         keep_alive=False,
     )

@@ -14,11 +14,11 @@ is `Roster.due` four times a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import inf
 
 from scalekit.balancer.health import LEAVING_STATUS, HealthRules, Schedule
 from scalekit.balancer.instance import (
     ELIGIBLE,
+    LEASE_SECONDS,
     LEAVING,
     SLOW_START_SECONDS,
     Endpoint,
@@ -55,6 +55,9 @@ FORGET_SECONDS = 600.0
 # One with a lease is told to register again when it renews, so nothing is lost by forgetting it sooner; and where each
 # start of an app has another id and address, most of those that are down never come back.
 FORGET_LAPSED_SECONDS = 60.0
+
+BEAT = 1 / 3  # of a lease
+BEAT_JITTER = 0.2  # of a beat either way
 
 # Generations of instances that were drained are remembered, so that a renewal or a registration that was under way does
 # not bring them back. As many as instances of a large fleet in ten minutes of deployments; some 2 MiB.
@@ -99,6 +102,7 @@ class Roster:
         self._timed: dict[Instance, None] = {}  # those that are warming, or ejected
         self._retired: dict[tuple[str, str], tuple[int, float]] = {}  # generation, and since when
         self._stale: dict[str, float] = {}  # services whose standing may be another one though nobody's state is; when
+        self._random = random
         self._services: dict[str, _Service] = {}
         self._available: dict[str, tuple[Instance, ...]] = {}
         self._schedule: Schedule[Instance] = Schedule(random)
@@ -180,7 +184,6 @@ class Roster:
         instance.lease_seconds = wanted.lease_seconds
         instance.meta = wanted.meta
         instance.keep_alive = wanted.keep_alive
-        instance.max_in_flight = inf if wanted.max_in_flight is None else wanted.max_in_flight
         self._leases.renew(instance, now)
         self._settle_claim(instance, wanted.weight, wanted.claim)
         self._tell()
@@ -208,6 +211,11 @@ class Roster:
                 self._schedule.hasten(instance.health, instance, now)
             self._tell()
         return instance
+
+    def renew_seconds(self, instance: Instance) -> float:
+        """After how long it should renew: a third of its lease, so one beat may be lost, and not all at once."""
+        seconds = (instance.lease_seconds or LEASE_SECONDS) * BEAT
+        return seconds * (1.0 + BEAT_JITTER * (2.0 * self._random() - 1.0))
 
     def unregister(
         self,

@@ -15,7 +15,6 @@ import random
 import secrets
 import socket
 import time
-from math import inf
 from typing import Any, NamedTuple, cast
 
 from twisted.application.service import Service
@@ -141,6 +140,7 @@ def add_balancer(
         UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read, tunnel_idle=timeouts.tunnel_idle),
         trust,
         config.health.path,
+        secrets.token_urlsafe,
     )
     roster.observe(upstreams.transition)
     roster.observe(_tell)
@@ -152,9 +152,7 @@ def add_balancer(
     def traffic_of(name: str) -> Traffic:
         service = by_name.get(name, ServiceTable())
         key = key_on(service.hash_on or config.hash_on, forwarder.client_address)
-        return Traffic(
-            new_picker(service.algorithm or config.algorithm, random.random, key), service.max_in_flight or inf
-        )
+        return Traffic(new_picker(service.algorithm or config.algorithm, random.random, key))
 
     proxy = ReverseProxy(roster, routing, upstreams, forwarder, reactor, traffic_of, config.limits.max_body_bytes)
     wheel.every_tick(proxy.tick)
@@ -218,7 +216,7 @@ def add_balancer(
         daemon,
         settings,
         "registration",
-        RegistrarResource(roster, routing, reactor, listeners),
+        RegistrarResource(roster, routing, reactor, listeners, secrets.token_urlsafe),
         names=names,
         certificate=certificate,
         reactor=reactor,

@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from scalekit.balancer.consent import CHALLENGE, ConsentAnswer
 from scalekit.balancer.grpc_health import CHECK_BODY, HealthAnswer, check_head
 from scalekit.balancer.instance import Instance, State, Transition
 from scalekit.balancer.prober import PingAnswer, ping_head
@@ -34,6 +35,7 @@ class Upstreams:
     """
     :param client_tls: gives how https instances are checked, and what they are offered by ALPN; called for each
         connection, so it may be replaced.
+    :param new_nonce: what nobody can guess, for each probe that is a challenge, see `scalekit.balancer.consent`.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Upstreams:
         timeouts: UpstreamTimeouts,
         client_tls: Callable[[], ClientTLS],
         ping_path: str,
+        new_nonce: Callable[[], str] = str,
     ) -> None:
         self._reactor = reactor
         self._wheel = wheel
         self._timeouts = timeouts
         self._client_tls = client_tls
         self._ping_path = ping_path
+        self._new_nonce = new_nonce
         self._pools: dict[Instance, Pool] = {}
         self._speak_grpc: set[Instance] = set()
         # Only our own reactor has turns that end.
@@ -86,11 +90,12 @@ class Upstreams:
         def secure_http_1(protocol: Any, failed: Callable[[UpstreamFault], None]) -> Callable[[], None]:
             return opened(protocol, failed, self._client_tls().speaking("http/1.1"))
 
+        timeouts = self._timeouts.kept_for(instance.keep_alive)
         if instance.scheme == "http":
-            return Pool(opened, self._wheel, self._timeouts)
+            return Pool(opened, self._wheel, timeouts)
         if instance.scheme == "h2c":
-            return SharedPool(opened, self._wheel, self._timeouts, self._soon, None)
-        return SharedPool(secure, self._wheel, self._timeouts, self._soon, secure_http_1)
+            return SharedPool(opened, self._wheel, timeouts, self._soon, None)
+        return SharedPool(secure, self._wheel, timeouts, self._soon, secure_http_1)
 
     def transition(self, change: Transition) -> None:
         """An instance that leaves keeps what is in flight and nothing else."""
@@ -111,7 +116,7 @@ class Upstreams:
                 self._checked, self._unchecked, callbackArgs=(instance,), errbackArgs=(instance,)
             )
         asked = self._ping(instance)
-        if instance.scheme != "http":
+        if instance.scheme != "http" and not instance.secret:  # gRPC's health checking has no place for a challenge
             asked.addBoth(self._pinged, instance)
         return asked
 
@@ -143,10 +148,17 @@ class Upstreams:
         return failure
 
     def _ping(self, instance: Instance) -> Deferred[int]:
-        def send(connection: Any, answer: PingAnswer) -> None:
-            connection.send(request_head(ping_head(instance, self._ping_path)), b"GET", answer)
+        secret = instance.secret
+        nonce = self._new_nonce() if secret else ""
+        fields = [(CHALLENGE, nonce.encode("ascii"))] if secret else []
 
-        return self._ask(instance, PingAnswer, send)
+        def send(connection: Any, answer: PingAnswer) -> None:
+            connection.send(request_head(ping_head(instance, self._ping_path, *fields)), b"GET", answer)
+
+        def new_answer(cut: Callable[[], None]) -> PingAnswer:
+            return ConsentAnswer(cut, nonce, secret) if secret else PingAnswer(cut)
+
+        return self._ask(instance, new_answer, send)
 
     def _check(self, instance: Instance) -> Deferred[int]:
         def send(connection: Any, answer: PingAnswer) -> None:

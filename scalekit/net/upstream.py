@@ -54,6 +54,18 @@ class UpstreamTimeouts:
         self.idle = idle
         self.tunnel_idle = tunnel_idle
 
+    def kept_for(self, keep_alive: float | None) -> UpstreamTimeouts:
+        """
+        The same for an app server that closes idle connections after ``keep_alive`` seconds; None: not known.
+
+        Ours are closed a second sooner, so that none is used just as the app server closes it; but after a minute in
+        any case, as nginx' are, since every idle connection costs memory on both sides.
+        """
+        if keep_alive is None:
+            return self
+        idle = min(60.0, max(0.0, keep_alive - 1.0))
+        return UpstreamTimeouts(self.connect, self.first_byte, self.read, idle, self.tunnel_idle)
+
 
 @implementer(IPushProducer)
 class UpstreamConnection(Protocol):

@@ -9,8 +9,8 @@ A browser on the same machine is a stranger too: any page it shows can send requ
 | Sec-Fetch-Site is there and neither ``same-origin`` nor ``none`` | 403: another site's page asks |
 | Origin is there and not the one that Host names (``null`` too) | 403: for browsers without Sec-Fetch-Site |
 | tokens are set, and a token is given that is not one of them | 401 |
-| tokens are set, off loopback, no token, and the path is not open | 401 |
-| the token's role does not cover what is asked | 403 |
+| tokens are set, off loopback, no token, no client certificate, and the path is not open | 401 |
+| the token's role does not cover what is asked; a client certificate's is ``register`` | 403 |
 
 Programs that are no browsers send none of the first three and pass.
 """
@@ -83,6 +83,9 @@ def verdict(
             return ClientFault(401, "bad-token", "The token is not one of those for this listener.")
     elif is_local(client.address) or role_of(head) is None:
         return None
+    elif client.certificate is not None:
+        # Signed by the listener's own authority. It says who the app is, so what it may do is what apps do.
+        grant = Grant("register")
     else:
         return ClientFault(401, "no-token", "This listener needs an Authorization: Bearer token.")
     role = role_of(head)

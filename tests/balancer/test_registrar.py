@@ -53,7 +53,7 @@ class RegistrarTestCase(SynchronousTestCase):
         self.routing = Routing([Claim.of("shop", ["shop.example"], "/")])
         self.roster.observe_claims(self.routing.settle)
         self.resource = RegistrarResource(
-            self.roster, self.routing, self.clock, lambda: [("::", 2000), ("127.0.0.1", 2001)]
+            self.roster, self.routing, self.clock, lambda: [("::", 2000), ("127.0.0.1", 2001)], lambda: "secret"
         )
         self.site = Site(self.resource, timeout=None)
 
@@ -102,6 +102,11 @@ class RegisterTests(RegistrarTestCase):
                     "reason": "registered",
                     "state_seconds": 0.0,
                     "in_flight": 0,
+                    "generation": 0,
+                    "lease_seconds": None,
+                    "lease_left": None,
+                    "share": 1.0,
+                    "meta": {},
                 },
             )
         self.assertEqual(self.states(), ["default@127.0.0.1:3000 joining"])

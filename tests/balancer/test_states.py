@@ -1,4 +1,4 @@
-"""Tests of the roster's states beyond up and down, of `scalekit.balancer.leases` and of `scalekit.balancer.standing`."""
+"""Tests of the states beyond up and down, of `scalekit.balancer.leases` and `scalekit.balancer.standing`."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class LeaseTests(StateCase):
         self.assertIsNone(self.roster.renew("default", "a", 2, self.now))
 
     def test_many_at_once(self) -> None:
-        """If many lapse at once while their probes pass, the registry is at fault: they are kept, which is told once."""
+        """If many lapse at once while probes pass, the registry is at fault: they are kept, which is told once."""
         instances = [self.enrol(f"i{number}", number=number) for number in range(10)]
         self.rise(*instances)
         self.news()
@@ -176,7 +176,7 @@ class GenerationTests(StateCase):
     """Old processes and new ones."""
 
     def refused(self, id: str, generation: int) -> str:
-        return self.assertRaises(ClientFault, self.enrol, id, generation).reason
+        return str(self.assertRaises(ClientFault, self.enrol, id, generation).reason)
 
     def test_newer_replaces(self) -> None:
         """A higher generation takes over, the old one drains; what the old one says later changes nothing."""

@@ -1,0 +1,304 @@
+"""Tests of `scalekit.balancer.members`, behind the guard, on our own site."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.balancer.instance import Instance
+from scalekit.balancer.members import BODY_LIMIT
+from scalekit.balancer.registrar import RegistrarResource
+from scalekit.balancer.roster import Endpoint, Roster, State
+from scalekit.balancer.routes import Claim, Routing
+from scalekit.config.tokens import Grant, Tokens
+from scalekit.http.heads import Client, ClientCertificate
+from scalekit.web.access import registration_role
+from scalekit.web.guard import Guard
+from scalekit.web.memory import MemoryExchange, ask
+from scalekit.web.site import Site
+
+HERE = Client("127.0.0.1", 40000, True, 2001, local_address="127.0.0.1")
+THERE = Client("10.0.0.7", 40000, True, 2001, local_address="10.0.0.1")
+SHOWN = Client("10.0.0.7", 40000, True, 2001, local_address="10.0.0.1", certificate=ClientCertificate("CN=shop", "ab"))
+OPERATOR, SHOP = "o" * 16, "s" * 16
+A = "/v1/services/shop/instances/a"
+
+
+class MembersCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.roster = Roster(lambda: 0.5)
+        self.routing = Routing()
+        self.roster.observe_claims(self.routing.settle)
+        self.secrets = iter(f"secret-{n}" for n in range(100))
+        resource = RegistrarResource(
+            self.roster,
+            self.routing,
+            self.clock,
+            lambda: [("::", 2000), ("127.0.0.1", 2001)],
+            lambda: next(self.secrets),
+        )
+        tokens = Tokens([(OPERATOR, Grant("operator")), (SHOP, Grant("register", "shop"))])
+        self.guard = Guard(Site(resource, BODY_LIMIT, parse_forms=False), ["10.0.0.1"], tokens, registration_role)
+
+    def open(
+        self, method: str, target: str, value: Any = None, client: Client = HERE, token: str = ""
+    ) -> MemoryExchange:
+        body = value if isinstance(value, bytes) else b"" if value is None else json.dumps(value).encode()
+        fields = [(b"Accept", b"application/json")]
+        if token:
+            fields.append((b"Authorization", b"Bearer " + token.encode()))
+        host = b"10.0.0.1:2001" if client is not HERE else b"localhost:2001"
+        return ask(self.guard, method.encode(), target.encode(), fields, client=client, host=host, body=body)
+
+    def ask(self, *arguments: Any, **keywords: Any) -> tuple[int, Any]:
+        exchange = self.open(*arguments, **keywords)
+        return exchange.status, json.loads(exchange.sent)
+
+    def put(self, generation: int = 1, target: str = A, port: int = 3000, **more: Any) -> tuple[int, Any]:
+        where = {name: more.pop(name) for name in ("client", "token") if name in more}
+        return self.ask("PUT", target, {"generation": generation, "port": port, **more}, **where)
+
+    def instance(self) -> Instance:
+        found = self.roster.find("shop", "a")
+        assert found is not None
+        return found
+
+    def refused(self, status: int, reason: str, *arguments: Any, **keywords: Any) -> str:
+        """Refused as told, with one audit line, and nothing has changed; its detail."""
+        before = repr(self.roster)
+        with capturedLogs() as logged:
+            found, answer = self.ask(*arguments, **keywords)
+        self.assertEqual((found, answer["reason"]), (status, reason), answer)
+        lines = [event for event in logged if "refused" in event.get("log_format", "")]
+        self.assertEqual(len(lines), 1 if status in (403, 409) and reason != "token-role" else 0)
+        self.assertEqual(repr(self.roster), before)
+        return str(answer["detail"])
+
+
+class PutTests(MembersCase):
+    def test_least(self) -> None:
+        """Generation and port are enough; the answer says when to renew."""
+        status, answer = self.put()
+        self.assertEqual(status, 201)
+        self.assertEqual(
+            {name: answer[name] for name in ("service", "id", "scheme", "address", "port", "state", "generation")},
+            {
+                "service": "shop",
+                "id": "a",
+                "scheme": "https",
+                "address": "127.0.0.1",
+                "port": 3000,
+                "state": "joining",
+                "generation": 1,
+            },
+        )
+        self.assertEqual((answer["lease_seconds"], answer["lease_left"], answer["renew_seconds"]), (15.0, 15.0, 5.0))
+        self.assertNotIn("secret", answer)
+        self.assertEqual(self.put()[0], 200)
+        self.assertEqual(self.ask("GET", A)[1]["id"], "a")
+        self.assertEqual([one["id"] for one in self.ask("GET", "/v1/services/shop/instances")[1]["instances"]], ["a"])
+
+    def test_everything(self) -> None:
+        more: Any = {"scheme": "h2c", "weight": 5, "ttl": 30, "hosts": ["Shop.example"], "path": "/x", "keep_alive": 65}
+        status, answer = self.put(**more, meta={"zone": "b"})
+        self.assertEqual((status, answer["meta"], answer["renew_seconds"]), (201, {"zone": "b"}, 10.0))
+        one = self.instance()
+        self.assertEqual((one.scheme, one.weight, one.lease_seconds, one.keep_alive), ("h2c", 5, 30.0, 65.0))
+        self.assertEqual(one.claim, Claim("shop", ("shop.example",), "/x"))
+        self.assertEqual(self.ask("GET", "/v1/services/shop")[1]["routes"], ["shop.example/x"])
+
+    def test_what_is_wrong_is_named(self) -> None:
+        """The field, in reason and detail."""
+        good = {"generation": 1, "port": 3000}
+        changes: list[tuple[dict[str, Any], str]] = [
+            ({"port": None}, "port"),
+            ({"port": 0}, "port"),
+            ({"port": "3000"}, "port"),
+            ({"generation": 0}, "generation"),
+            ({"generation": 2**63}, "generation"),
+            ({"generation": 1.5}, "generation"),
+            ({"scheme": "ftp"}, "scheme"),
+            ({"weight": 0}, "weight"),
+            ({"weight": 257}, "weight"),
+            ({"ttl": 1}, "ttl"),
+            ({"ttl": 3600}, "ttl"),
+            ({"hosts": ["a"] * 65}, "hosts"),
+            ({"hosts": [1]}, "hosts"),
+            ({"meta": {str(n): "" for n in range(65)}}, "meta"),
+            ({"meta": {"a": "x" * 257}}, "meta"),
+            ({"meta": {"a": 1}}, "meta"),
+            ({"keep_alive": -1}, "keep_alive"),
+            ({"consent": "no"}, "consent"),
+        ]
+        for change, field in changes:
+            detail = self.refused(400, f"bad-{field}", "PUT", A, good | change)
+            self.assertTrue(detail.startswith(f"{field}: "), detail)
+        self.assertIn("port", self.refused(400, "bad-port", "PUT", A, {"generation": 1}))
+        self.assertIn("prot", self.refused(400, "bad-body", "PUT", A, {"prot": 1}))
+        for route in ({"hosts": ["a b"]}, {"path": "x"}):
+            self.refused(400, "bad-route", "PUT", A, good | route)
+        for body in (b"", b"{", b"\xff", b"[" * 10_000):
+            self.assertEqual(self.ask("PUT", A, body)[0], 400, body[:10])
+        self.refused(400, "unknown-parameter", "PUT", f"{A}?port=3000", good)
+
+    def test_too_much(self) -> None:
+        self.assertEqual(self.open("PUT", A, b" " * (BODY_LIMIT + 1)).status, 413)
+
+    def test_ids(self) -> None:
+        """Names, or its own address; else there is nothing there."""
+        for id, status in [
+            ("web-1.b", 201),
+            ("127.0.0.1:3000", 201),
+            ("-a", 404),
+            ("a" * 129, 404),
+            ("a%20b", 404),
+            ("%FF", 404),
+        ]:
+            self.assertEqual(self.put(2, f"/v1/services/shop/instances/{id}")[0], status, id)
+        self.assertEqual(self.put(target="/v1/services/a%20b/instances/a")[0], 404)
+        self.refused(400, "bad-id", "PUT", "/v1/services/shop/instances/10.0.0.1:1", {"generation": 1, "port": 3001})
+
+    def test_addresses(self) -> None:
+        """Its own, unless an operator says so; the forbidden ones never, one audit line each."""
+        good = {"generation": 1, "port": 3000}
+        for address, reason in [
+            ("169.254.169.254", "link-local"),
+            ("::ffff:169.254.169.254", "link-local"),
+            ("0.0.0.0", "unspecified"),
+            ("224.0.0.1", "multicast"),
+            ("localhost", "not-literal"),
+            ("127.0.0.1", "loopback"),
+        ]:
+            for token in (SHOP, OPERATOR):
+                said = good | {"address": address}
+                self.refused(403, reason, "PUT", A, said, client=THERE, token=token)
+        self.refused(403, "own-listener", "PUT", A, {"generation": 1, "port": 2001})
+        self.refused(403, "own-listener", "PUT", A, good | {"address": "10.0.0.1", "port": 2000}, THERE, OPERATOR)
+        self.refused(403, "foreign", "PUT", A, good | {"address": "10.0.0.8"}, THERE, SHOP)
+        self.refused(403, "foreign", "PUT", A, good | {"address": "10.0.0.8"})
+        self.assertEqual(self.put(address="10.0.0.8", client=THERE, token=OPERATOR)[1]["address"], "10.0.0.8")
+
+    def test_stale(self) -> None:
+        """409, one line, and the new one stays."""
+        self.put(2)
+        self.refused(409, "stale-generation", "PUT", A, {"generation": 1, "port": 3000})
+        self.refused(409, "stale-generation", "DELETE", f"{A}?generation=1")
+        self.refused(409, "stale-generation", "POST", f"{A}/renew?generation=1")
+        self.refused(409, "stale-generation", "POST", f"{A}/drain?generation=1")
+
+
+class RightsTests(MembersCase):
+    """Off this machine."""
+
+    def test_tokens(self) -> None:
+        self.assertEqual(self.put(client=THERE)[0], 401)
+        self.assertEqual(self.put(client=THERE, token=SHOP)[0], 201)
+        other = A.replace("shop", "blog")
+        self.refused(403, "token-scope", "PUT", other, {"generation": 1, "port": 1}, THERE, SHOP)
+        self.refused(403, "token-scope", "POST", f"{other}/renew", None, THERE, SHOP)
+        self.refused(403, "token-role", "PATCH", A, {"weight": 2}, THERE, SHOP)
+        self.assertEqual(self.ask("PATCH", A, {"weight": 2}, THERE, OPERATOR)[1]["weight"], 2)
+
+    def test_certificates(self) -> None:
+        """One that the listener has verified registers, and is no operator."""
+        self.assertEqual(self.put(client=SHOWN)[0], 201)
+        self.refused(403, "token-role", "PATCH", A, {"weight": 2}, SHOWN)
+        with capturedLogs() as logged:
+            self.put(client=SHOWN, address="10.0.0.8")
+        self.assertEqual(logged[-1]["peer"], "10.0.0.7 (CN=shop)")
+
+    def test_without_tokens(self) -> None:
+        """Where certificates alone let in, they do not make operators."""
+        self.guard._tokens = None
+        self.assertEqual(self.put(client=SHOWN)[0], 201)
+        self.refused(403, "operator", "PATCH", A, {"weight": 2}, SHOWN)
+
+    def test_only_ones_own(self) -> None:
+        """What is at another address is an operator's, or this machine's, to touch."""
+        self.put(client=THERE, token=SHOP)
+        neighbour = Client("10.0.0.8", 1, True, 2001, local_address="10.0.0.1")
+        for method, target in [("POST", f"{A}/renew"), ("POST", f"{A}/drain"), ("DELETE", f"{A}?generation=1")]:
+            self.refused(403, "foreign", method, target, None, neighbour, SHOP)
+        self.assertEqual(self.ask("POST", f"{A}/renew")[0], 200)
+
+    def test_routes(self) -> None:
+        self.assertIn("note", self.put(client=THERE, token=SHOP, path="/x")[1])
+        self.assertIsNone(self.instance().claim)
+        self.assertNotIn("note", self.put(client=THERE, token=OPERATOR, path="/x")[1])
+
+    def test_consent(self) -> None:
+        """Elsewhere an app gets a secret, the same each time; an operator may do without."""
+        self.assertEqual(self.put(client=THERE, token=SHOP)[1]["secret"], "secret-0")
+        self.assertEqual(self.put(client=THERE, token=SHOP)[1]["secret"], "secret-0")
+        self.assertFalse(self.instance().has_consented)
+        good = {"generation": 2, "port": 3000, "consent": False}
+        self.refused(403, "consent", "PUT", A, good, THERE, SHOP)
+        self.assertNotIn("secret", self.ask("PUT", A, good, THERE, OPERATOR)[1])
+        self.assertTrue(self.instance().has_consented)
+        self.assertNotIn("secret", repr(self.ask("GET", "/v1/services")[1]))
+
+
+class LifeTests(MembersCase):
+    """After it has come."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.put(5)
+
+    def test_renew(self) -> None:
+        self.clock.advance(10.0)
+        status, answer = self.ask("POST", f"{A}/renew?generation=5")
+        self.assertEqual((status, answer["lease_left"], answer["renew_seconds"]), (200, 15.0, 5.0))
+        for target in (f"{A}/renew?generation=6", "/v1/services/shop/instances/b/renew"):
+            self.assertIn("register again", self.refused(404, "unknown-instance", "POST", target))
+        self.refused(400, "bad-generation", "POST", f"{A}/renew?generation=x")
+
+    def test_delete(self) -> None:
+        self.instance().in_flight = 1
+        self.refused(400, "bad-generation", "DELETE", A)
+        self.refused(400, "bad-mode", "DELETE", f"{A}?generation=5&mode=later")
+        self.assertEqual(self.ask("DELETE", f"{A}?generation=5")[1]["state"], "draining")
+        self.assertEqual(self.ask("POST", f"{A}/renew?generation=5")[1]["state"], "draining")
+        self.refused(409, "drained", "PUT", A, {"generation": 5, "port": 3000})
+        self.assertEqual(self.ask("DELETE", f"{A}?generation=5&mode=now")[1]["state"], "gone")
+        self.assertEqual(self.ask("DELETE", f"{A}?generation=5")[1]["state"], "gone")
+        self.refused(409, "drained", "POST", f"{A}/renew?generation=5")
+
+    def test_drain(self) -> None:
+        """Answered when nothing is in flight."""
+        one = self.instance()
+        one.in_flight = 1
+        waiting = self.open("POST", f"{A}/drain?wait=30")
+        self.assertFalse(waiting.is_finished)
+        one.in_flight = 0
+        self.roster.expire(self.clock.seconds())
+        self.assertEqual(json.loads(waiting.sent)["state"], "gone")
+        self.refused(404, "unknown-instance", "POST", f"{A}/drain")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_amend(self) -> None:
+        self.assertEqual(self.ask("PATCH", A, {"weight": 7})[1]["weight"], 7)
+        self.refused(400, "bad-weight", "PATCH", A, {"weight": 0})
+        self.refused(400, "bad-state", "PATCH", A, {"state": "up"})
+        self.refused(404, "unknown-instance", "PATCH", "/v1/services/shop/instances/b", {"weight": 1})
+        answer = self.ask("PATCH", A, {"state": "draining"})[1]
+        self.assertEqual((answer["state"], self.roster.services()), ("gone", ()))
+
+    def test_static(self) -> None:
+        """The configuration's servers are not drained, but weighed."""
+        self.roster.settle_static("shop", [Endpoint("http", "127.0.0.1", 3009)], self.clock.seconds())
+        target = "/v1/services/shop/instances/127.0.0.1:3009"
+        self.refused(403, "static-server", "PATCH", target, {"state": "draining"})
+        self.assertEqual(self.ask("PATCH", target, {"weight": 3})[1]["weight"], 3)
+
+    def test_methods(self) -> None:
+        for method, target in [("POST", A), ("GET", f"{A}/renew"), ("PUT", f"{A}/drain"), ("PUT", A[:-2])]:
+            self.assertEqual(self.ask(method, target)[0], 405, target)
+        self.assertEqual(self.ask("GET", f"{A}/x")[0], 404)
+        self.assertIs(self.instance().state, State.JOINING)
