@@ -45,7 +45,7 @@ MIB = 1024 * 1024
 MOST_GROWTH = 16 * MIB
 #: What a flood sends at most; it is to be stopped long before.
 FLOOD_BYTES = MIB
-#: Who lets us reset streams waits for so many resets before it opens as many more: there may only be a hundred.
+#: Who keeps to the number of streams sends so many frames, and waits for what comes of them.
 PACE = 50
 HEAD_SECONDS = 1.0
 #: How often an attacker comes back.
@@ -74,6 +74,14 @@ def trailers(stream: int, *fields: tuple[bytes, bytes]) -> bytes:
     return frame(HEADERS, END_HEADERS | END_STREAM, stream, block(*fields))
 
 
+def apart() -> Iterator[bytes]:
+    """Requests, and their resets when they have been looked at."""
+    for first in count(1, 2 * PACE):
+        streams = range(first, first + 2 * PACE, 2)
+        yield from map(never, streams)
+        yield from map(reset, streams)
+
+
 def batches(make: Callable[[list[int]], bytes], size: int) -> Iterator[bytes]:
     """The same for so many streams at a time."""
     streams = count(1, 2)
@@ -90,7 +98,7 @@ class Flood:
     :ivar sent: what the client sends after the greeting, piece by piece.
     :ivar code: that the connection ends with.
     :ivar requests: how many may reach the app server.
-    :ivar is_paced: whether the client waits for our resets, to keep to the number of streams.
+    :ivar is_paced: whether the client waits for us in between, to keep to the number of streams.
     """
 
     name: str
@@ -103,7 +111,7 @@ class Flood:
         """What is sent."""
         pieces = self.sent()
         if self.is_paced:
-            return [b"".join(islice(pieces, PACE)) for _ in range(20)]
+            return [b"".join([*islice(pieces, PACE), frame(PING, 0, 0, b"and now?")]) for _ in range(20)]
         whole = bytearray()
         while len(whole) < FLOOD_BYTES:
             whole += next(pieces)
@@ -121,6 +129,7 @@ FLOODS = (
         CALM,
         BURST + LIMITS.streams,
     ),
+    Flood("resets when the requests have begun", apart, CALM, BURST + PACE, True),
     # CVE-2025-8671: the client lets us reset.
     Flood(
         "wrong trailers", lambda: each(lambda n: never(n, end=False) + trailers(n, (b":x", b"y"))), CALM, BURST, True
@@ -246,7 +255,7 @@ class Attack:
         self.code: int | None = None
         self._sent = sent
         self._is_over = False
-        self._resets = threading.Semaphore(0)
+        self._pongs = threading.Semaphore(0)
         self._client = FrameClient(socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS))
         self._client.sock.settimeout(PATIENCE_SECONDS)
         assert self._client.greet(), self._client.heard
@@ -256,11 +265,11 @@ class Attack:
         while (one := self._client.next()) is not None:
             if one[0] == GOAWAY:
                 self.code = int.from_bytes(one[3][4:8], "big")
-            elif one[0] == RST_STREAM:
-                self._resets.release()
+            elif one[0] == PING:
+                self._pongs.release()
             self._client.heard.clear()
         self._is_over = True
-        self._resets.release(PACE)
+        self._pongs.release()
         sender.join(PATIENCE_SECONDS)
         self._client.sock.close()
 
@@ -270,8 +279,7 @@ class Attack:
                 return
             self._client.send(part)
             if len(self._sent) > 1:
-                for _ in range(PACE):
-                    self._resets.acquire(timeout=PATIENCE_SECONDS)
+                self._pongs.acquire(timeout=PATIENCE_SECONDS)
 
 
 def tell(what: str) -> None:
