@@ -14,6 +14,7 @@ is `Roster.due` four times a second.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 
 from scalekit.balancer.health import LEAVING_STATUS, HealthRules, Schedule
 from scalekit.balancer.instance import (
@@ -184,6 +185,7 @@ class Roster:
         instance.lease_seconds = wanted.lease_seconds
         instance.meta = wanted.meta
         instance.keep_alive = wanted.keep_alive
+        instance.max_in_flight = inf if wanted.max_in_flight is None else wanted.max_in_flight
         self._leases.renew(instance, now)
         self._settle_claim(instance, wanted.weight, wanted.claim)
         self._tell()

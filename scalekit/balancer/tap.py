@@ -15,6 +15,7 @@ import random
 import secrets
 import socket
 import time
+from math import inf
 from typing import Any, NamedTuple, cast
 
 from twisted.application.service import Service
@@ -152,7 +153,9 @@ def add_balancer(
     def traffic_of(name: str) -> Traffic:
         service = by_name.get(name, ServiceTable())
         key = key_on(service.hash_on or config.hash_on, forwarder.client_address)
-        return Traffic(new_picker(service.algorithm or config.algorithm, random.random, key))
+        return Traffic(
+            new_picker(service.algorithm or config.algorithm, random.random, key), service.max_in_flight or inf
+        )
 
     proxy = ReverseProxy(roster, routing, upstreams, forwarder, reactor, traffic_of, config.limits.max_body_bytes)
     wheel.every_tick(proxy.tick)
