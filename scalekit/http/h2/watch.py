@@ -86,6 +86,15 @@ class FrameWatch:
         open_streams = self._open
         while position + _HEAD_BYTES <= size:
             kind = data[position + 3]
+            if kind == _HEADERS:
+                # What nearly all frames are: the next stream's head.
+                flags = data[position + 4]
+                stream = int.from_bytes(data[position + 5 : position + 9], "big")
+                if stream == self._newest + 2 and not flags & _HAS_PRIORITY and len(open_streams) < self._streams:
+                    open_streams[stream] = not flags & _END_STREAM
+                    self._newest = stream
+                    position += _HEAD_BYTES + int.from_bytes(data[position : position + 3], "big")
+                    continue
             if kind <= _RST_STREAM or kind == _WINDOW_UPDATE:
                 flags = data[position + 4]
                 stream = int.from_bytes(data[position + 5 : position + 9], "big") & 0x7FFF_FFFF
