@@ -408,7 +408,11 @@ class _Forward:
                 return
         self._has_begun = True
         if self._continue_call is not None:
-            self._stop_waiting()  # It answers without the body.
+            if head.status < 300:
+                # It takes the body without having asked for it, and sends what it makes of it meanwhile.
+                self._receive()
+            else:
+                self._stop_waiting()  # It answers without the body.
         self._exchange.begin(head)
 
     def _judge(self, status: int) -> None:

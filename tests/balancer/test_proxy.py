@@ -290,6 +290,19 @@ class Continue(Case):
         self.assertTrue(it.hears().endswith(b"\r\n\r\nhello"))
         self.ends(it, (401, ""))
 
+    def test_an_answer_that_begins_before_the_body_is_asked_for(self) -> None:
+        """As Node's servers do it that send back what they get: nobody says 100, and the body is wanted."""
+        it = self.begin()
+        it.answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        heard = it.hears()
+        self.assertTrue(heard.startswith(self.CONTINUE + b"HTTP/1.1 200 OK\r\n"), heard)
+        self.assertNotIn(b"Connection: close", heard)
+        it.says(b"abc")
+        self.assertTrue(it.app.hears().endswith(b"abc"))
+        it.answers(b"3\r\nabc\r\n0\r\n\r\n")
+        self.assertTrue(it.hears().endswith(b"0\r\n\r\n"))
+        self.ends(it, (200, ""))
+
     def test_another_app_server_has_its_own_time(self) -> None:
         it = self.begin()
         it.waits(0.75)
