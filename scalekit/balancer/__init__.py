@@ -18,6 +18,7 @@ Data path, what reads the immutable view of it:
 * ``picking``: which of the available instances gets this request;
 * ``retrying``: whether what failed is sent again, and within which budget;
 * ``waiting``: the line of those for whom no instance has room;
+* ``sticky``: brings clients back to the instance that they have been at;
 * ``traffic``: all of these for one service; ``metrics``: their numbers;
 * ``proxy``: sends it there, on a connection of ``upstreams``; ``tap``: puts all of it together for twistd.
 """

@@ -95,7 +95,11 @@ class ReverseProxy:
         if traffic is None:
             traffic = self.traffic[service] = self._new_traffic(service)
         traffic.budget.requests += 1
-        instance = traffic.picker.first(available, exchange)
+        instance = None
+        if traffic.sticky is not None:
+            instance = traffic.sticky.instance_of(exchange, available)
+        if instance is None:
+            instance = traffic.picker.first(available, exchange)
         forward = _Forward(self, exchange, traffic)
         if instance.max_in_flight > instance.in_flight < traffic.most:
             forward.begin(instance)
@@ -392,6 +396,8 @@ class _Forward:
             self._judge(head.status)
             if self._is_sent_again(head):
                 return
+        if self._traffic.sticky is not None:
+            head = self._marked(head)
         exchange = self._exchange
         self._leave()
         try:
@@ -407,6 +413,8 @@ class _Forward:
                 connection.cancel()  # type: ignore[union-attr]
                 return
         self._has_begun = True
+        if self._traffic.sticky is not None:
+            head = self._marked(head)
         if self._continue_call is not None:
             if head.status < 300:
                 # It takes the body without having asked for it, and sends what it makes of it meanwhile.
@@ -427,8 +435,16 @@ class _Forward:
     def switched(self, head: Any) -> None:
         self._has_begun = True
         self._judge(101)
+        if self._traffic.sticky is not None:
+            head = self._marked(head)
         tunnel = self._tunnel = _Tunnel(self)
         self._exchange.switch(head, tunnel)
+
+    def _marked(self, head: Any) -> Any:
+        """The head with the cookie that the client needs to come back."""
+        exchange, sticky = self._exchange, self._traffic.sticky
+        assert sticky is not None and self._instance is not None
+        return sticky.marked(head, exchange, self._instance, self._proxy.roster.available(exchange.record.service))
 
     def one_ended(self, tunnel: _Tunnel) -> None:
         """One direction of the tunnel has ended, and the other side knows."""

@@ -16,6 +16,7 @@ import secrets
 import socket
 import time
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from twisted.application.service import Service
@@ -25,8 +26,10 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
+from scalekit.balancer.events import EventLog
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Notice, Transition
+from scalekit.balancer.instance_metrics import InstanceMetrics
 from scalekit.balancer.metrics import TrafficMetrics
 from scalekit.balancer.picking import new_picker
 from scalekit.balancer.picking.keys import key_on
@@ -36,7 +39,9 @@ from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.resolver import StaticServers
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.streams import EventsResource, EventStreams
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
 from scalekit.config.model import Service as ServiceTable
@@ -49,6 +54,7 @@ from scalekit.net.contexts import HTTP, HTTP_1
 from scalekit.net.deadlines import Timeouts, Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
+from scalekit.net.pem import locked, made_secret
 from scalekit.net.tls import ServerTLS
 from scalekit.net.upstream import UpstreamTimeouts
 from scalekit.ops.access_log import AccessLog
@@ -146,16 +152,28 @@ def add_balancer(
     roster.observe(upstreams.transition)
     roster.observe(_tell)
     roster.observe_notices(_tell)
+    events = EventLog(secrets.token_hex(4), time.time)
+    roster.observe(events.transition)
+    roster.observe_notices(events.notice)
+    streams = EventStreams(events, reactor)
+    streams.setServiceParent(daemon)
+    daemon.on_drain(lambda is_hurried: streams.close())
     name = secrets.token_hex(4).encode()
     forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
     by_name = {service.name: service for service in config.service}
 
+    sticky_key = b""
+    if any(service.sticky for service in config.service):
+        directory = Path(settings.state_directory)
+        with locked(directory):
+            sticky_key = made_secret(directory / "sticky.key", os.urandom)
+
     def traffic_of(name: str) -> Traffic:
         service = by_name.get(name, ServiceTable())
         key = key_on(service.hash_on or config.hash_on, forwarder.client_address)
-        return Traffic(
-            new_picker(service.algorithm or config.algorithm, random.random, key), service.max_in_flight or inf
-        )
+        picker = new_picker(service.algorithm or config.algorithm, random.random, key)
+        sticky = Sticky(sticky_key, name, service.sticky_cookie or "") if service.sticky else None
+        return Traffic(picker, service.max_in_flight or inf, sticky)
 
     proxy = ReverseProxy(roster, routing, upstreams, forwarder, reactor, traffic_of, config.limits.max_body_bytes)
     wheel.every_tick(proxy.tick)
@@ -169,6 +187,7 @@ def add_balancer(
     access_log.setServiceParent(daemon)
     daemon.on_reload(lambda fresh: access_log.reopen(fresh.balancer.access_log))
     metrics = RequestMetrics()
+    instances = InstanceMetrics(roster)
     limits = Timeouts(
         timeouts.request_head,
         timeouts.body_rate,
@@ -219,13 +238,13 @@ def add_balancer(
         daemon,
         settings,
         "registration",
-        RegistrarResource(roster, routing, reactor, listeners, secrets.token_urlsafe),
+        RegistrarResource(roster, routing, reactor, listeners, secrets.token_urlsafe, EventsResource(streams)),
         names=names,
         certificate=certificate,
         reactor=reactor,
         wall=time.time,
         request_name=name + b"r",
-        collectors=(metrics, ConnectionMetrics("balancer", public), TrafficMetrics(lambda: proxy.traffic)),
+        collectors=(metrics, instances, ConnectionMetrics("balancer", public), TrafficMetrics(lambda: proxy.traffic)),
         role_of=registration_role,
         body_limit=REGISTRATION_BYTES,
         wheel=wheel,

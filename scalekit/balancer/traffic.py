@@ -10,6 +10,7 @@ from typing import Any
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.picking import IPicker
 from scalekit.balancer.retrying import Refusal, RetryBudget
+from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.waiting import WaitingLine
 
 
@@ -18,16 +19,18 @@ class Traffic:
     Of one service.
 
     :ivar most: how many requests an instance of it gets at a time, if it does not say fewer itself.
+    :ivar sticky: brings clients back to their instance; None: nothing does.
     :ivar retries: how many requests were sent to a second instance.
     :ivar refusals: how many that had failed were not, by the reason.
     :ivar waits: what came of those that had to wait: ``served``, ``timeout``, ``gone``, or ``full``.
     """
 
-    __slots__ = ("budget", "line", "most", "picker", "refusals", "retries", "waits")
+    __slots__ = ("budget", "line", "most", "picker", "refusals", "retries", "sticky", "waits")
 
-    def __init__(self, picker: IPicker, most: float = inf) -> None:
+    def __init__(self, picker: IPicker, most: float = inf, sticky: Sticky | None = None) -> None:
         self.picker = picker
         self.most = most
+        self.sticky = sticky
         self.budget = RetryBudget()
         self.line: WaitingLine[Any] = WaitingLine()
         self.retries = 0

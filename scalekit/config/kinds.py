@@ -224,8 +224,16 @@ def _route_path(value: object) -> str:
     return path
 
 
-# A header's name or a cookie's (RFC 9110 section 5.6.2, RFC 6265 section 4.1.1): a token.
-_HASH_ON = re.compile(r"client|path|(?:header|cookie):[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
+# A header's name or a cookie's (RFC 9110 section 5.6.2, RFC 6265 section 4.1.1).
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"
+_COOKIE_NAME = re.compile(_TOKEN, re.ASCII)
+_HASH_ON = re.compile(f"client|path|(?:header|cookie):{_TOKEN}", re.ASCII)
+
+
+def _cookie_name(value: object) -> str:
+    if not _COOKIE_NAME.fullmatch(_text(value)):
+        raise ValueError
+    return _text(value)
 
 
 def _hash_on(value: object) -> str:
@@ -245,6 +253,7 @@ PING_PATH = Kind('a path such as "/ping"', _route_path)
 ROUTE_PATH = Kind('a path prefix such as "/" or "/api", not percent-coded', _route_path)
 SERVERS = list_of(Kind('a server such as "http://127.0.0.1:8001"', _parsed(parse_server_url), str))
 ALGORITHM = choice("round-robin", "weighted-round-robin", "least-requests", "two-choices", "random", "hash")
+COOKIE_NAME = Kind("letters, digits, and what else a token holds, at most 64", _cookie_name)
 HASH_ON = Kind('"client", "path", "header:NAME" or "cookie:NAME"', _hash_on)
 BASE_URL = Kind('a URL such as "https://127.0.0.1:6000"', _parsed(parse_base_url))
 OPTIONAL_BASE_URL = Kind(

@@ -60,6 +60,8 @@ class Service(Table, frozen=True, kw_only=True):
     hash_on: Annotated[str | None, kinds.optional(kinds.HASH_ON)] = None  # None: that of [balancer]
     # None: no limit; an app that serves one request a worker knows its number, nobody else does.
     max_in_flight: Annotated[int | None, kinds.optional(kinds.whole_number(1, 1_000_000))] = None
+    sticky: Annotated[bool, kinds.BOOLEAN] = False  # only apps that keep sessions to themselves need it
+    sticky_cookie: Annotated[str | None, kinds.optional(kinds.COOKIE_NAME)] = None  # None: scalekit-NAME
 
 
 class UpstreamTLS(Table, frozen=True, kw_only=True):

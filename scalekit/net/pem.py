@@ -7,7 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,9 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 200, 0.05
 
 
+SECRET_BYTES = 32  # as many as SHA-256 has, beyond which an HMAC's key gains nothing
+
+
 def made_key(path: Path) -> Key:
     """The key in this file, which is made if there is none."""
     key = read_key(path)
@@ -31,6 +34,17 @@ def made_key(path: Path) -> Key:
         key = new_key()
         write(path, private_pem(key), 0o600)
     return key
+
+
+def made_secret(path: Path, random_bytes: Callable[[int], bytes]) -> bytes:
+    """The 32 random bytes in this file, which is made if there is none."""
+    secret = _read(path)
+    if secret is None:
+        secret = random_bytes(SECRET_BYTES)
+        write(path, secret, 0o600)
+    if len(secret) != SECRET_BYTES:
+        raise ConfigurationFault(f"{path}: is damaged, expected {SECRET_BYTES} random bytes; without it one is made")
+    return secret
 
 
 def new_key() -> Key:

@@ -102,6 +102,27 @@ class ServingTests(BalancerCase):
             ("/last?x=1", 200, 4, "default", True),
         )
 
+    def test_a_sticky_service(self) -> None:
+        """Its key survives a restart, and with it the cookies."""
+        self.configure(self.app_server())
+        self.config.write_text(
+            self.config.read_text().replace("[[balancer.service]]", "[[balancer.service]]\nsticky = true")
+        )
+        process = self.run_balancer()
+        client = self.client(self.public, self.ca)
+        self.eventually(lambda: self.served(client))
+        first, _ = ask(self.client(self.public, self.ca), "/")
+        cookie = first.headers["Set-Cookie"].partition(";")[0]
+        self.assertIn("Secure", first.headers["Set-Cookie"])
+        self.assertEqual((self.state / "sticky.key").stat().st_mode & 0o777, 0o600)
+        process.terminate()
+        process.wait(30)
+        self.run_balancer()
+        client = self.client(self.public, self.ca)
+        self.eventually(lambda: self.served(client))
+        client.request("GET", "/", headers={"Cookie": cookie})
+        self.assertIsNone(client.getresponse().headers["Set-Cookie"])
+
     def test_the_access_log_on_stdout(self) -> None:
         self.configure("http://127.0.0.1:1", 'access_log = "-"')
         process = self.run_balancer()

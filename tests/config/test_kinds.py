@@ -28,6 +28,7 @@ TABLE: dict[str, tuple[Kind, list[tuple[Any, Any]], list[Any]]] = {
         [("client", "client"), ("header:X-User", "header:X-User"), ("cookie:a", "cookie:a")],
         ["", "header", "header:", "cookie:a b", "cookie:a=", "query:a", 1],
     ),
+    "cookie": (kinds.COOKIE_NAME, [("a", "a"), ("__Host-a.b", "__Host-a.b")], ["", "a b", "a=", "a;", "é", 1]),
     "path": (kinds.PATH, [("", ""), ("a/b", "a/b")], [1, "a\0b"]),
     "route": (kinds.ROUTE_PATH, [("/", "/"), ("/api/v1", "/api/v1")], ["", "api", "//", "/a//b", "/..", "/a?b", "/é"]),
     "listeners": (
