@@ -135,8 +135,12 @@ class RegistrarResource(Branch):
         clock: IReactorTime,
         listeners: Listeners,
         new_secret: Callable[[], str],
+        events: Resource,
     ) -> None:
-        """:param new_secret: what nobody can guess, for each app that is to consent to being sent requests."""
+        """
+        :param new_secret: what nobody can guess, for each app that is to consent to being sent requests.
+        :param events: ``/v1/events``.
+        """
         super().__init__()
         self._listing = Listing(roster, routing, clock)
         registrar = Registrar(roster, clock, listeners)
@@ -148,6 +152,7 @@ class RegistrarResource(Branch):
         self.putChild(b"unregister", Unregister(registrar))
         first_version = Branch()
         first_version.putChild(b"services", ServicesResource(self._listing, members))
+        first_version.putChild(b"events", events)
         self.putChild(b"v1", first_version)
 
     def getChild(self, path: bytes, request: Request) -> Resource:

@@ -10,6 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer.instance import Instance
+from scalekit.balancer.listing import Missing
 from scalekit.balancer.members import BODY_LIMIT
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.roster import Endpoint, Roster, State
@@ -42,6 +43,7 @@ class MembersCase(SynchronousTestCase):
             self.clock,
             lambda: [("::", 2000), ("127.0.0.1", 2001)],
             lambda: next(self.secrets),
+            Missing(),
         )
         tokens = Tokens([(OPERATOR, Grant("operator")), (SHOP, Grant("register", "shop"))])
         self.guard = Guard(Site(resource, BODY_LIMIT, parse_forms=False), ["10.0.0.1"], tokens, registration_role)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
+from scalekit.balancer.listing import Missing
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.roster import DRAIN_SECONDS, Endpoint, Roster, State
 from scalekit.balancer.routes import Claim, Routing
@@ -53,7 +54,12 @@ class RegistrarTestCase(SynchronousTestCase):
         self.routing = Routing([Claim.of("shop", ["shop.example"], "/")])
         self.roster.observe_claims(self.routing.settle)
         self.resource = RegistrarResource(
-            self.roster, self.routing, self.clock, lambda: [("::", 2000), ("127.0.0.1", 2001)], lambda: "secret"
+            self.roster,
+            self.routing,
+            self.clock,
+            lambda: [("::", 2000), ("127.0.0.1", 2001)],
+            lambda: "secret",
+            Missing(),
         )
         self.site = Site(self.resource, timeout=None)
 
