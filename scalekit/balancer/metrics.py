@@ -22,6 +22,11 @@ class TrafficMetrics(Collector):
         retries = CounterMetricFamily(
             "scalekit_retries", "Requests that were sent to a second app server.", labels=["service"]
         )
+        replays = CounterMetricFamily(
+            "scalekit_replays",
+            "Requests that were sent again as their app server had just closed the connection that it had kept.",
+            labels=["service"],
+        )
         refusals = CounterMetricFamily(
             "scalekit_retries_refused",
             "Requests that failed and were not sent again, by reason.",
@@ -37,9 +42,10 @@ class TrafficMetrics(Collector):
         )
         for name, traffic in self._traffic().items():
             retries.add_metric([name], traffic.retries)
+            replays.add_metric([name], traffic.replays)
             for reason, count in traffic.refusals.items():
                 refusals.add_metric([name, str(reason)], count)
             waiting.add_metric([name], len(traffic.line.waiting))
             for outcome, count in traffic.waits.items():
                 waits.add_metric([name, outcome], count)
-        yield from (retries, refusals, waiting, waits)
+        yield from (retries, replays, refusals, waiting, waits)

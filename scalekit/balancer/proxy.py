@@ -506,6 +506,7 @@ class _Forward:
             if was_sent and not self._has_replayed and self._was_unlucky(fault):
                 # It closed a connection just as we used it: its fault as little as ours. A fresh one tells.
                 self._has_replayed = True
+                self._traffic.replays += 1
                 self._hold_back()
                 self._open(proxy.upstreams.pool(instance))
                 return

@@ -20,12 +20,13 @@ class Traffic:
 
     :ivar most: how many requests an instance of it gets at a time, if it does not say fewer itself.
     :ivar sticky: brings clients back to their instance; None: nothing does.
+    :ivar replays: how many requests met the end of a kept connection and went on a fresh one.
     :ivar retries: how many requests were sent to a second instance.
     :ivar refusals: how many that had failed were not, by the reason.
     :ivar waits: what came of those that had to wait: ``served``, ``timeout``, ``gone``, or ``full``.
     """
 
-    __slots__ = ("budget", "line", "most", "picker", "refusals", "retries", "sticky", "waits")
+    __slots__ = ("budget", "line", "most", "picker", "refusals", "replays", "retries", "sticky", "waits")
 
     def __init__(self, picker: IPicker, most: float = inf, sticky: Sticky | None = None) -> None:
         self.picker = picker
@@ -33,6 +34,7 @@ class Traffic:
         self.sticky = sticky
         self.budget = RetryBudget()
         self.line: WaitingLine[Any] = WaitingLine()
+        self.replays = 0
         self.retries = 0
         self.refusals: Counter[Refusal] = Counter()
         self.waits: Counter[str] = Counter()

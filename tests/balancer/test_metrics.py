@@ -25,8 +25,9 @@ class TrafficMetricsTests(SynchronousTestCase):
         self.assertEqual(value("scalekit_queued_total", {"service": "shop", "outcome": "timeout"}), 4)
 
     def test_retries(self) -> None:
-        self.traffic.retries = 2
+        self.traffic.retries, self.traffic.replays = 2, 5
         self.traffic.refusals[Refusal.BUDGET] += 3
         value = self.registry.get_sample_value
         self.assertEqual(value("scalekit_retries_total", {"service": "shop"}), 2)
+        self.assertEqual(value("scalekit_replays_total", {"service": "shop"}), 5)
         self.assertEqual(value("scalekit_retries_refused_total", {"service": "shop", "reason": "budget"}), 3)

@@ -115,7 +115,8 @@ class Budget(Case):
             it.closes()
             it.accepts()
             it.answers(HELLO)
-        self.assertEqual(it.proxy.traffic["default"].retries, 0)
+        traffic = it.proxy.traffic["default"]
+        self.assertEqual((traffic.retries, traffic.replays), (0, 20))
         self.ends(it, *[(200, "")] * 20)
 
     def test_failed_connects_are(self) -> None:
