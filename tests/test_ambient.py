@@ -59,7 +59,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 
 def is_root(module: str) -> bool:
-    return module.rpartition(".")[2] in {"tap", "data_tap"} or module == "scalekit.ops.cli"
+    # Applications call the kit's wrappers with nothing but themselves.
+    return module.rpartition(".")[2] in {"tap", "data_tap"} or module in ("scalekit.ops.cli", "scalekit.kit.wrappers")
 
 
 def kind(name: str) -> tuple[str, str] | None:

@@ -5,7 +5,6 @@ Configuration from the disk: read the file, find the state directory, make every
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import stat
 import tomllib
@@ -20,6 +19,7 @@ from scalekit.config.listeners import LISTENERS, PATHS
 from scalekit.config.model import Config, Table
 from scalekit.config.tokens import Tokens, parse_tokens
 from scalekit.errors import ConfigurationFault
+from scalekit.places import default_state_directory
 
 T = TypeVar("T", bound=Table)
 
@@ -47,18 +47,6 @@ def load(path: str | None, state_directory: str | None = None, environ: Mapping[
     config = _with_absolute_paths(config, base)
     make_private_directory(config.state_directory, "state_directory")
     return with_default_places(config)
-
-
-def default_state_directory(environ: Mapping[str, str]) -> str:
-    """``$STATE_DIRECTORY``, else ``$XDG_STATE_HOME/scalekit``, else ``~/.local/state/scalekit``."""
-    if environ.get("STATE_DIRECTORY"):
-        # systemd joins several with colons (systemd.exec(5), StateDirectory=); the first is the unit's main one.
-        return os.path.abspath(environ["STATE_DIRECTORY"].split(":")[0])
-    state_home = environ.get("XDG_STATE_HOME", "")
-    if os.path.isabs(state_home):  # a relative one is invalid and to be ignored (XDG Base Directory Specification)
-        return os.path.join(state_home, "scalekit")
-    home = environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
-    return os.path.join(home, ".local", "state", "scalekit")
 
 
 def make_private_directory(path: str, key: str) -> None:

@@ -5,10 +5,16 @@ The kit: what an application imports to live behind the balancer.  Importing it 
 * `serving`: `app_server`, the usual parts of an `AppServer` put together.
 * `membership`: `Membership`, registering and draining by itself, for applications that listen in their own way;
   `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
-* `command`: `WrappedCommand`, any command behind the balancer; `spawning` starts it, `tap` puts ``scalekit run`` together.
+* `command`: `WrappedCommand`, any command behind the balancer; `spawning` starts it, `tap` has ``scalekit run``.
+* `wsgi`, `asgi`: for applications under gunicorn, uvicorn and the like; without Twisted.  `wrappers` makes them of
+  `wsgi_app`, `asgi_app`, `thread_membership`, and `termination`, which leaves before the server hears of SIGTERM.
 * `cache`: `AsyncCache`, a client of the cache service for which "away" is a miss, never an error.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
   `twisted.logger`, and `queue` is its bounded memory.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
   `backoff` and `breaker`: when to ask again, and when not to; `ping`: answering the balancer's probes.
 """
+
+from scalekit.kit.wrappers import asgi, wsgi
+
+__all__ = ["asgi", "wsgi"]

@@ -11,9 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.config import Config, load
 from scalekit.config.decode import decode, encode
-from scalekit.config.loading import default_state_directory, load_tokens, with_default_places
+from scalekit.config.loading import load_tokens, with_default_places
 from scalekit.config.model import Service
 from scalekit.errors import ConfigurationFault
+from scalekit.places import default_state_directory
 
 SHIPPED = Path(__file__).parent.parent.parent / "conf" / "scalekit.toml"
 

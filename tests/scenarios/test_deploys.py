@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,10 +32,9 @@ SERVERS = {
 CLIENTS = 6
 
 
-def command_of(server: str, port: int) -> list[str]:
+def command_of(server: Sequence[str], port: int) -> list[str]:
     """How a server is started by this interpreter."""
-    name, *arguments = (argument.format(port=port) for argument in SERVERS[server])
-    return [sys.executable, "-m", name, *arguments]
+    return [sys.executable, "-m", *(part.format(port=port) for part in server)]
 
 
 def in_flight(balancer: Balancer, port: int) -> Any:
@@ -41,11 +42,20 @@ def in_flight(balancer: Balancer, port: int) -> Any:
     return balancer.instances()[port]["in_flight"]
 
 
+def has_logged(balancer: Balancer, request_id: str) -> bool:
+    """Whether the balancer's access log has a request."""
+    return any(line["request_id"] == request_id for line in balancer.access_log())
+
+
 class RunCase(ScenarioCase):
     def run_behind(self, balancer: Balancer, port: int, *command: str) -> subprocess.Popen[bytes]:
-        """``scalekit run --port PORT -- COMMAND``; its output is in ``folder/run-N``."""
+        """``scalekit run --port PORT -- COMMAND``."""
+        return self.launch(balancer, sys.executable, "-c", SCALEKIT, "run", "--port", str(port), "--", *command)
+
+    def launch(self, balancer: Balancer, *command: str, **variables: str) -> subprocess.Popen[bytes]:
+        """A process that finds its balancer in the environment; what it says is in ``self.output``."""
         self._started += 1
-        self.output = self.folder / f"run-{self._started}"
+        self.output = self.folder / f"output-{self._started}"
         environ = os.environ | {
             "PYTHONPATH": str(CHECKOUT),
             "DEPLOY_APP_FILE": str(self.folder / "posted"),
@@ -53,16 +63,31 @@ class RunCase(ScenarioCase):
         }
         with self.output.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", SCALEKIT, "run", "--port", str(port), "--", *command],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self.folder,
-                env=environ,
+                env=environ | variables,
             )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         return process
+
+    def await_taking(self, balancer: Balancer, *ports: int) -> None:
+        """Wait until these get requests: of those that have company, a share that grows for ten seconds."""
+        until(
+            lambda: all(balancer.states().get(port) in ("up", "warming") for port in ports),
+            f"{ports} take requests, but {balancer.states()}",
+        )
+
+    def assert_nothing_lost(self, load: Load) -> None:
+        self.assertEqual(load.faults, [])
+        done = Counter((self.folder / "posted").read_text().split())
+        self.assertEqual([name for name, times in done.items() if times > 1], [], "done twice")
+        self.assertEqual(set(done), set(load.posted), "answered and not done, or done and not answered")
+        self.assertGreater(load.count["POST"], 200)
+        self.assertGreater(load.count["stream"], 2)
 
 
 class Load:
@@ -129,8 +154,11 @@ class DeployTests(RunCase):
     def test_each_restarted_twice_under_load(self) -> None:
         balancer = self.start_balancer()
         ports = dict(zip(SERVERS, free_ports(len(SERVERS)), strict=True))
-        running = {server: self.run_behind(balancer, port, *command_of(server, port)) for server, port in ports.items()}
-        balancer.await_up(*ports.values())
+        running = {
+            server: self.run_behind(balancer, port, *command_of(SERVERS[server], port))
+            for server, port in ports.items()
+        }
+        self.await_taking(balancer, *ports.values())
         with Load(balancer) as load:
             for _ in range(2):
                 for server, port in ports.items():
@@ -140,15 +168,84 @@ class DeployTests(RunCase):
                     status = running[server].wait(PATIENCE_SECONDS)
                     self.assertIn(status, (0, -signal.SIGTERM), server)  # uvicorn dies of the signal, when all is done
                     self.assertNotIn(port, balancer.states())
-                    running[server] = self.run_behind(balancer, port, *command_of(server, port))
-                    balancer.await_up(port)
+                    running[server] = self.run_behind(balancer, port, *command_of(SERVERS[server], port))
+                    self.await_taking(balancer, port)
                     until(partial(load.has_more, "stream", streams), "there are streams at all times")
-        self.assertEqual(load.faults, [])
-        done = Counter((self.folder / "posted").read_text().split())
-        self.assertEqual([name for name, times in done.items() if times > 1], [], "done twice")
-        self.assertEqual(set(done), set(load.posted), "answered and not done, or done and not answered")
-        self.assertGreater(load.count["POST"], 200)
+        self.assert_nothing_lost(load)
         self.assertNotIn("Traceback", balancer.stdout)
+
+
+#: Servers that the wrappers are tried with.
+WRAPPED = SERVERS | {
+    "uvicorn with workers": [*SERVERS["uvicorn"], "--workers=2"],
+    "hypercorn": ["hypercorn", "--bind=127.0.0.1:{port}", "tests.scenarios.deploy_app:app"],
+}
+#: Those that let the kit leave before they hear of SIGTERM.
+PATIENT = ("gunicorn", "uvicorn", "uvicorn with workers")
+
+
+class WrapperTests(RunCase):
+    """The kit's wrappers by themselves, without ``scalekit run``."""
+
+    def start_wrapped(self, balancer: Balancer, server: str, port: int) -> subprocess.Popen[bytes]:
+        """A `wrapped_wsgi` or `wrapped_asgi` in a server, which registers itself."""
+        wrapped = "wrapped_wsgi" if server == "gunicorn" else "wrapped_asgi"
+        command = [part.replace("deploy_app", wrapped) for part in command_of(WRAPPED[server], port)]
+        return self.launch(balancer, *command, SCALEKIT_PORT=str(port))
+
+    def test_restarted_under_load(self) -> None:
+        balancer = self.start_balancer()
+        ports = dict(zip(PATIENT, free_ports(len(PATIENT)), strict=True))
+        running = {server: self.start_wrapped(balancer, server, port) for server, port in ports.items()}
+        self.await_taking(balancer, *ports.values())
+        with Load(balancer) as load:
+            for server, port in ports.items():
+                until(partial(in_flight, balancer, port), "it has something to do")
+                running[server].terminate()
+                self.assertIn(running[server].wait(PATIENCE_SECONDS), (0, -signal.SIGTERM), server)
+                self.assertNotIn(port, balancer.states())
+                running[server] = self.start_wrapped(balancer, server, port)
+                self.await_taking(balancer, port)
+        self.assert_nothing_lost(load)
+
+    def test_gunicorn_replaces_its_workers(self) -> None:
+        """SIGHUP: the port stays registered, whichever worker goes."""
+        balancer = self.start_balancer()
+        port = free_ports(1)[0]
+        process = self.start_wrapped(balancer, "gunicorn", port)
+        self.await_taking(balancer, port)
+        before = {ask(f"http://127.0.0.1:{port}/")[1] for _ in range(20)}
+        process.send_signal(signal.SIGHUP)
+        until(lambda: ask(f"http://127.0.0.1:{port}/")[1] not in before, "others answer")
+        until(lambda: self.output.read_text().count("Worker exiting") == 2, "the old ones have gone")
+        self.assertNotIn("draining", balancer.stdout)
+
+    def test_all_of_them_leave_in_the_end(self) -> None:
+        balancer = self.start_balancer()
+        ports = dict(zip(WRAPPED, free_ports(len(WRAPPED)), strict=True))
+        running = {server: self.start_wrapped(balancer, server, port) for server, port in ports.items()}
+        self.await_taking(balancer, *ports.values())
+        for process in running.values():
+            process.terminate()
+        for server, process in running.items():
+            self.assertIn(process.wait(PATIENCE_SECONDS), (0, -signal.SIGTERM), server)
+        until(lambda: not balancer.states(), f"all are gone, but {balancer.states()}")
+        self.assertNotIn("probes failed", balancer.stdout)
+
+    def test_what_the_balancer_tells(self) -> None:
+        """Whoever else asks is told nothing by the same fields."""
+        balancer = self.start_balancer()
+        for server in ("gunicorn", "uvicorn", "granian"):
+            port = free_ports(1)[0]
+            process = self.start_wrapped(balancer, server, port)
+            self.await_taking(balancer, port)
+            status, body = ask(balancer.url("/told"), ca=balancer.ca)
+            client, scheme, request_id, trace = json.loads(body)
+            self.assertEqual((status, client, scheme), (200, "127.0.0.1", "https"), server)
+            self.assertRegex(trace, "^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$")
+            until(partial(has_logged, balancer, request_id), "it is the one in the access log")
+            process.terminate()
+            process.wait(PATIENCE_SECONDS)
 
 
 class RunTests(RunCase):

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
 from scalekit.config.kinds import is_service_name
-from scalekit.config.loading import default_state_directory
-from scalekit.config.urls import is_loopback, parse_base_url
-from scalekit.net.certificates import CA
+from scalekit.config.urls import parse_base_url
 from scalekit.ops.cli.running import Surroundings
-
-#: Where the balancer of this machine takes registrations unless it is configured otherwise.
-LOCAL_BALANCER = "https://127.0.0.1:2001"
+from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
 
 
 # What follows the command's name is the command's, also without the two dashes.
@@ -93,10 +87,3 @@ def run_behind(
     # For the wrappers in the command, scalekit.kit.wsgi and asgi: whom to believe, and that the port is registered.
     told = {"SCALEKIT_BALANCER": url, "SCALEKIT_RUN": str(port)}
     return die_as(run_command(terms, {**environ, **told}))
-
-
-def local_ca(state_directory: str, balancer: str) -> str:
-    """The local CA where it is, or will be made by the balancer of this machine; else empty: the system's."""
-    file = Path(state_directory, "tls", CA)
-    host = urlsplit(balancer).hostname or ""
-    return str(file) if file.exists() or host == "localhost" or is_loopback(host) else ""

@@ -1,0 +1,144 @@
+"""
+A `Membership` for servers that have no Twisted reactor: the same rhythm, kept by a thread of its own.
+
+Several worker processes share one port.  Each registers it: the registration is the same for all, so nobody has to be
+chosen, and nothing is missed when the chosen one dies; it costs one small request per worker and five seconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from scalekit.errors import ConfigurationFault
+from scalekit.kit.rhythm import Rhythm
+
+# How often the port is tried until it answers: the server listens some milliseconds after the application is loaded.
+POLL_SECONDS = 0.1
+ANSWER_SECONDS = 2.0
+# Above the wait that is asked for: the balancer's own deadline must come first, and its answer must get here.
+DRAIN_GRACE_SECONDS = 5.0
+
+_log = logging.getLogger("scalekit.kit")
+
+
+class Terms(NamedTuple):
+    """
+    :ivar balancer: the URL of the registration service.
+    :ivar port: what the server listens on.
+    :ivar scheme: what it speaks there.
+    """
+
+    balancer: str
+    port: int
+    service: str = "default"
+    scheme: str = "http"
+
+
+class ThreadMembership:
+    """
+    :param post: sends a POST to a URL with these fields, in so many seconds; as `scalekit.kit.asking.post`.
+    :param is_answering: whether the port answers.
+    :param headers: the fields that show a token, as `TokenFile.headers`.
+    :param now: as `time.monotonic`.
+    :param random: as `random.random`.
+
+    :ivar is_leaving: whether it was told to leave; ``/ping`` says so.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        post: Callable[[str, Mapping[str, str], float], tuple[int, str]],
+        is_answering: Callable[[], bool],
+        headers: Callable[[], dict[str, str]],
+        now: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._terms = terms
+        self._post = post
+        self._is_answering = is_answering
+        self._headers = headers
+        self._now = now
+        self._rhythm = Rhythm(random)
+        # Its put() may be called in a signal's function, whatever was interrupted; an Event's set() may not.
+        self._mail: queue.SimpleQueue[tuple[float, Callable[[], object]]] = queue.SimpleQueue()
+        self._has_asked = False
+        self.is_leaving = False
+
+    def start(self) -> None:
+        """Register once the port answers, and from now on."""
+        threading.Thread(target=self.live, name="scalekit membership", daemon=True).start()
+
+    def leave(self, drain_seconds: float, then: Callable[[], object]) -> None:
+        """
+        Leave the balancer; signal functions may call this.
+
+        :param drain_seconds: how long what is in flight may take; 0: it is not waited for.
+        :param then: called in the membership's thread, when the balancer has said that nothing is in flight, or could
+            not be asked, or the time is over.
+        """
+        self.is_leaving = True
+        self._mail.put((drain_seconds, then))
+
+    def live(self) -> None:
+        """What the thread does."""
+        seconds = 0.0
+        while True:
+            try:
+                drain_seconds, then = self._mail.get(timeout=seconds)
+                break
+            except queue.Empty:
+                seconds = self.step()
+        self._leave(drain_seconds)
+        while True:  # whoever says it again is told at once
+            then()
+            _, then = self._mail.get()
+
+    def step(self) -> float:
+        """Do what is to be done now; seconds until the next step."""
+        if not self._has_asked and not self._is_answering():
+            return POLL_SECONDS
+        self._has_asked = True
+        try:
+            status, body = self._ask("register", ANSWER_SECONDS)
+        except (OSError, http.client.HTTPException, ConfigurationFault) as why:
+            return self._failed(str(why))
+        if status >= 300:
+            return self._failed(f"answered {status}: {body[:300]}")
+        if not self._rhythm.is_registered:
+            _log.info("registered with the balancer at %s: %s", self._terms.balancer, self)
+        return self._rhythm.succeeded()
+
+    def _failed(self, cause: str) -> float:
+        seconds, is_news = self._rhythm.failed(self._now())
+        if is_news:
+            _log.warning("not registered with the balancer at %s, trying on: %s", self._terms.balancer, cause)
+        return seconds
+
+    def _leave(self, drain_seconds: float) -> None:
+        if not self._has_asked:
+            return
+        try:
+            status, body = self._ask("unregister", drain_seconds + DRAIN_GRACE_SECONDS, wait=f"{drain_seconds:g}")
+        except (OSError, http.client.HTTPException, ConfigurationFault) as why:
+            _log.warning("leaving without the balancer's word: %s", why)
+        else:
+            if status >= 300:
+                _log.warning("the balancer answered %d to our leaving: %s", status, body[:300])
+        self._rhythm.is_registered = False
+
+    def _ask(self, action: str, seconds: float, **more: str) -> tuple[int, str]:
+        terms = self._terms
+        query = {"port": str(terms.port), "service": terms.service, "scheme": terms.scheme} | more
+        return self._post(f"{terms.balancer}/{action}?{urlencode(query)}", self._headers(), seconds)
+
+    def __repr__(self) -> str:
+        state = "leaving" if self.is_leaving else "registered" if self._rhythm.is_registered else "not registered"
+        return f"<ThreadMembership of port {self._terms.port} at {self._terms.balancer}: {state}>"

@@ -1,0 +1,173 @@
+"""
+`wsgi` and `asgi`: an application behind the balancer, whatever server runs it; by the standard library only.
+
+Here, as in a feature's ``tap``, the process' own clock, chance and environment are taken: applications call these with
+nothing but themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from scalekit.kit import asgi_app, wsgi_app
+from scalekit.kit.asking import is_answering, post
+from scalekit.kit.termination import GUNICORN, Termination, is_listening, server_of
+from scalekit.kit.thread_membership import Terms, ThreadMembership
+from scalekit.kit.token_file import TokenFile
+from scalekit.kit.told import LOOPBACK, Balancers
+from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
+
+# gunicorn gives its workers 30 s from SIGTERM on (graceful_timeout), and what has come by then is finished in them.
+DRAIN_SECONDS = 25.0
+# Beyond what leaving itself may take, for a registration that is under way just then.
+PATIENCE_SECONDS = 10.0
+
+
+class Settings(NamedTuple):
+    """What `wsgi` and `asgi` were called with; what is empty is taken from the environment."""
+
+    port: int
+    service: str
+    scheme: str
+    balancer: str
+    ca: str
+    token_file: str
+    trusted_proxies: Iterable[str]
+    drain_seconds: float
+
+
+class Joining:
+    """
+    What both wrappers share: the membership, if there is to be one, and the moment of leaving.
+
+    It is not for us to register a port that ``scalekit run`` has registered already (``SCALEKIT_RUN``), or that nobody
+    has named.
+    """
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        url = (settings.balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER).rstrip("/")
+        port = settings.port or int(environ.get("SCALEKIT_PORT") or 0)
+        service = settings.service or environ.get("SCALEKIT_SERVICE") or "default"
+        listed = environ.get("SCALEKIT_TRUSTED_PROXIES", "").replace(",", " ").split()
+        self.balancers = Balancers([*LOOPBACK, *_address_of(url), *(settings.trusted_proxies or listed)])
+        self._port = port
+        self._drain_seconds = settings.drain_seconds
+        self._membership: ThreadMembership | None = None
+        self._is_joined = False
+        self._is_gunicorn = False
+        if not port or environ.get("SCALEKIT_RUN") == str(port):
+            return
+        ca = settings.ca or environ.get("SCALEKIT_CA") or local_ca(default_state_directory(environ), url)
+        token_file = settings.token_file or environ.get("SCALEKIT_TOKEN_FILE") or ""
+        self._membership = ThreadMembership(
+            Terms(url, port, service, settings.scheme),
+            post=lambda url, headers, seconds: post(url, headers, ca, seconds),
+            is_answering=partial(is_answering, "127.0.0.1", port),
+            headers=TokenFile(token_file, service).headers,
+            now=time.monotonic,
+            random=random.random,
+        )
+
+    def is_leaving(self) -> bool:
+        return self._membership is not None and self._membership.is_leaving
+
+    def join(self) -> None:
+        """Register in a thread, once the port answers; said twice, it is done once."""
+        if self._membership is None or self._is_joined:
+            return
+        self._is_joined = True
+        self._is_gunicorn = server_of(signal.getsignal(signal.SIGTERM)) == GUNICORN
+        leave = partial(self._membership.leave, self._drain_seconds)
+        if not Termination(leave, self._is_staying).install():
+            # We will hear of the end when the server has stopped accepting: what it has not accepted by then is never
+            # done, and waiting for it only keeps its client waiting.
+            self._drain_seconds = 0.0
+        self._membership.start()
+
+    def _is_staying(self) -> bool:
+        """Whether gunicorn only replaces this process by another, as it does at SIGHUP."""
+        return self._is_gunicorn and is_listening(os.getppid(), self._port)
+
+    async def leave(self) -> None:
+        """Leave, and wait until the balancer has confirmed it, or the time is over."""
+        if self._membership is None or not self._is_joined:
+            return
+        import asyncio  # only where a server has imported it: each daemon of ours imports the kit
+
+        loop = asyncio.get_running_loop()
+        left = asyncio.Event()
+        self._membership.leave(self._drain_seconds, partial(loop.call_soon_threadsafe, left.set))
+        try:
+            await asyncio.wait_for(left.wait(), self._drain_seconds + PATIENCE_SECONDS)
+        except TimeoutError:
+            pass  # the thread says in the log what it waits for
+
+
+def wsgi(
+    application: wsgi_app.Application,
+    *,
+    port: int = 0,
+    service: str = "",
+    scheme: str = "http",
+    balancer: str = "",
+    ca: str = "",
+    token_file: str = "",
+    trusted_proxies: Iterable[str] = (),
+    drain_seconds: float = DRAIN_SECONDS,
+) -> wsgi_app.BehindWSGI:
+    """
+    A WSGI application behind the balancer: see `BehindWSGI` for what it gets, README.rst for what servers lose nothing.
+
+    With a port it registers itself from each process that imports it; under ``gunicorn --preload`` from each for which
+    ``join()`` is called (in ``post_worker_init``).  What is left out is taken from ``SCALEKIT_PORT``,
+    ``SCALEKIT_SERVICE``, ``SCALEKIT_BALANCER``, ``SCALEKIT_CA``, ``SCALEKIT_TOKEN_FILE`` and
+    ``SCALEKIT_TRUSTED_PROXIES``.
+
+    :param port: what the server listens on; none: somebody else registers it, such as ``scalekit run``.
+    :param scheme: what the server speaks: ``http`` or ``https``.
+    :param trusted_proxies: networks whose word counts, besides loopback and the balancer's address.
+    :param drain_seconds: how long what is in flight may take; less than the server gives its workers.
+    """
+    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds)
+    joining = Joining(given, os.environ)
+    wrapped = wsgi_app.BehindWSGI(application, joining.balancers, joining.is_leaving, joining.join)
+    if not _is_preloading():
+        wrapped.join()
+    return wrapped
+
+
+def asgi(
+    application: asgi_app.Application,
+    *,
+    port: int = 0,
+    service: str = "",
+    scheme: str = "http",
+    balancer: str = "",
+    ca: str = "",
+    token_file: str = "",
+    trusted_proxies: Iterable[str] = (),
+    drain_seconds: float = DRAIN_SECONDS,
+) -> asgi_app.BehindASGI:
+    """The same for an ASGI application, see `wsgi` and `BehindASGI`: it registers when its lifespan begins."""
+    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds)
+    joining = Joining(given, os.environ)
+    return asgi_app.BehindASGI(application, joining.balancers, joining.is_leaving, joining.join, joining.leave)
+
+
+def _is_preloading() -> bool:
+    """Whether this is gunicorn's first process: what it starts is not there in its workers."""
+    return "gunicorn.arbiter" in sys.modules and server_of(signal.getsignal(signal.SIGTERM)) != GUNICORN
+
+
+def _address_of(url: str) -> list[str]:
+    """The address in a URL; nothing if there is a name."""
+    host = urlsplit(url).hostname or ""
+    return [host] if ":" in host or host.replace(".", "").isdigit() else []

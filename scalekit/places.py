@@ -1,0 +1,40 @@
+"""Where things are unless somebody says otherwise; for daemons and for applications, by the standard library only."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import pwd
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+#: Where the balancer of this machine takes registrations unless it is configured otherwise.
+LOCAL_BALANCER = "https://127.0.0.1:2001"
+
+
+def default_state_directory(environ: Mapping[str, str]) -> str:
+    """``$STATE_DIRECTORY``, else ``$XDG_STATE_HOME/scalekit``, else ``~/.local/state/scalekit``."""
+    if environ.get("STATE_DIRECTORY"):
+        # systemd joins several with colons (systemd.exec(5), StateDirectory=); the first is the unit's main one.
+        return os.path.abspath(environ["STATE_DIRECTORY"].split(":")[0])
+    state_home = environ.get("XDG_STATE_HOME", "")
+    if os.path.isabs(state_home):  # a relative one is invalid and to be ignored (XDG Base Directory Specification)
+        return os.path.join(state_home, "scalekit")
+    home = environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    return os.path.join(home, ".local", "state", "scalekit")
+
+
+def local_ca(state_directory: str, balancer: str) -> str:
+    """
+    What signs a balancer's certificate, if nobody says: the local CA where there is one, or where the balancer of this
+    machine will make it; else empty, which means what the system trusts.
+
+    :param balancer: its URL.
+    """
+    file = os.path.join(state_directory, "tls", "ca.pem")
+    host = urlsplit(balancer).hostname or ""
+    try:
+        is_here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = False
+    return file if is_here or os.path.exists(file) else ""

@@ -1,0 +1,100 @@
+"""Tests of `scalekit.kit.thread_membership`."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+from collections.abc import Mapping
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.kit.thread_membership import POLL_SECONDS, Terms, ThreadMembership
+
+REGISTER = "http://lb:2001/register?port=3000&service=shop&scheme=http"
+LEAVE = "http://lb:2001/unregister?port=3000&service=shop&scheme=http&wait=25"
+
+
+class ThreadMembershipTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.asked: list[str] = []
+        self.answers: list[tuple[int, str] | Exception] = []
+        self.is_answering = True
+        self.now = 0.0
+        self.member = ThreadMembership(
+            Terms("http://lb:2001", 3000, "shop"),
+            post=self.post,
+            is_answering=lambda: self.is_answering,
+            headers=lambda: {"Authorization": "Bearer x"},
+            now=lambda: self.now,
+            random=lambda: 0.5,
+        )
+        self.log: list[str] = []
+        watcher = logging.Handler()
+        watcher.emit = lambda record: self.log.append(record.getMessage())  # type: ignore[method-assign]
+        logger = logging.getLogger("scalekit.kit")
+        logger.addHandler(watcher)
+        self.addCleanup(logger.removeHandler, watcher)
+
+    def post(self, url: str, headers: Mapping[str, str], seconds: float) -> tuple[int, str]:
+        self.assertEqual(headers, {"Authorization": "Bearer x"})
+        self.asked.append(url)
+        answer = self.answers.pop(0) if self.answers else (200, "")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def live(self) -> None:
+        """Leave, and let the thread's function end by an exception in what comes then."""
+
+        def end() -> None:
+            raise StopIteration
+
+        self.member.leave(25.0, end)
+        self.assertRaises(StopIteration, self.member.live)
+
+    def test_waits_for_the_port_then_registers_and_stays_registered(self) -> None:
+        self.is_answering = False
+        self.assertEqual(self.member.step(), POLL_SECONDS)
+        self.assertEqual(self.asked, [])
+        self.is_answering = True
+        self.assertEqual((self.member.step(), self.asked), (5.0, [REGISTER]))
+        self.is_answering = False  # it is for the balancer to say that it is down
+        self.assertEqual((self.member.step(), self.asked), (5.0, [REGISTER] * 2))
+        self.assertEqual(repr(self.member), "<ThreadMembership of port 3000 at http://lb:2001: registered>")
+
+    def test_a_balancer_that_is_away_is_tried_again_and_told_once_a_minute(self) -> None:
+        faults: list[tuple[int, str] | Exception] = [
+            ConnectionRefusedError("refused"),
+            http.client.BadStatusLine("x"),
+            (503, "not now"),
+        ]
+        self.answers = [*faults, *faults]
+        spans = []
+        for _ in range(6):
+            spans.append(self.member.step())
+            self.now += 15.0
+        self.assertEqual(spans, [0.25, 0.5, 1.0, 2.0, 4.0, 5.0])
+        self.assertEqual(len(self.log), 2)
+        self.assertIn("refused", self.log[0])
+        self.assertEqual(self.member.step(), 5.0)
+
+    def test_leaves_and_then_says_so(self) -> None:
+        self.member.step()
+        self.live()
+        self.assertTrue(self.member.is_leaving)
+        self.assertEqual(self.asked, [REGISTER, LEAVE])
+
+    def test_leaving_without_an_answer(self) -> None:
+        """It goes, and says why."""
+        answers: list[tuple[int, str] | Exception] = [(500, "broken"), TimeoutError("timed out")]
+        for answer in answers:
+            self.setUp()
+            self.member.step()
+            self.answers = [answer]
+            self.live()
+            self.assertEqual(self.asked, [REGISTER, LEAVE])
+            self.assertIn("leaving", self.log[-1])
+
+    def test_who_never_came_does_not_leave(self) -> None:
+        self.live()
+        self.assertEqual(self.asked, [])

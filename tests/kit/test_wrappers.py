@@ -1,0 +1,100 @@
+"""Tests of `scalekit.kit.wrappers`: what is taken from where; with real servers in `tests.scenarios.test_deploys`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.kit import asgi, wrappers, wsgi
+from scalekit.kit.wrappers import Joining, Settings
+from tests.sources import ROOT
+
+NOTHING = Settings(0, "", "http", "", "", "", (), 25.0)
+
+
+class Started:
+    """Stands in for `ThreadMembership`."""
+
+    def __init__(self, terms: Any, **parts: Any) -> None:
+        self.terms = terms
+        self.parts = parts
+        self.starts = 0
+        self.is_leaving = False
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def leave(self, drain_seconds: float, then: Any) -> None: ...
+
+
+class JoiningTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.started: list[Started] = []
+
+        def make(terms: Any, **parts: Any) -> Started:
+            self.started.append(Started(terms, **parts))
+            return self.started[-1]
+
+        self.patch(wrappers, "ThreadMembership", make)
+
+    def test_without_a_port_somebody_else_registers_it(self) -> None:
+        Joining(NOTHING, {}).join()
+        self.assertEqual(self.started, [])
+
+    def test_under_scalekit_run_it_is_registered_already(self) -> None:
+        Joining(NOTHING._replace(port=3000), {"SCALEKIT_RUN": "3000"}).join()
+        self.assertEqual(self.started, [])
+        Joining(NOTHING._replace(port=3001), {"SCALEKIT_RUN": "3000"}).join()
+        self.assertEqual(len(self.started), 1)
+
+    def test_on_one_machine_a_port_is_enough(self) -> None:
+        joining = Joining(NOTHING, {"SCALEKIT_PORT": "3000", "HOME": "/home/me"})
+        self.assertEqual(self.started[0].terms, ("https://127.0.0.1:2001", 3000, "default", "http"))
+        self.assertFalse(joining.is_leaving())
+        joining.join()
+        joining.join()
+        self.assertEqual(self.started[0].starts, 1)
+
+    def test_arguments_stand_above_the_environment(self) -> None:
+        environ = {"SCALEKIT_PORT": "1", "SCALEKIT_SERVICE": "blog", "SCALEKIT_BALANCER": "http://10.0.0.9:2001/"}
+        Joining(NOTHING, environ)
+        Joining(NOTHING._replace(port=2, service="shop", scheme="https", balancer="http://lb"), environ)
+        self.assertEqual(
+            [each.terms for each in self.started],
+            [("http://10.0.0.9:2001", 1, "blog", "http"), ("http://lb", 2, "shop", "https")],
+        )
+
+    def test_whom_it_believes(self) -> None:
+        balancers = Joining(NOTHING, {"SCALEKIT_BALANCER": "https://10.0.0.9:2001"}).balancers
+        self.assertEqual([peer in balancers for peer in ("127.0.0.1", "10.0.0.9", "10.0.0.8")], [True, True, False])
+        balancers = Joining(NOTHING, {"SCALEKIT_TRUSTED_PROXIES": "10.0.0.0/30, 10.0.0.8"}).balancers
+        self.assertEqual([peer in balancers for peer in ("10.0.0.2", "10.0.0.8", "10.0.0.9")], [True, True, False])
+
+    def test_the_wrappers(self) -> None:
+        self.patch(os, "environ", {})
+        wsgi(lambda environ, start_response: [], port=3000)
+        self.assertEqual(self.started[0].starts, 1, "when it is imported")
+
+        async def application(scope: Any, receive: Any, send: Any) -> None: ...
+
+        asgi(application, port=3000)
+        self.assertEqual(self.started[1].starts, 0, "only when its lifespan begins")
+
+    def test_the_standard_library_is_enough(self) -> None:
+        script = Path(self.mktemp())
+        script.write_text(
+            "import sys; before = set(sys.modules)\n"
+            "from scalekit import kit\n"
+            "kit.wsgi(lambda environ, start_response: [])\n"
+            "print({name.partition('.')[0] for name in set(sys.modules) - before}"
+            " - {'scalekit', *sys.stdlib_module_names})\n"
+        )
+        finished = subprocess.run(
+            [sys.executable, str(script.absolute())], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
+        self.assertEqual((finished.stdout, finished.stderr), ("set()\n", ""))
