@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -35,6 +36,8 @@ def instance_view(instance: Instance, now: float) -> dict[str, Any]:
         "lease_left": None if instance.lease_until is None else round(max(0.0, instance.lease_until - now), 3),
         "share": round(instance.share, 3),
         "meta": instance.meta,
+        "keep_alive": instance.keep_alive,
+        "max_in_flight": None if instance.max_in_flight == inf else instance.max_in_flight,
     }
 
 

@@ -135,10 +135,17 @@ def check_parameters(request: Request, known: frozenset[bytes]) -> None:
 
 def wait_of(request: Request) -> float:
     """``wait`` of the query: seconds, no more than draining itself takes."""
-    wait = query_value(request, b"wait") or "0"
-    if not _SECONDS.fullmatch(wait):
-        raise bad("wait", wait, f"seconds from 0 to {DRAIN_SECONDS:g}")
-    return min(float(wait), DRAIN_SECONDS)
+    return min(seconds_of(request, "wait", f"seconds from 0 to {DRAIN_SECONDS:g}") or 0.0, DRAIN_SECONDS)
+
+
+def seconds_of(request: Request, name: str, expected: str = "seconds") -> float | None:
+    """A parameter of the query that is a number of seconds; None if it is left out."""
+    value = query_value(request, name.encode())
+    if not value:
+        return None
+    if not _SECONDS.fullmatch(value):
+        raise bad(name, value, expected)
+    return float(value)
 
 
 def bad(name: str, found: str, expected: str) -> ClientFault:

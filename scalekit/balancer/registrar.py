@@ -1,7 +1,8 @@
 """
 The private port: app servers register and unregister here, and people look at what is there.
 
-``GET or POST /register?port=N[&service=S][&scheme=S][&weight=W][&hosts=H,H][&path=P]`` registers *peer address*:N;
+``GET or POST /register?port=N[&service=S][&scheme=S][&weight=W][&hosts=H,H][&path=P][&keep_alive=SECONDS]`` registers
+*peer address*:N;
 ``GET or POST /unregister?port=N[&service=S][&wait=SECONDS]`` drains it.  A GET changes something only for a peer on
 this machine, because the tutorial's app servers ask that way; browsers are kept out by `scalekit.web.guard`.
 
@@ -32,6 +33,7 @@ from scalekit.balancer.registering import (
     is_here,
     local_of,
     peer_of,
+    seconds_of,
     wait_of,
 )
 from scalekit.balancer.roster import Endpoint, Roster
@@ -40,7 +42,7 @@ from scalekit.config.kinds import is_service_name
 from scalekit.errors import ClientFault
 from scalekit.web.answers import json_answer, method_answer, query_value, text_answer
 
-_REGISTER = frozenset((b"port", b"service", b"scheme", b"weight", b"hosts", b"path"))
+_REGISTER = frozenset((b"port", b"service", b"scheme", b"weight", b"hosts", b"path", b"keep_alive"))
 _UNREGISTER = _REGISTER | {b"wait"}  # whoever leaves may say all that it has said when it came
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
@@ -89,6 +91,7 @@ class Register(_Change):
         if not _WEIGHT.fullmatch(weight) or int(weight) not in WEIGHTS:
             raise bad("weight", weight, f"a number from {WEIGHTS[0]} to {WEIGHTS[-1]}")
         claim = _claim(request, service)
+        keep_alive = seconds_of(request, "keep_alive")
         is_operator = registrar.permit(request, service)
         peer = peer_of(request)
         verdict = judge(peer, port, peer, local_of(request), registrar.listeners(), is_operator)
@@ -97,7 +100,7 @@ class Register(_Change):
         may_claim = is_operator or is_here(request)
         now = registrar.clock.seconds()
         instance = registrar.roster.register(
-            service, Endpoint(scheme, verdict.host, port), now, int(weight), claim if may_claim else None
+            service, Endpoint(scheme, verdict.host, port), now, int(weight), claim if may_claim else None, keep_alive
         )
         answer = {"service": service, **instance_view(instance, now)}
         if claim is not None and not may_claim:

@@ -129,7 +129,13 @@ class Roster:
     # Members come and go.
 
     def register(
-        self, service: str, endpoint: Endpoint, now: float, weight: int = 1, claim: Claim | None = None
+        self,
+        service: str,
+        endpoint: Endpoint,
+        now: float,
+        weight: int = 1,
+        claim: Claim | None = None,
+        keep_alive: float | None = None,
     ) -> Instance:
         """
         Add an instance, or refresh it: one that is down is joining again, one that is draining is replaced.
@@ -147,6 +153,8 @@ class Roster:
             if known is not None:
                 self._drain(known, "replaced by one of another scheme or name", now)
             instance = self._join(service, endpoint, now, "registered")
+        if keep_alive is not None and keep_alive != instance.keep_alive:
+            instance.keep_alive = keep_alive
         self._settle_claim(instance, weight, claim)
         self._tell()
         return instance

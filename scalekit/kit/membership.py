@@ -34,6 +34,7 @@ class Membership:
     :param port: what we listen on; the balancer takes the address from the connection.
     :param scheme: what we speak there, ``https`` or ``http``.
     :param random: as `random.random`.
+    :param keep_alive: seconds after which our server closes an idle connection; None: the balancer need not know.
     :param headers: the fields that show a token, as `TokenFile.headers`; asked for at each request.
     """
 
@@ -47,10 +48,13 @@ class Membership:
         random: Callable[[], float],
         service: str = "default",
         scheme: str = "https",
+        keep_alive: float | None = None,
         headers: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self._url = balancer_url.rstrip("/")
         self._query = {"port": str(port), "service": service, "scheme": scheme}
+        if keep_alive is not None:
+            self._query["keep_alive"] = f"{keep_alive:g}"
         self._client = client
         self._clock = clock
         self._headers = headers

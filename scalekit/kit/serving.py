@@ -20,6 +20,7 @@ from typing import Any
 from scalekit.kit.client import Client
 from scalekit.kit.membership import Membership
 from scalekit.kit.server import DRAIN_SECONDS, AppServer
+from scalekit.net.deadlines import Timeouts
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening, Where
 from scalekit.net.tls import ServerTLS
@@ -48,14 +49,23 @@ def app_server(
     :param balancer: of the registration service; empty: it is not registered.
     """
 
+    timeouts = Timeouts()
+
     def make_listening(responder: Any) -> HTTPListening:
         # Request ids shall differ from those of other processes.
-        http = HTTPFactory(responder, reactor, wall, b"%08x" % int(random() * 2**32))
+        http = HTTPFactory(responder, reactor, wall, b"%08x" % int(random() * 2**32), timeouts=timeouts)
         return HTTPListening(listen, http, reactor, tls)
 
     def join(port: int) -> Membership:
         return Membership(
-            balancer, port, client=client, clock=reactor, random=random, service=service, scheme=listen[0].scheme
+            balancer,
+            port,
+            client=client,
+            clock=reactor,
+            random=random,
+            service=service,
+            scheme=listen[0].scheme,
+            keep_alive=timeouts.idle,
         )
 
     return AppServer(application, make_listening, join if balancer else None, drain_seconds)

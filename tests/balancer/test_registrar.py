@@ -112,6 +112,8 @@ class RegisterTests(RegistrarTestCase):
                     "lease_seconds": None,
                     "lease_left": None,
                     "share": 1.0,
+                    "keep_alive": None,
+                    "max_in_flight": None,
                     "meta": {},
                 },
             )
@@ -125,6 +127,13 @@ class RegisterTests(RegistrarTestCase):
         self.assertEqual((instance.scheme, instance.weight), ("http", 256))
         self.assertEqual(instance.claim, Claim("blog", ("blog.example", "*.b"), "/x"))
         self.assertEqual(self.ask("/v1/services/blog").value["routes"], ["blog.example/x", "*.b/x"])
+
+    def test_keep_alive(self) -> None:
+        """When the app server closes idle connections: kept until it says something else."""
+        for query, seconds in (("", None), ("&keep_alive=5", 5.0), ("", 5.0), ("&keep_alive=2.5", 2.5)):
+            answer = self.ask(f"/register?port=3000{query}")
+            self.assertEqual((answer.status, answer.value["keep_alive"]), (200, seconds))
+        self.assertEqual(self.ask("/register?port=3000&keep_alive=soon").status, 400)
 
     def test_http2_in_clear(self) -> None:
         self.assertEqual(self.ask("/register?port=3000&scheme=h2c").value["scheme"], "h2c")

@@ -45,6 +45,13 @@ class MembershipTests(SynchronousTestCase):
         self.clock.advance(0.01)
         self.assertEqual(self.client.requests, [REGISTER] * 2)
 
+    def test_what_our_server_does_with_idle_connections(self) -> None:
+        member = Membership(
+            "https://lb:2001", 3001, client=self.client, clock=self.clock, random=lambda: 0.5, keep_alive=60.0
+        )
+        member.start()
+        self.assertEqual(self.client.requests, [REGISTER + "&keep_alive=60"])
+
     def test_the_beat_has_a_jitter_of_a_fifth(self) -> None:
         self.chance = 0.0
         self.member.start()

@@ -90,7 +90,7 @@ class AppServerTests(TestCase):
         server.startService()
         url = f"https://127.0.0.1:{server.port}"
         await self.balancer.registered
-        self.assertEqual(self.balancer.asked, [f"/register?port={server.port}&service=shop&scheme=https"])
+        self.assertEqual(self.balancer.asked, [f"/register?port={server.port}&service=shop&scheme=https&keep_alive=60"])
         self.assertEqual((await client.fetch("GET", url + "/", seconds=20)).body, b"the application")
         self.assertEqual((await client.fetch("GET", url + "/ping", seconds=20)).status, 200)
 
@@ -101,4 +101,6 @@ class AppServerTests(TestCase):
         self.application.waiting[0].finish()
         self.assertEqual((await slow).body, b"finished")
         await stopped
-        self.assertEqual(self.balancer.asked[1], f"/unregister?port={server.port}&service=shop&scheme=https&wait=30")
+        self.assertEqual(
+            self.balancer.asked[1], f"/unregister?port={server.port}&service=shop&scheme=https&keep_alive=60&wait=30"
+        )
