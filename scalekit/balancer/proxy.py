@@ -95,11 +95,10 @@ class ReverseProxy:
         if traffic is None:
             traffic = self.traffic[service] = self._new_traffic(service)
         traffic.budget.requests += 1
-        instance = None
-        if traffic.sticky is not None:
-            instance = traffic.sticky.instance_of(exchange, available)
-        if instance is None:
+        if traffic.sticky is None:
             instance = traffic.picker.first(available, exchange)
+        else:
+            instance = traffic.sticky.instance_of(exchange, available) or traffic.picker.first(available, exchange)
         forward = _Forward(self, exchange, traffic)
         if instance.max_in_flight > instance.in_flight < traffic.most:
             forward.begin(instance)
@@ -122,7 +121,7 @@ class ReverseProxy:
 
     def serve(self, service: str, traffic: Traffic) -> None:
         """Send on who waits, as far as there is room."""
-        while traffic.line.waiting:
+        while traffic.waiting:
             available = self.roster.available(service)
             if traffic.roomy(available) is None:
                 return
@@ -265,7 +264,6 @@ class _Forward:
         "_outgoing",
         "_proxy",
         "_traffic",
-        "_tried",
         "_tunnel",
         "connection",
     )
@@ -282,7 +280,6 @@ class _Forward:
         self._has_begun = False
         self._has_informed = False
         self._has_replayed = False
-        self._tried: list[Instance] = []
         self._continue_call: Any = None
         self._handshake: Handshake | None = None
         self._tunnel: _Tunnel | None = None
@@ -326,7 +323,6 @@ class _Forward:
 
     def _attempt(self, instance: Instance) -> None:
         self._instance = instance
-        self._tried.append(instance)
         instance.in_flight += 1
         record = self._exchange.record
         record.instance = instance.id
@@ -541,23 +537,23 @@ class _Forward:
     def _send_elsewhere(self) -> Refusal:
         """Ask one more instance, if there is one that may be asked."""
         proxy, exchange = self._proxy, self._exchange
-        if len(self._tried) >= MOST_ATTEMPTS:
+        if exchange.record.attempts >= MOST_ATTEMPTS:
             return Refusal.ATTEMPTS
+        instance = self._instance
+        assert instance is not None
         available = proxy.roster.available(exchange.record.service)
         candidates = self._traffic.picker.candidates(available, exchange)
-        other = self._traffic.roomy(candidate for candidate in candidates if candidate not in self._tried)
+        other = self._traffic.roomy(candidate for candidate in candidates if candidate is not instance)
         if other is None:
             return Refusal.NOBODY_ELSE
         if not self._traffic.budget.spend(proxy.clock.seconds()):
             return Refusal.BUDGET
         self._traffic.retries += 1
         self._hold_back()
-        instance, self._instance = self._instance, None
-        assert instance is not None
         instance.in_flight -= 1
-        self.connection = None
+        self._instance = self.connection = None
         self._attempt(other)
-        if self._traffic.line.waiting:
+        if self._traffic.waiting:
             proxy.serve(exchange.record.service, self._traffic)
         return Refusal.NONE
 
@@ -607,7 +603,7 @@ class _Forward:
         self._give_up = None
         if self._continue_call is not None:
             self._stop_waiting()
-        if self._traffic.line.waiting:
+        if self._traffic.waiting:
             self._proxy.serve(self._exchange.record.service, self._traffic)
 
     def __repr__(self) -> str:

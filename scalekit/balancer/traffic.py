@@ -19,6 +19,7 @@ class Traffic:
     Of one service.
 
     :ivar most: how many requests an instance of it gets at a time, if it does not say fewer itself.
+    :ivar line: those that wait, see `scalekit.balancer.waiting`; ``waiting``: its `WaitingLine.waiting`.
     :ivar sticky: brings clients back to their instance; None: nothing does.
     :ivar replays: how many requests met the end of a kept connection and went on a fresh one.
     :ivar retries: how many requests were sent to a second instance.
@@ -26,7 +27,7 @@ class Traffic:
     :ivar waits: what came of those that had to wait: ``served``, ``timeout``, ``gone``, or ``full``.
     """
 
-    __slots__ = ("budget", "line", "most", "picker", "refusals", "replays", "retries", "sticky", "waits")
+    __slots__ = ("budget", "line", "most", "picker", "refusals", "replays", "retries", "sticky", "waiting", "waits")
 
     def __init__(self, picker: IPicker, most: float = inf, sticky: Sticky | None = None) -> None:
         self.picker = picker
@@ -34,6 +35,7 @@ class Traffic:
         self.sticky = sticky
         self.budget = RetryBudget()
         self.line: WaitingLine[Any] = WaitingLine()
+        self.waiting = self.line.waiting
         self.replays = 0
         self.retries = 0
         self.refusals: Counter[Refusal] = Counter()
