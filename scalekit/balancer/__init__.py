@@ -11,6 +11,7 @@ Control, what decides; all pure but the last four:
 * ``registrar``, ``members``, ``listing``: the private port: register as in the tutorial, or with a lease; look-up;
   ``registering`` is who may do so, ``consent`` whether who is registered wants it;
 * ``events``, ``streams``: what has changed, kept and told as it happens; ``instance_metrics``: counted;
+* ``snapshot``, ``keeping``: what of the roster survives a restart, and the file that it is in;
 * ``resolver``: makes the configured servers members; ``prober``: carries out the probes that are due, those of
   gRPC's servers as ``grpc_health`` says.
 

@@ -15,7 +15,7 @@ import msgspec
 
 from scalekit.balancer.instance import Notice, Transition
 
-#: A deployment of a hundred instances is some six hundred transitions; at 250 bytes each the ring is a quarter of a MiB.
+#: A deployment of a hundred instances is some six hundred transitions; at 250 bytes each this is a quarter of a MiB.
 EVENTS_KEPT = 1000
 
 

@@ -4,7 +4,8 @@ One app server as the balancer sees it, and the states it goes through.
 ==========  ======================================  ==================================================================
 state       takes new requests                      goes on to
 ==========  ======================================  ==================================================================
-joining     only while the service has nobody else  warming, up (2 probes passed), down (3 failed), draining
+joining     only while the service has nobody else  warming, up (2 probes passed), suspect (it was well before the
+                                                    balancer was restarted), down (3 failed), draining
 warming     a share that grows for 10 s             up (10 s are over), suspect, down, ejected, draining
 up          yes                                     suspect (lease missed), down (3 probes failed), ejected, draining
 suspect     yes                                     up (the check passed, or renewed), down (it failed), draining

@@ -65,6 +65,7 @@ class RegistrationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     :ivar address: an operator's only; None: the peer's own.
     :ivar ttl: the lease in seconds.
     :ivar keep_alive: seconds after which the app closes an idle connection.
+    :ivar max_in_flight: how many requests it takes at a time; None: any number.
     :ivar consent: false: an operator vouches for an app that cannot answer challenges.
     """
 
@@ -81,6 +82,7 @@ class RegistrationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
         Meta(max_length=META_LIMIT),
     ] = {}
     keep_alive: Annotated[float, Meta(ge=0, le=86400)] | None = None
+    max_in_flight: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     consent: bool = True
 
 
@@ -214,6 +216,7 @@ class MemberResource(_About):
                 said.meta,
                 said.keep_alive,
                 self._new_secret() if is_challenged else "",
+                said.max_in_flight,
             ),
             registrar.clock.seconds(),
         )

@@ -87,6 +87,7 @@ class Roster:
     :param drain_seconds: how long what is in flight may take when an instance leaves.
     :param panic: what happens when fewer than half of a service are well, see `scalekit.balancer.standing`.
     :ivar rules: for probing.
+    :ivar revision: rises with whatever a snapshot would hold; not with renewals.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Roster:
         self._timed: dict[Instance, None] = {}  # those that are warming, or ejected
         self._retired: dict[tuple[str, str], tuple[int, float]] = {}  # generation, and since when
         self._stale: dict[str, float] = {}  # services whose standing may be another one though nobody's state is; when
+        self.revision = 0
         self._random = random
         self._services: dict[str, _Service] = {}
         self._available: dict[str, tuple[Instance, ...]] = {}
@@ -155,6 +157,7 @@ class Roster:
             instance = self._join(service, endpoint, now, "registered")
         if keep_alive is not None and keep_alive != instance.keep_alive:
             instance.keep_alive = keep_alive
+            self.revision += 1
         self._settle_claim(instance, weight, claim)
         self._tell()
         return instance
@@ -190,10 +193,11 @@ class Roster:
             instance.generation = wanted.generation
             instance.secret = wanted.secret
             instance.has_consented = not wanted.secret
-        instance.lease_seconds = wanted.lease_seconds
-        instance.meta = wanted.meta
-        instance.keep_alive = wanted.keep_alive
-        instance.max_in_flight = inf if wanted.max_in_flight is None else wanted.max_in_flight
+        most = inf if wanted.max_in_flight is None else wanted.max_in_flight
+        said = (wanted.lease_seconds, wanted.meta, wanted.keep_alive, most)
+        if (instance.lease_seconds, instance.meta, instance.keep_alive, instance.max_in_flight) != said:
+            self.revision += 1
+            instance.lease_seconds, instance.meta, instance.keep_alive, instance.max_in_flight = said
         self._leases.renew(instance, now)
         self._settle_claim(instance, wanted.weight, wanted.claim)
         self._tell()
@@ -221,6 +225,54 @@ class Roster:
                 self._schedule.hasten(instance.health, instance, now)
             self._tell()
         return instance
+
+    def recall(
+        self,
+        service: str,
+        registration: Registration,
+        now: float,
+        lease_seconds: float | None,
+        has_consented: bool,
+        was_well: bool,
+    ) -> Instance:
+        """
+        Add an instance that was here before a restart; one that was well is suspect.
+
+        :param lease_seconds: None: it has none.
+        :raises ClientFault: a limit is reached, or somebody else is there already.
+        """
+        id, endpoint = registration.id, registration.endpoint
+        if self._member(service, id) is not None or self._at(service, endpoint) is not None:
+            raise ClientFault(409, "there-already", f"{id} or {endpoint.id} is in service {service} already.")
+        self._check_room(service)
+        instance = self._join(service, endpoint, now, "from the snapshot", id)
+        instance.generation = registration.generation
+        instance.secret = registration.secret
+        instance.has_consented = has_consented
+        instance.lease_seconds = lease_seconds
+        instance.meta = registration.meta
+        instance.keep_alive = registration.keep_alive
+        instance.max_in_flight = inf if registration.max_in_flight is None else registration.max_in_flight
+        self._leases.renew(instance, now)
+        self._settle_claim(instance, registration.weight, registration.claim)
+        if was_well:
+            self._change(instance, State.SUSPECT, "from the snapshot", now)
+            self._schedule.hasten(instance.health, instance, now)
+        self._tell()
+        return instance
+
+    def retire(self, service: str, id: str, generation: int, now: float) -> None:
+        """Refuse this generation, and those before it, for a while: it was drained."""
+        self.revision += 1
+        key = service, id
+        before, _ = self._retired.pop(key, (0, 0.0))
+        self._retired[key] = max(before, generation), now
+        if len(self._retired) > RETIRED_LIMIT:
+            del self._retired[next(iter(self._retired))]
+
+    def retired(self) -> list[tuple[tuple[str, str], int, float]]:
+        """Service and id, generation, and since when, of all that are refused."""
+        return [(key, generation, at) for key, (generation, at) in self._retired.items()]
 
     def renew_seconds(self, instance: Instance) -> float:
         """After how long it should renew: a third of its lease, so one beat may be lost, and not all at once."""
@@ -253,7 +305,7 @@ class Roster:
                 return None
             raise _stale(id, generation, instance.generation)
         if instance.generation:
-            self._retire(instance, now)
+            self.retire(service, id, instance.generation, now)
         if instance.state not in LEAVING:
             self._drain(instance, reason, now, is_hurried)
         elif is_hurried:
@@ -264,6 +316,7 @@ class Roster:
 
     def reweigh(self, instance: Instance, weight: int) -> None:
         """An operator says how much it gets, until it registers anew."""
+        self.revision += 1
         instance.weight = weight
 
     def settle_static(self, service: str, endpoints: Iterable[Endpoint], now: float) -> None:
@@ -477,18 +530,14 @@ class Roster:
         if generation <= retired:
             raise ClientFault(409, "drained", f"Generation {retired} of {id} was drained; only a higher one may come.")
 
-    def _retire(self, instance: Instance, now: float) -> None:
-        key = instance.key
-        generation, _ = self._retired.pop(key, (0, 0.0))
-        self._retired[key] = max(generation, instance.generation), now
-        if len(self._retired) > RETIRED_LIMIT:
-            del self._retired[next(iter(self._retired))]
-
     def _settle_claim(self, instance: Instance, weight: int, claim: Claim | None) -> None:
-        instance.weight = weight
+        if instance.weight != weight:
+            instance.weight = weight
+            self.revision += 1
         if instance.claim != claim:
             instance.claim = claim
             self._are_claims_stale = True
+            self.revision += 1
 
     def _revive(self, instance: Instance, now: float) -> None:
         """The app itself says that it is there."""
@@ -504,6 +553,7 @@ class Roster:
         if not instance.has_consented:
             # A probe of one with a secret passes only if the challenge was answered.
             instance.has_consented = True
+            self.revision += 1
             self._stale[instance.service] = now
         if instance.state is State.SUSPECT:
             self._change(instance, State.UP, "the check passed", now)
@@ -630,6 +680,7 @@ class Roster:
         for service, now in touched.items():
             self._settle_standing(service, now)
         news, self._news = self._news, []
+        self.revision += len(news)
         notices, self._notices = self._notices, []
         if self._are_claims_stale:
             self._are_claims_stale = False

@@ -30,6 +30,7 @@ from scalekit.balancer.events import EventLog
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Notice, Transition
 from scalekit.balancer.instance_metrics import InstanceMetrics
+from scalekit.balancer.keeping import SnapshotKeeper
 from scalekit.balancer.metrics import TrafficMetrics
 from scalekit.balancer.picking import new_picker
 from scalekit.balancer.picking.keys import key_on
@@ -40,8 +41,8 @@ from scalekit.balancer.resolver import StaticServers
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
 from scalekit.balancer.sticky import Sticky
-from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.streams import EventsResource, EventStreams
+from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
 from scalekit.config.model import Service as ServiceTable
@@ -231,6 +232,8 @@ def add_balancer(
     # First: the private listener answers /readyz meanwhile, and apps that leave find it.
     daemon.on_drain(drain, is_first=True)
     Prober(roster, upstreams.probe, reactor).setServiceParent(daemon)
+    # Ahead of the configured servers, which take the place of what was registered at their addresses.
+    SnapshotKeeper(roster, Path(settings.state_directory) / "registry.json", reactor).setServiceParent(daemon)
     servers = {service.name: service.servers for service in config.service if service.servers}
     StaticServers(roster, servers, reactor.nameResolver, reactor).setServiceParent(daemon)
     # Last, so that everything behind a listener stands when it opens.

@@ -107,12 +107,20 @@ class PutTests(MembersCase):
         self.assertEqual([one["id"] for one in self.ask("GET", "/v1/services/shop/instances")[1]["instances"]], ["a"])
 
     def test_everything(self) -> None:
-        more: Any = {"scheme": "h2c", "weight": 5, "ttl": 30, "hosts": ["Shop.example"], "path": "/x", "keep_alive": 65}
+        more: Any = {
+            "scheme": "h2c",
+            "weight": 5,
+            "ttl": 30,
+            "hosts": ["Shop.example"],
+            "path": "/x",
+            "keep_alive": 65,
+            "max_in_flight": 8,
+        }
         status, answer = self.put(**more, meta={"zone": "b"})
         self.assertEqual((status, answer["meta"], answer["renew_seconds"]), (201, {"zone": "b"}, 10.0))
         one = self.instance()
         self.assertEqual((one.scheme, one.weight, one.lease_seconds, one.keep_alive), ("h2c", 5, 30.0, 65.0))
-        self.assertEqual(one.claim, Claim("shop", ("shop.example",), "/x"))
+        self.assertEqual((one.claim, one.max_in_flight), (Claim("shop", ("shop.example",), "/x"), 8))
         self.assertEqual(self.ask("GET", "/v1/services/shop")[1]["routes"], ["shop.example/x"])
 
     def test_what_is_wrong_is_named(self) -> None:
@@ -136,6 +144,7 @@ class PutTests(MembersCase):
             ({"meta": {"a": "x" * 257}}, "meta"),
             ({"meta": {"a": 1}}, "meta"),
             ({"keep_alive": -1}, "keep_alive"),
+            ({"max_in_flight": 0}, "max_in_flight"),
             ({"consent": "no"}, "consent"),
         ]
         for change, field in changes:

@@ -18,6 +18,7 @@ from scalekit.balancer.roster import (
     State,
     Transition,
 )
+from scalekit.balancer.snapshot import read_snapshot, restore_snapshot, take_snapshot
 from scalekit.errors import ClientFault
 
 SERVICES = st.sampled_from(["default", "shop"])
@@ -38,7 +39,7 @@ REGISTRATIONS = st.builds(
 # The table at the top of scalekit.balancer.instance.
 ALLOWED = {
     None: {State.JOINING},
-    State.JOINING: {State.WARMING, State.UP, State.DOWN, State.DRAINING},
+    State.JOINING: {State.WARMING, State.UP, State.SUSPECT, State.DOWN, State.DRAINING},
     State.WARMING: {State.UP, State.SUSPECT, State.DOWN, State.EJECTED, State.DRAINING},
     State.UP: {State.SUSPECT, State.DOWN, State.EJECTED, State.DRAINING},
     State.SUSPECT: {State.UP, State.DOWN, State.EJECTED, State.DRAINING},
@@ -57,14 +58,18 @@ class RosterMachine(RuleBasedStateMachine):
         """With either policy."""
         self.now = 1000.0
         self.panic = panic
-        self.roster = Roster(lambda: 0.5, panic=panic)
+        self.drained: dict[tuple[str, str], int] = {}  # the highest generation that was asked to go
+        self.start()
+
+    def start(self) -> None:
+        """A balancer starts."""
+        self.roster = Roster(lambda: 0.5, panic=self.panic)
         self.roster.observe(self.hear)
         self.roster.observe_notices(self.notice)
         self.states: dict[Instance, State] = {}
         self.drained_at: dict[Instance, float] = {}
         self.panicking: dict[str, bool] = {}
         self.probing: list[Instance] = []
-        self.drained: dict[tuple[str, str], int] = {}  # the highest generation that was asked to go
 
     def hear(self, told: Transition) -> None:
         """Every transition starts where the last one has ended, and is one of the table."""
@@ -188,6 +193,23 @@ class RosterMachine(RuleBasedStateMachine):
             instance = data.draw(st.sampled_from(list(self.states)))
             for _ in range(times):
                 self.roster.struck(instance, "answered 502", self.now)
+
+    @rule()
+    def restart(self) -> None:
+        """The balancer is restarted: who was registered is there again, who was well as suspect."""
+        before = {
+            one.key: (one.generation, one.endpoint, one.lease_seconds, state in ELIGIBLE)
+            for one, state in self.states.items()
+            if state not in LEAVING and not one.is_static
+        }
+        data = take_snapshot(self.roster, self.now)
+        self.start()
+        assert restore_snapshot(self.roster, read_snapshot(data), self.now) == len(before)
+        after = {
+            one.key: (one.generation, one.endpoint, one.lease_seconds, state is State.SUSPECT)
+            for one, state in self.states.items()
+        }
+        assert before == after
 
     @rule(service=SERVICES, turn=st.integers(0, 3))
     def begin(self, service: str, turn: int) -> None:

@@ -45,3 +45,31 @@ class EventTests(test_tap.BalancerCase):
         self.assertIn(b'scalekit_instances{service="shop",state="joining"} 1.0', numbers)
         self.end(process)
         stream.read()
+
+    def test_who_was_registered_is_there_after_a_restart(self) -> None:
+        """Killed without a word: who has registered with a lease and who has not are asked at once, and are up."""
+        url = self.app_server()
+        port = int(url.rpartition(":")[2])
+        self.configure("http://127.0.0.1:1")
+        process = self.run_balancer()
+        private = self.client(self.private, self.ca)
+        private.request(
+            "PUT", "/v1/services/shop/instances/a", json.dumps({"generation": 1, "port": port, "scheme": "http"})
+        )
+        self.assertEqual(private.getresponse().read()[:1], b"{")
+        self.assertEqual(ask(private, f"/register?port={port}&service=blog&scheme=http", "POST")[0].status, 200)
+
+        def states() -> dict[str, str]:
+            client = self.client(self.private, self.ca)
+            views = json.loads(ask(client, "/v1/services")[1])["services"]
+            return {view["name"]: one["state"] for view in views for one in view["instances"]}
+
+        self.eventually(lambda: states() | {"default": ""} == {"default": "", "shop": "up", "blog": "up"})
+        self.eventually(lambda: (self.state / "registry.json").read_bytes().count(b'"was_well":true') == 2)
+        process.kill()
+        process.wait()
+        process = self.run_balancer()
+        self.eventually(lambda: states() | {"default": ""} == {"default": "", "shop": "up", "blog": "up"})
+        self.assertIn("2 app servers are back from", self.said())
+        self.assertIn("joining -> suspect: from the snapshot", self.said())
+        self.end(process)
