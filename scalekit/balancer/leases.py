@@ -53,7 +53,8 @@ class Leases:
             if at > now - AT_ONCE_SECONDS:
                 break
             del self._lapsed[instance]
-        self.is_doubted = len(self._lapsed) >= max(DOUBTED_LEAST, DOUBTED_SHARE * len(self._held))
+        count = len(self._lapsed)
+        self.is_doubted = count >= DOUBTED_LEAST and count > DOUBTED_SHARE * len(self._held)
         return missed
 
     def deadlines(self) -> list[float]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import inf
 
+from scalekit.balancer.generations import Retired
 from scalekit.balancer.health import LEAVING_STATUS, HealthRules, Schedule
 from scalekit.balancer.instance import (
     ELIGIBLE,
@@ -60,10 +61,6 @@ FORGET_LAPSED_SECONDS = 60.0
 BEAT = 1 / 3  # of a lease
 BEAT_JITTER = 0.2  # of a beat either way
 
-# Generations of instances that were drained are remembered, so that a renewal or a registration that was under way does
-# not bring them back. As many as instances of a large fleet in ten minutes of deployments; some 2 MiB.
-RETIRED_LIMIT = 10_000
-
 # Probes started in one go (four times a second): below the 1,024 descriptors that many systems grant a process.
 PROBES_AT_ONCE = 200
 
@@ -87,6 +84,7 @@ class Roster:
     :param drain_seconds: how long what is in flight may take when an instance leaves.
     :param panic: what happens when fewer than half of a service are well, see `scalekit.balancer.standing`.
     :ivar rules: for probing.
+    :ivar retired: generations that may not come back.
     :ivar revision: rises with whatever a snapshot would hold; not with renewals.
     """
 
@@ -102,7 +100,7 @@ class Roster:
         self._panic = panic
         self._leases = Leases()
         self._timed: dict[Instance, None] = {}  # those that are warming, or ejected
-        self._retired: dict[tuple[str, str], tuple[int, float]] = {}  # generation, and since when
+        self.retired = Retired()
         self._stale: dict[str, float] = {}  # services whose standing may be another one though nobody's state is; when
         self.revision = 0
         self._random = random
@@ -264,15 +262,7 @@ class Roster:
     def retire(self, service: str, id: str, generation: int, now: float) -> None:
         """Refuse this generation, and those before it, for a while: it was drained."""
         self.revision += 1
-        key = service, id
-        before, _ = self._retired.pop(key, (0, 0.0))
-        self._retired[key] = max(before, generation), now
-        if len(self._retired) > RETIRED_LIMIT:
-            del self._retired[next(iter(self._retired))]
-
-    def retired(self) -> list[tuple[tuple[str, str], int, float]]:
-        """Service and id, generation, and since when, of all that are refused."""
-        return [(key, generation, at) for key, (generation, at) in self._retired.items()]
+        self.retired.add((service, id), generation, now)
 
     def renew_seconds(self, instance: Instance) -> float:
         """After how long it should renew: a third of its lease, so one beat may be lost, and not all at once."""
@@ -430,11 +420,7 @@ class Roster:
             else:
                 self._return(instance, "ejection is over", now)
         self._lapse(now)
-        while self._retired:
-            key, (_, since) = next(iter(self._retired.items()))
-            if now - since < FORGET_SECONDS:
-                break
-            del self._retired[key]
+        self.retired.expire(now)
         self._tell()
 
     def next_deadline(self) -> float | None:
@@ -526,7 +512,7 @@ class Roster:
                 raise _stale(id, generation, known.generation)
             if is_asking and generation == known.generation:
                 return
-        retired, _ = self._retired.get((service, id), (0, 0.0))
+        retired = self.retired.last((service, id))
         if generation <= retired:
             raise ClientFault(409, "drained", f"Generation {retired} of {id} was drained; only a higher one may come.")
 

@@ -67,7 +67,7 @@ def take_snapshot(roster: Roster, now: float) -> bytes:
         for one in roster.instances(service)
         if not one.is_static and one.state not in LEAVING
     ]
-    drained = [Drained(*key, generation, max(0.0, now - at)) for key, generation, at in roster.retired()]
+    drained = [Drained(*key, generation, max(0.0, now - at)) for key, generation, at in roster.retired.items()]
     return msgspec.json.encode(Snapshot(VERSION, instances, drained))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.balancer import roster as roster_module
+from scalekit.balancer import generations
 from scalekit.balancer.instance import SLOW_START_SECONDS, warm_share
 from scalekit.balancer.roster import (
     FORGET_LAPSED_SECONDS,
@@ -162,14 +162,14 @@ class LeaseTests(StateCase):
         self.assertEqual(self.news(), ["leases-trusted "])
 
     def test_few_of_many(self) -> None:
-        """One of ten is the app's own affair."""
-        instances = [self.enrol(f"i{number}", number=number) for number in range(10)]
+        """Three of twenty are the apps' own affair."""
+        instances = [self.enrol(f"i{number}", number=number) for number in range(20)]
         self.rise(*instances)
         self.wait(10.0)
-        for one in instances[1:]:
+        for one in instances[3:]:
             self.roster.renew("default", one.id, 1, self.now)
         self.wait(5.0)
-        self.assertEqual([one.state for one in instances[:2]], [State.SUSPECT, State.UP])
+        self.assertEqual([one.state for one in instances[:4]], [*[State.SUSPECT] * 3, State.UP])
 
 
 class GenerationTests(StateCase):
@@ -218,7 +218,7 @@ class GenerationTests(StateCase):
 
     def test_memory_is_bounded(self) -> None:
         """The oldest of what was drained is forgotten first."""
-        self.patch(roster_module, "RETIRED_LIMIT", 1)
+        self.patch(generations, "RETIRED_LIMIT", 1)
         for id in ("a", "b"):
             self.enrol(id)
             self.roster.unregister("default", id, self.now)

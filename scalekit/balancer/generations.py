@@ -1,0 +1,48 @@
+"""
+Generations that are over, so that a renewal or a registration that was under way does not bring an instance back.
+
+A generation is a number that rises with each start of an app, such as its start time in microseconds.
+"""
+
+from __future__ import annotations
+
+# As many as instances of a large fleet in ten minutes of deployments; some 2 MiB.
+RETIRED_LIMIT = 10_000
+#: Longer than whatever was under way can be; an app that registers with a clock set back meanwhile is let in again.
+RETIRED_SECONDS = 600.0
+
+#: Service and id of an instance.
+Key = tuple[str, str]
+
+
+class Retired:
+    """The highest generation of each instance that was drained lately."""
+
+    def __init__(self) -> None:
+        self._generations: dict[Key, tuple[int, float]] = {}  # the oldest first
+
+    def add(self, key: Key, generation: int, now: float) -> None:
+        """Refuse this generation, and those before it."""
+        before, _ = self._generations.pop(key, (0, 0.0))
+        self._generations[key] = max(before, generation), now
+        if len(self._generations) > RETIRED_LIMIT:
+            del self._generations[next(iter(self._generations))]
+
+    def last(self, key: Key) -> int:
+        """The highest generation that is refused; 0: none."""
+        return self._generations.get(key, (0, 0.0))[0]
+
+    def expire(self, now: float) -> None:
+        """Forget what is long ago."""
+        while self._generations:
+            key, (_, since) = next(iter(self._generations.items()))
+            if now - since < RETIRED_SECONDS:
+                return
+            del self._generations[key]
+
+    def items(self) -> list[tuple[Key, int, float]]:
+        """Service and id, generation, and since when."""
+        return [(key, generation, since) for key, (generation, since) in self._generations.items()]
+
+    def __repr__(self) -> str:
+        return f"<Retired {len(self._generations)}>"
