@@ -317,7 +317,7 @@ class _Forward:
             if handshake is not None:
                 upgrade = handshake.lines
         self._outgoing = self._proxy.forwarder.head(
-            exchange.head, exchange.client, exchange.request_id, instance.id.encode(), upgrade
+            exchange.head, exchange.client, exchange.request_id, instance.authority.encode(), upgrade
         )
         self._attempt(instance)
 

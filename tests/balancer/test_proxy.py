@@ -60,6 +60,16 @@ class GoingThrough(Case):
         self.assertEqual(it.hears(), HELLO)
         self.ends(it, (200, ""))
 
+    def test_who_names_no_host_gets_the_instances_address(self) -> None:
+        """HTTP/1.0 may leave it out; an instance's own id is no host."""
+        it = Proxied(1)
+        it.instances[0].id = "web-1"
+        it.says(b"GET / HTTP/1.0\r\n\r\n")
+        it.accepts()
+        self.assertIn(b"\r\nHost: 192.0.2.10:80\r\n", it.app.hears())
+        it.answers(HELLO)
+        self.ends(it, (200, ""))
+
     def test_they_take_turns_on_kept_connections(self) -> None:
         it = Proxied()
         self.warm(it)
