@@ -91,6 +91,7 @@ def makeService(options: Options) -> DrainingService:
         tls=add_certificate(daemon, options, local_names(socket.gethostname()), _clock, time.time),
         balancer=settings.blog.balancer,
         service=settings.blog.service,
+        host_name=socket.gethostname(),
     )
     server.setServiceParent(daemon)
     daemon.on_drain(server.drain)

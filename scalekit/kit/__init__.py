@@ -4,7 +4,7 @@ The kit: what an application imports to live behind the balancer.  Importing it 
 * `server`: `AppServer`, a Twisted service that listens, registers, and drains before it stops; **open this first**.
 * `serving`: `app_server`, the usual parts of an `AppServer` put together.
 * `membership`: `Membership`, registering and draining by itself, for applications that listen in their own way;
-  `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
+  `registration`: what is said; `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
 * `command`: `WrappedCommand`, any command behind the balancer; `spawning` starts it, `tap` has ``scalekit run``.
 * `wsgi`, `asgi`: for applications under gunicorn, uvicorn and the like; without Twisted.  `wrappers` makes them of
   `wsgi_app`, `asgi_app`, `thread_membership`, and `termination`, which leaves before the server hears of SIGTERM.

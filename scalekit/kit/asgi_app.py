@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from scalekit.kit.registration import CHALLENGE, RESPONSE, response_to
 from scalekit.kit.told import Balancers, read
 
 Scope = dict[str, Any]
@@ -13,6 +14,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _FIELDS = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+_CHALLENGE, _RESPONSE = CHALLENGE.lower().encode(), RESPONSE.lower().encode()
 
 
 class BehindASGI:
@@ -27,6 +29,7 @@ class BehindASGI:
     :param is_leaving: whether this app server leaves.
     :param join: called when the application has started.
     :param leave: waited for before the application is told to stop.
+    :param secret: what challenges are answered with, see `scalekit.kit.registration`; empty: they are not.
     """
 
     def __init__(
@@ -36,12 +39,14 @@ class BehindASGI:
         is_leaving: Callable[[], bool],
         join: Callable[[], object],
         leave: Callable[[], Awaitable[object]],
+        secret: Callable[[], str],
     ) -> None:
         self._application = application
         self._balancers = balancers
         self._is_leaving = is_leaving
         self._join = join
         self._leave = leave
+        self._secret = secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -50,8 +55,12 @@ class BehindASGI:
             return
         if kind == "http" and scope["path"] == "/ping" and scope["method"] in ("GET", "HEAD"):
             status, body = (410, b"draining\n") if self._is_leaving() else (200, b"OK\n")
-            length = (b"content-length", b"%d" % len(body))
-            await send({"type": "http.response.start", "status": status, "headers": [*_FIELDS, length]})
+            fields = [*_FIELDS, (b"content-length", b"%d" % len(body))]
+            nonce = next((value for name, value in scope["headers"] if name == _CHALLENGE), b"")
+            secret = self._secret()
+            if nonce and secret:
+                fields.append((_RESPONSE, response_to(nonce.decode("latin-1"), secret).encode()))
+            await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": body if scope["method"] == "GET" else b""})
             return
         if kind in ("http", "websocket"):

@@ -8,22 +8,24 @@ import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from scalekit.kit.registration import Ask
+
 # What the balancer says is a line or two.
 _MOST_BYTES = 64 * 1024
 #: A server that accepts does so at once; one whose queue is full does not answer.
 CONNECT_SECONDS = 2.0
 
 
-def post(url: str, headers: Mapping[str, str], ca: str, seconds: float) -> tuple[int, str]:
+def fetch(ask: Ask, headers: Mapping[str, str], seconds: float, ca: str = "") -> tuple[int, bytes]:
     """
-    POST nothing to a URL, on a connection of its own.
+    Ask, on a connection of its own.
 
-    :param ca: a PEM file, read each time, as the balancer may make it after we start; empty: what the system trusts.
     :param seconds: how long each wait for the other side may take.
+    :param ca: a PEM file, read each time, as the balancer may make it after we start; empty: what the system trusts.
     :return: the status, and the beginning of what is said with it.
     :raises OSError: there is no answer, or no file; `http.client.HTTPException`: what comes is none.
     """
-    parts = urlsplit(url)
+    parts = urlsplit(ask.url)
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
@@ -32,9 +34,9 @@ def post(url: str, headers: Mapping[str, str], ca: str, seconds: float) -> tuple
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=seconds)
     try:
-        connection.request("POST", f"{parts.path}?{parts.query}", headers=dict(headers))
+        connection.request(ask.method, f"{parts.path}?{parts.query}", ask.body, dict(headers))
         answer = connection.getresponse()
-        return answer.status, answer.read(_MOST_BYTES).decode("utf-8", "replace")
+        return answer.status, answer.read(_MOST_BYTES)
     finally:
         connection.close()
 

@@ -1,14 +1,12 @@
 """
-An app server's place behind the balancer: taken by registering, kept by registering again, given up by draining.
+An app server's place behind the balancer: taken by registering, kept by renewing, given up by draining.
 
-The tutorial's routes have no heartbeat from the app, and registering is idempotent; so registering every five seconds
-is what brings an app server back after the balancer was restarted.
+A balancer that does not know us, as after a restart without its snapshot, answers 404: then we register again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlencode
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -17,6 +15,7 @@ from twisted.python.failure import Failure
 
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
+from scalekit.kit.registration import Ask, Registration, secret_in
 from scalekit.kit.rhythm import Rhythm
 
 ANSWER_SECONDS = 2.0
@@ -30,31 +29,24 @@ class Membership:
     """
     Registers a port of this machine with the balancer, and keeps it registered.
 
-    :param balancer_url: of the registration service, such as ``https://127.0.0.1:2001``.
-    :param port: what we listen on; the balancer takes the address from the connection.
-    :param scheme: what we speak there, ``https`` or ``http``.
+    :param registration: what is said to the balancer.
     :param random: as `random.random`.
-    :param keep_alive: seconds after which our server closes an idle connection; None: the balancer need not know.
     :param headers: the fields that show a token, as `TokenFile.headers`; asked for at each request.
+
+    :ivar secret: for answering the challenges of a balancer elsewhere (`response_to`); empty: there are none.
+    :ivar on_secret: called with each new secret.
     """
 
     def __init__(
         self,
-        balancer_url: str,
-        port: int,
+        registration: Registration,
         *,
         client: Client,
         clock: IReactorTime,
         random: Callable[[], float],
-        service: str = "default",
-        scheme: str = "https",
-        keep_alive: float | None = None,
         headers: Callable[[], dict[str, str]] = dict,
     ) -> None:
-        self._url = balancer_url.rstrip("/")
-        self._query = {"port": str(port), "service": service, "scheme": scheme}
-        if keep_alive is not None:
-            self._query["keep_alive"] = f"{keep_alive:g}"
+        self._registration = registration
         self._client = client
         self._clock = clock
         self._headers = headers
@@ -62,6 +54,9 @@ class Membership:
         self._next: IDelayedCall | None = None
         self._asking: Deferred[None] | None = None
         self._is_leaving = False
+        self._is_known = False
+        self.secret = ""
+        self.on_secret: Callable[[str], object] = lambda secret: None
 
     @property
     def is_registered(self) -> bool:
@@ -89,30 +84,36 @@ class Membership:
 
         def left(answer: Answer) -> bool:
             self._rhythm.is_registered = False
-            if answer.status >= 300:
+            is_gone = answer.status < 300 or answer.status == 404
+            if not is_gone:
                 _log.warn("The balancer answered {status} to our leaving.", status=answer.status)
-            return answer.status < 300
+            return is_gone
 
         def unreachable(failure: Failure) -> bool:
             _log.warn("Leaving without the balancer's word: {cause}", cause=why_unreachable(failure))
             self._rhythm.is_registered = False
             return False
 
-        return self._post("unregister", seconds, wait=f"{wait_seconds:g}").addCallbacks(left, unreachable)
+        return self._ask(self._registration.drain(wait_seconds), seconds).addCallbacks(left, unreachable)
 
     def _beat(self) -> None:
         self._next = None
+        is_renewal = self._is_known
 
         def judge(answer: Answer) -> float:
             if answer.status < 300:
-                return self._registered()
+                return self._registered(b"" if is_renewal else answer.body)
+            self._is_known = False
+            if is_renewal and answer.status == 404:
+                _log.info("The balancer does not know us any more, registering again.")
+                return 0.0
             return self._failed(f"answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}")
 
         def unreachable(failure: Failure) -> float:
             return self._failed(why_unreachable(failure))
 
         def unexpected(failure: Failure) -> float:
-            _log.failure("registering with {url}", failure, url=self._url)
+            _log.failure("registering with {url}", failure, url=self._registration.balancer)
             return self._rhythm.failed(self._clock.seconds())[0]
 
         def plan(seconds: float) -> None:
@@ -120,15 +121,21 @@ class Membership:
             if not self._is_leaving:
                 self._next = self._clock.callLater(seconds, self._beat)
 
-        asking = self._post("register", ANSWER_SECONDS).addCallbacks(judge, unreachable)
+        ask = self._registration.renew() if is_renewal else self._registration.register()
+        asking = self._ask(ask, ANSWER_SECONDS).addCallbacks(judge, unreachable)
         self._asking = asking.addErrback(unexpected).addCallback(plan)
         if self._asking.called:  # it was quicker than we
             self._asking = None
 
-    def _registered(self) -> float:
+    def _registered(self, body: bytes) -> float:
         """Note a success; seconds to the next beat."""
         if not self.is_registered:
-            _log.info("Registered with the balancer at {url}: {query}", url=self._url, query=self._query)
+            _log.info("Registered with the balancer: {registration}", registration=self._registration)
+        self._is_known = True
+        secret = secret_in(body)
+        if secret and secret != self.secret:
+            self.secret = secret
+            self.on_secret(secret)
         return self._rhythm.succeeded()
 
     def _failed(self, cause: str) -> float:
@@ -138,14 +145,13 @@ class Membership:
             _log.warn("Not registered with the balancer, trying on: {cause}", cause=cause)
         return seconds
 
-    def _post(self, action: str, seconds: float, **more: str) -> Deferred[Answer]:
+    def _ask(self, ask: Ask, seconds: float) -> Deferred[Answer]:
         try:
             headers = self._headers()
         except ConfigurationFault as fault:
             return fail(Unreachable(str(fault)))
-        url = f"{self._url}/{action}?{urlencode(self._query | more)}"
-        return self._client.fetch("POST", url, seconds=seconds, headers=headers)
+        return self._client.fetch(ask.method, ask.url, seconds=seconds, headers=headers, body=ask.body)
 
     def __repr__(self) -> str:
         state = "leaving" if self._is_leaving else "registered" if self.is_registered else "not registered"
-        return f"<Membership of port {self._query['port']} at {self._url}: {state}>"
+        return f"<Membership of {self._registration.id} at {self._registration.balancer}: {state}>"

@@ -83,7 +83,8 @@ class AppServer(MultiService):
         if not self.port:
             _log.warn("Not registering: a balancer can reach a port, and this app server has none.")
             return
-        self._membership = self._join(self.port)
+        self._membership = membership = self._join(self.port)
+        self._front.secret = lambda: membership.secret
         self._membership.start()
 
     def drain(self, is_hurried: bool = False) -> Deferred[None]:

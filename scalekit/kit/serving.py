@@ -19,6 +19,7 @@ from typing import Any
 
 from scalekit.kit.client import Client
 from scalekit.kit.membership import Membership
+from scalekit.kit.registration import Registration, id_for
 from scalekit.kit.server import DRAIN_SECONDS, AppServer
 from scalekit.net.deadlines import Timeouts
 from scalekit.net.factory import HTTPFactory
@@ -37,6 +38,7 @@ def app_server(
     tls: ServerTLS | None = None,
     balancer: str = "",
     service: str = "default",
+    host_name: str = "",
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AppServer:
     """
@@ -47,6 +49,7 @@ def app_server(
     :param wall: as `time.time`.
     :param random: as `random.random`.
     :param balancer: of the registration service; empty: it is not registered.
+    :param host_name: what this machine is called at a balancer elsewhere; empty: something that nobody else is.
     """
 
     timeouts = Timeouts()
@@ -57,15 +60,15 @@ def app_server(
         return HTTPListening(listen, http, reactor, tls)
 
     def join(port: int) -> Membership:
-        return Membership(
+        registration = Registration(
             balancer,
             port,
-            client=client,
-            clock=reactor,
-            random=random,
-            service=service,
-            scheme=listen[0].scheme,
-            keep_alive=timeouts.idle,
+            int(wall() * 1e6),
+            id_for(balancer, port, host_name or f"{int(random() * 2**32):08x}"),
+            service,
+            listen[0].scheme,
+            timeouts.idle,
         )
+        return Membership(registration, client=client, clock=reactor, random=random)
 
     return AppServer(application, make_listening, join if balancer else None, drain_seconds)

@@ -6,8 +6,12 @@ import os
 import random
 import resource
 import signal
+import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +24,7 @@ from twisted.python.failure import Failure
 from scalekit.kit.client import Answer, Client, make_client, why_unreachable
 from scalekit.kit.command import WrappedCommand
 from scalekit.kit.membership import Membership
+from scalekit.kit.registration import Registration, id_for
 from scalekit.kit.spawning import is_answering, spawn
 from scalekit.kit.token_file import TokenFile
 from scalekit.ops.console import formatted
@@ -41,6 +46,7 @@ class Terms(NamedTuple):
     :ivar balancer: the URL of the registration service.
     :ivar ca: what signs the balancer's certificate; empty: an authority that the system trusts.
     :ivar token_file: empty: the balancer is on this machine.
+    :ivar is_vouched: see `Registration`.
     """
 
     arguments: Sequence[str]
@@ -53,6 +59,7 @@ class Terms(NamedTuple):
     token_file: str
     start_seconds: float
     drain_seconds: float
+    is_vouched: bool
 
 
 def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
@@ -68,16 +75,31 @@ def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
     token = TokenFile(terms.token_file, terms.service)
     token.headers()
     client = make_client(reactor, terms.ca or None)
-    membership = Membership(
+    registration = Registration(
         terms.balancer,
         terms.port,
-        client=client,
-        clock=reactor,
-        random=random.random,
-        service=terms.service,
-        scheme=terms.scheme,
-        headers=token.headers,
+        int(time.time() * 1e6),
+        id_for(terms.balancer, terms.port, socket.gethostname()),
+        terms.service,
+        terms.scheme,
+        is_vouched=terms.is_vouched,
     )
+    membership = Membership(registration, client=client, clock=reactor, random=random.random, headers=token.headers)
+    with TemporaryDirectory(prefix="scalekit-") as directory:
+        # The wrappers in the command answer the challenges of a balancer elsewhere.
+        secret_file = Path(directory, "secret")
+        membership.on_secret = lambda secret: _replace(secret_file, secret)
+        return _run(terms, {**environ, "SCALEKIT_SECRET_FILE": str(secret_file)}, membership, client)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file, in a directory that is ours alone, so that nobody reads a half of it."""
+    new = file.with_suffix(".new")
+    new.write_text(text, "ascii")
+    new.replace(file)
+
+
+def _run(terms: Terms, environ: Mapping[str, str], membership: Membership, client: Client) -> int:
     command = WrappedCommand(
         lambda ended: spawn(terms.arguments, environ, reactor, ended),
         lambda: is_answering(terms.host, terms.port, reactor),

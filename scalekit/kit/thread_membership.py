@@ -1,8 +1,9 @@
 """
 A `Membership` for servers that have no Twisted reactor: the same rhythm, kept by a thread of its own.
 
-Several worker processes share one port.  Each registers it: the registration is the same for all, so nobody has to be
-chosen, and nothing is missed when the chosen one dies; it costs one small request per worker and five seconds.
+Several worker processes share one port.  Each registers it: the registration is the same for all, its generation too,
+so nobody has to be chosen, and nothing is missed when the chosen one dies; it costs one small request per worker and
+five seconds.  Once one of them has left with that generation, none of the others brings it back.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
-from urllib.parse import urlencode
 
 from scalekit.errors import ConfigurationFault
+from scalekit.kit.registration import Ask, Registration, secret_in
 from scalekit.kit.rhythm import Rhythm
 
 # How often the port is tried until it answers: the server listens some milliseconds after the application is loaded.
@@ -27,42 +27,30 @@ DRAIN_GRACE_SECONDS = 5.0
 _log = logging.getLogger("scalekit.kit")
 
 
-class Terms(NamedTuple):
-    """
-    :ivar balancer: the URL of the registration service.
-    :ivar port: what the server listens on.
-    :ivar scheme: what it speaks there.
-    """
-
-    balancer: str
-    port: int
-    service: str = "default"
-    scheme: str = "http"
-
-
 class ThreadMembership:
     """
-    :param post: sends a POST to a URL with these fields, in so many seconds; as `scalekit.kit.asking.post`.
+    :param ask: sends a request with these fields, in so many seconds; as `scalekit.kit.asking.fetch`.
     :param is_answering: whether the port answers.
     :param headers: the fields that show a token, as `TokenFile.headers`.
     :param now: as `time.monotonic`.
     :param random: as `random.random`.
 
+    :ivar secret: for answering the challenges of a balancer elsewhere (`response_to`); empty: there are none.
     :ivar is_leaving: whether it was told to leave; ``/ping`` says so.
     """
 
     def __init__(
         self,
-        terms: Terms,
+        registration: Registration,
         *,
-        post: Callable[[str, Mapping[str, str], float], tuple[int, str]],
+        ask: Callable[[Ask, Mapping[str, str], float], tuple[int, bytes]],
         is_answering: Callable[[], bool],
         headers: Callable[[], dict[str, str]],
         now: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._terms = terms
-        self._post = post
+        self._registration = registration
+        self._ask = ask
         self._is_answering = is_answering
         self._headers = headers
         self._now = now
@@ -70,6 +58,8 @@ class ThreadMembership:
         # Its put() may be called in a signal's function, whatever was interrupted; an Event's set() may not.
         self._mail: queue.SimpleQueue[tuple[float, Callable[[], object]]] = queue.SimpleQueue()
         self._has_asked = False
+        self._is_known = False
+        self.secret = ""
         self.is_leaving = False
 
     def start(self) -> None:
@@ -106,39 +96,42 @@ class ThreadMembership:
         if not self._has_asked and not self._is_answering():
             return POLL_SECONDS
         self._has_asked = True
+        is_renewal = self._is_known
+        ask = self._registration.renew() if is_renewal else self._registration.register()
         try:
-            status, body = self._ask("register", ANSWER_SECONDS)
+            status, body = self._ask(ask, self._headers(), ANSWER_SECONDS)
         except (OSError, http.client.HTTPException, ConfigurationFault) as why:
             return self._failed(str(why))
         if status >= 300:
-            return self._failed(f"answered {status}: {body[:300]}")
-        if not self._rhythm.is_registered:
-            _log.info("registered with the balancer at %s: %s", self._terms.balancer, self)
+            self._is_known = False
+            if is_renewal and status == 404:  # it was restarted, and remembers nothing
+                return 0.0
+            return self._failed(f"answered {status}: {body[:300].decode('utf-8', 'replace')}")
+        self._is_known = True
+        if not is_renewal:
+            self.secret = secret_in(body)
+            _log.info("registered with the balancer: %s", self._registration)
         return self._rhythm.succeeded()
 
     def _failed(self, cause: str) -> float:
         seconds, is_news = self._rhythm.failed(self._now())
         if is_news:
-            _log.warning("not registered with the balancer at %s, trying on: %s", self._terms.balancer, cause)
+            _log.warning("not registered with the balancer at %s, trying on: %s", self._registration.balancer, cause)
         return seconds
 
     def _leave(self, drain_seconds: float) -> None:
         if not self._has_asked:
             return
         try:
-            status, body = self._ask("unregister", drain_seconds + DRAIN_GRACE_SECONDS, wait=f"{drain_seconds:g}")
+            ask = self._registration.drain(drain_seconds)
+            status, body = self._ask(ask, self._headers(), drain_seconds + DRAIN_GRACE_SECONDS)
         except (OSError, http.client.HTTPException, ConfigurationFault) as why:
             _log.warning("leaving without the balancer's word: %s", why)
         else:
-            if status >= 300:
-                _log.warning("the balancer answered %d to our leaving: %s", status, body[:300])
+            if status >= 300 and status != 404:  # another worker may have left for all
+                _log.warning("the balancer answered %d to our leaving: %r", status, body[:300])
         self._rhythm.is_registered = False
-
-    def _ask(self, action: str, seconds: float, **more: str) -> tuple[int, str]:
-        terms = self._terms
-        query = {"port": str(terms.port), "service": terms.service, "scheme": terms.scheme} | more
-        return self._post(f"{terms.balancer}/{action}?{urlencode(query)}", self._headers(), seconds)
 
     def __repr__(self) -> str:
         state = "leaving" if self.is_leaving else "registered" if self._rhythm.is_registered else "not registered"
-        return f"<ThreadMembership of port {self._terms.port} at {self._terms.balancer}: {state}>"
+        return f"<ThreadMembership of {self._registration.id} at {self._registration.balancer}: {state}>"

@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from scalekit.kit import asgi_app, wsgi_app
-from scalekit.kit.asking import is_answering, post
+from scalekit.kit.asking import fetch, is_answering
+from scalekit.kit.registration import Registration, id_for
 from scalekit.kit.termination import GUNICORN, Termination, is_listening, server_of
-from scalekit.kit.thread_membership import Terms, ThreadMembership
+from scalekit.kit.thread_membership import ThreadMembership
 from scalekit.kit.token_file import TokenFile
 from scalekit.kit.told import LOOPBACK, Balancers
 from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
@@ -42,6 +45,7 @@ class Settings(NamedTuple):
     token_file: str
     trusted_proxies: Iterable[str]
     drain_seconds: float
+    host: str = ""
 
 
 class Joining:
@@ -60,6 +64,7 @@ class Joining:
         self.balancers = Balancers([*LOOPBACK, *_address_of(url), *(settings.trusted_proxies or listed)])
         self._port = port
         self._drain_seconds = settings.drain_seconds
+        self._secret_file = environ.get("SCALEKIT_SECRET_FILE", "")
         self._membership: ThreadMembership | None = None
         self._is_joined = False
         self._is_gunicorn = False
@@ -68,9 +73,11 @@ class Joining:
         ca = settings.ca or environ.get("SCALEKIT_CA") or local_ca(default_state_directory(environ), url)
         token_file = settings.token_file or environ.get("SCALEKIT_TOKEN_FILE") or ""
         self._membership = ThreadMembership(
-            Terms(url, port, service, settings.scheme),
-            post=lambda url, headers, seconds: post(url, headers, ca, seconds),
-            is_answering=partial(is_answering, "127.0.0.1", port),
+            Registration(
+                url, port, server_generation(), id_for(url, port, socket.gethostname()), service, settings.scheme
+            ),
+            ask=partial(fetch, ca=ca),
+            is_answering=partial(is_answering, settings.host or environ.get("SCALEKIT_HOST") or "127.0.0.1", port),
             headers=TokenFile(token_file, service).headers,
             now=time.monotonic,
             random=random.random,
@@ -78,6 +85,15 @@ class Joining:
 
     def is_leaving(self) -> bool:
         return self._membership is not None and self._membership.is_leaving
+
+    def secret(self) -> str:
+        """What challenges are answered with; ``scalekit run`` writes it into a file once it has registered."""
+        if self._membership is not None:
+            return self._membership.secret
+        try:
+            return Path(self._secret_file).read_text("ascii") if self._secret_file else ""
+        except OSError:
+            return ""
 
     def join(self) -> None:
         """Register in a thread, once the port answers; said twice, it is done once."""
@@ -122,23 +138,25 @@ def wsgi(
     token_file: str = "",
     trusted_proxies: Iterable[str] = (),
     drain_seconds: float = DRAIN_SECONDS,
+    host: str = "",
 ) -> wsgi_app.BehindWSGI:
     """
     A WSGI application behind the balancer: see `BehindWSGI` for what it gets, README.rst for what servers lose nothing.
 
     With a port it registers itself from each process that imports it; under ``gunicorn --preload`` from each for which
     ``join()`` is called (in ``post_worker_init``).  What is left out is taken from ``SCALEKIT_PORT``,
-    ``SCALEKIT_SERVICE``, ``SCALEKIT_BALANCER``, ``SCALEKIT_CA``, ``SCALEKIT_TOKEN_FILE`` and
+    ``SCALEKIT_HOST``, ``SCALEKIT_SERVICE``, ``SCALEKIT_BALANCER``, ``SCALEKIT_CA``, ``SCALEKIT_TOKEN_FILE`` and
     ``SCALEKIT_TRUSTED_PROXIES``.
 
     :param port: what the server listens on; none: somebody else registers it, such as ``scalekit run``.
     :param scheme: what the server speaks: ``http`` or ``https``.
     :param trusted_proxies: networks whose word counts, besides loopback and the balancer's address.
     :param drain_seconds: how long what is in flight may take; less than the server gives its workers.
+    :param host: where the port is tried until it answers; 127.0.0.1, unless the server listens on another address only.
     """
-    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds)
+    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds, host)
     joining = Joining(given, os.environ)
-    wrapped = wsgi_app.BehindWSGI(application, joining.balancers, joining.is_leaving, joining.join)
+    wrapped = wsgi_app.BehindWSGI(application, joining.balancers, joining.is_leaving, joining.join, joining.secret)
     if not _is_preloading():
         wrapped.join()
     return wrapped
@@ -155,16 +173,38 @@ def asgi(
     token_file: str = "",
     trusted_proxies: Iterable[str] = (),
     drain_seconds: float = DRAIN_SECONDS,
+    host: str = "",
 ) -> asgi_app.BehindASGI:
     """The same for an ASGI application, see `wsgi` and `BehindASGI`: it registers when its lifespan begins."""
-    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds)
+    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds, host)
     joining = Joining(given, os.environ)
-    return asgi_app.BehindASGI(application, joining.balancers, joining.is_leaving, joining.join, joining.leave)
+    return asgi_app.BehindASGI(
+        application, joining.balancers, joining.is_leaving, joining.join, joining.leave, joining.secret
+    )
 
 
 def _is_preloading() -> bool:
     """Whether this is gunicorn's first process: what it starts is not there in its workers."""
     return "gunicorn.arbiter" in sys.modules and server_of(signal.getsignal(signal.SIGTERM)) != GUNICORN
+
+
+def server_generation() -> int:
+    """
+    When the server was started that this process is of, in microseconds: the same number in all its workers.
+
+    The first process of gunicorn forks them; those of the others are children by `multiprocessing`.
+    """
+    processes = sys.modules.get("multiprocessing.process")  # each child of it has it
+    is_child = processes is not None and processes.parent_process() is not None
+    is_worker = is_child or server_of(signal.getsignal(signal.SIGTERM)) == GUNICORN
+    try:
+        # proc_pid_stat(5): the 22nd is the start, in ticks since the system's own, which is btime in proc_stat(5).
+        stat = Path(f"/proc/{os.getppid() if is_worker else os.getpid()}/stat").read_text()
+        ticks = int(stat.rpartition(")")[2].split()[19])
+        began = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+        return int(began.split()[1]) * 1_000_000 + ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, StopIteration):
+        return int(time.time() * 1e6)
 
 
 def _address_of(url: str) -> list[str]:

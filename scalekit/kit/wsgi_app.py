@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from scalekit.kit.registration import CHALLENGE, RESPONSE, response_to
 from scalekit.kit.told import Balancers, read
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 _FIELDS = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+_CHALLENGE = f"HTTP_{CHALLENGE.upper().replace('-', '_')}"
 
 
 class BehindWSGI:
@@ -24,6 +26,7 @@ class BehindWSGI:
 
     :param is_leaving: whether this app server leaves.
     :param join: registers it.
+    :param secret: what challenges are answered with, see `scalekit.kit.registration`; empty: they are not.
 
     :ivar join: the same; only for servers that fork after they have imported the application.
     """
@@ -34,17 +37,23 @@ class BehindWSGI:
         balancers: Balancers,
         is_leaving: Callable[[], bool],
         join: Callable[[], object],
+        secret: Callable[[], str],
     ) -> None:
         self._application = application
         self._balancers = balancers
         self._is_leaving = is_leaving
         self.join = join
+        self._secret = secret
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         if method in ("GET", "HEAD") and environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") == "/ping":
             status, body = ("410 Gone", b"draining\n") if self._is_leaving() else ("200 OK", b"OK\n")
-            start_response(status, [*_FIELDS, ("Content-Length", str(len(body)))])
+            fields = [*_FIELDS, ("Content-Length", str(len(body)))]
+            nonce, secret = environ.get(_CHALLENGE, ""), self._secret()
+            if nonce and secret:
+                fields.append((RESPONSE, response_to(nonce, secret)))
+            start_response(status, fields)
             return [body] if method == "GET" else []
         peer = environ.get("REMOTE_ADDR", "")
         if peer in self._balancers:

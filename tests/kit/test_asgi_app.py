@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.asgi_app import BehindASGI, Scope
+from scalekit.kit.registration import RESPONSE, response_to
 from scalekit.kit.told import LOOPBACK, Balancers
 
 STARTUP, SHUTDOWN = {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}
@@ -23,6 +24,7 @@ FIELDS = [
 class BehindASGITests(SynchronousTestCase):
     def setUp(self) -> None:
         self.is_leaving = False
+        self.secret = ""
         self.events: list[str] = []
         self.seen: Scope = {}
 
@@ -52,6 +54,7 @@ class BehindASGITests(SynchronousTestCase):
             lambda: self.is_leaving,
             lambda: self.events.append("joined"),
             self.leave,
+            lambda: self.secret,
         )
         try:
             wrapped(scope, receive, send).send(None)
@@ -77,6 +80,13 @@ class BehindASGITests(SynchronousTestCase):
         self.is_leaving = True
         start, end = self.run_app(self.http("/ping"))
         self.assertEqual((start["status"], end["body"]), (410, b"draining\n"))
+
+    def test_challenges(self) -> None:
+        scope = self.http("/ping", headers=[(b"x-scalekit-challenge", b"nonce")])
+        self.assertEqual(len(self.run_app(scope)[0]["headers"]), 3)
+        self.secret = "abc"
+        response = (RESPONSE.lower().encode(), response_to("nonce", "abc").encode())
+        self.assertIn(response, self.run_app(scope)[0]["headers"])
 
     def test_the_balancer_is_believed(self) -> None:
         given = self.http(headers=FIELDS, client=("127.0.0.1", 4711))

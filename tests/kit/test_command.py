@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.command import HURRIED_STOP_SECONDS, STOP_SECONDS, WrappedCommand, described, status_of
 from scalekit.kit.membership import Membership
+from scalekit.kit.registration import Registration
 from tests.kit.fakes import FakeClient
 
 TERM, KILL, INT, HUP = signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP
@@ -44,7 +45,8 @@ class World:
         self.tries: list[Deferred[bool]] = []
         self.processes: list[FakeProcess] = []
         self.status: list[int] = []
-        membership = Membership("http://lb:2001", 3000, client=self.client, clock=self.clock, random=lambda: 0.5)
+        registration = Registration("http://lb:2001", 3000, 7, "web1-3000")
+        membership = Membership(registration, client=self.client, clock=self.clock, random=lambda: 0.5)
         self.command = WrappedCommand(self.spawn, self.try_port, membership, self.clock, 60.0, 30.0)
 
     def spawn(self, ended: Callable[[int], None]) -> FakeProcess:
@@ -66,12 +68,10 @@ class World:
 
     @property
     def asked(self) -> list[str]:
-        """What the balancer was asked, in short."""
-        short = []
-        for request in self.client.requests:
-            action, _, wait = request.removeprefix("POST http://lb:2001/").partition("?")
-            short.append(action + wait.partition("&wait=")[1] + wait.partition("&wait=")[2])
-        return short
+        """What the balancer was asked, in short: ``register``, ``renew``, ``drain&wait=30``."""
+        long = "http://lb:2001/v1/services/default/instances/web1-3000"
+        short = [request.replace(f"PUT {long}", "register") for request in self.client.requests]
+        return [request.removeprefix(f"POST {long}/").replace("?generation=7", "") for request in short]
 
 
 class CommandTests(SynchronousTestCase):
@@ -96,14 +96,14 @@ class CommandTests(SynchronousTestCase):
         world = self.world
         world.serve()
         world.command.end()
-        self.assertEqual((world.asked[-1], world.process.signals), ("unregister&wait=30", []))
+        self.assertEqual((world.asked[-1], world.process.signals), ("drain&wait=30", []))
         world.clock.advance(29.0)
         self.assertEqual(world.process.signals, [])
         world.client.answer()
         self.assertEqual(world.process.signals, [TERM])
         world.process.ended(3)
         self.assert_over(3)
-        self.assertEqual(world.asked, ["register"] * world.asked.count("register") + ["unregister&wait=30"])
+        self.assertEqual(world.asked, ["register", "drain&wait=30"])
 
     def test_a_drain_that_the_balancer_does_not_confirm_has_an_end(self) -> None:
         world = self.world
@@ -117,7 +117,7 @@ class CommandTests(SynchronousTestCase):
     def test_ctrl_c_waits_as_long_as_a_person(self) -> None:
         self.world.serve()
         self.world.command.end(INT)
-        self.assertEqual(self.world.asked[-1], "unregister&wait=2")
+        self.assertEqual(self.world.asked[-1], "drain&wait=2")
 
     def test_twice_is_now(self) -> None:
         world = self.world
@@ -149,7 +149,7 @@ class CommandTests(SynchronousTestCase):
         world = self.world
         world.serve()
         world.process.ended(-KILL)
-        self.assertEqual((world.asked[-1], world.status), ("unregister&wait=0", []))
+        self.assertEqual((world.asked[-1], world.status), ("drain&wait=0", []))
         self.assertEqual(world.process.group_signals, [TERM], "its children keep the port")
         world.client.answer()
         self.assert_over(-KILL)
@@ -218,7 +218,7 @@ class CommandTests(SynchronousTestCase):
         self.world.serve()
         self.assertEqual(
             repr(self.world.command),
-            "<WrappedCommand serving <Membership of port 3000 at http://lb:2001: registered>>",
+            "<WrappedCommand serving <Membership of web1-3000 at http://lb:2001: registered>>",
         )
 
 
@@ -280,7 +280,7 @@ class Life(RuleBasedStateMachine):
         assert len(world.status) == 1
         assert world.clock.getDelayedCalls() == [], world.clock.getDelayedCalls()
         assert world.process.signals.count(TERM) <= 1
-        left = [asked for asked in world.asked if asked.startswith("unregister")]
+        left = [asked for asked in world.asked if asked.startswith("drain")]
         assert len(left) == ("register" in world.asked), world.asked
         assert not left or world.asked[-1] == left[0]
 

@@ -11,10 +11,14 @@ from zope.interface import provider
 
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.membership import Membership
+from scalekit.kit.registration import Registration
 from tests.kit.fakes import FakeClient
 
-REGISTER = "POST https://lb:2001/register?port=3001&service=default&scheme=https"
-LEAVE = "POST https://lb:2001/unregister?port=3001&service=default&scheme=https&wait=30"
+INSTANCE = "https://lb:2001/v1/services/default/instances/web1-3001"
+REGISTER = f"PUT {INSTANCE}"
+RENEW = f"POST {INSTANCE}/renew?generation=7"
+LEAVE = f"POST {INSTANCE}/drain?generation=7&wait=30"
+WE = Registration("https://lb:2001/", 3001, 7, "web1-3001")
 
 
 class MembershipTests(SynchronousTestCase):
@@ -22,9 +26,7 @@ class MembershipTests(SynchronousTestCase):
         self.clock = Clock()
         self.client = FakeClient(self.clock)
         self.chance = 0.5
-        self.member = Membership(
-            "https://lb:2001/", 3001, client=self.client, clock=self.clock, random=lambda: self.chance
-        )
+        self.member = Membership(WE, client=self.client, clock=self.clock, random=lambda: self.chance)
         self.warnings: list[str] = []
 
         @provider(ILogObserver)
@@ -43,14 +45,50 @@ class MembershipTests(SynchronousTestCase):
         self.clock.advance(4.99)
         self.assertEqual(self.client.requests, [REGISTER])
         self.clock.advance(0.01)
-        self.assertEqual(self.client.requests, [REGISTER] * 2)
+        self.assertEqual(self.client.requests, [REGISTER, RENEW])
 
-    def test_what_our_server_does_with_idle_connections(self) -> None:
-        member = Membership(
-            "https://lb:2001", 3001, client=self.client, clock=self.clock, random=lambda: 0.5, keep_alive=60.0
-        )
-        member.start()
-        self.assertEqual(self.client.requests, [REGISTER + "&keep_alive=60"])
+    def test_a_balancer_that_does_not_know_us_any_more_is_told_again_at_once(self) -> None:
+        self.member.start()
+        self.client.answer()
+        self.clock.advance(5.0)
+        self.client.answer(404)
+        self.clock.advance(0.0)
+        self.assertEqual(self.client.requests, [REGISTER, RENEW, REGISTER])
+        self.assertTrue(self.member.is_registered)
+        self.client.answer(503)
+        self.assertFalse(self.member.is_registered)
+
+    def test_one_that_was_away_for_a_while_may_still_know_us(self) -> None:
+        self.member.start()
+        self.client.answer()
+        self.clock.advance(5.0)
+        self.client.cut()
+        self.clock.advance(0.25)
+        self.assertEqual(self.client.requests, [REGISTER, RENEW, RENEW])
+
+    def test_a_generation_that_is_over_is_not_renewed(self) -> None:
+        self.member.start()
+        self.client.answer()
+        self.clock.advance(5.0)
+        self.client.answer(409, b"another is there")
+        self.clock.advance(0.25)
+        self.assertEqual(self.client.requests, [REGISTER, RENEW, REGISTER])
+
+    def test_the_secret_for_challenges(self) -> None:
+        secrets: list[str] = []
+        self.member.on_secret = secrets.append
+        self.member.start()
+        self.client.answer(201, b'{"secret": "abc"}')
+        self.clock.advance(5.0)
+        self.client.answer(200, b"{}")
+        self.assertEqual((self.member.secret, secrets), ("abc", ["abc"]))
+
+    def test_who_is_not_there_any_more_has_left(self) -> None:
+        self.member.start()
+        self.client.answer()
+        drained = self.member.drain()
+        self.client.answer(404)
+        self.assertTrue(self.successResultOf(drained))
 
     def test_the_beat_has_a_jitter_of_a_fifth(self) -> None:
         self.chance = 0.0
@@ -134,8 +172,7 @@ class MembershipTests(SynchronousTestCase):
     def test_the_token_is_shown_each_time_as_it_is_then(self) -> None:
         tokens = iter(["one", "two"])
         member = Membership(
-            "https://lb:2001",
-            3001,
+            WE,
             client=self.client,
             clock=self.clock,
             random=lambda: 0.5,
@@ -151,9 +188,7 @@ class MembershipTests(SynchronousTestCase):
         def headers() -> dict[str, str]:
             raise ConfigurationFault("token file: gone")
 
-        member = Membership(
-            "https://lb:2001", 3001, client=self.client, clock=self.clock, random=lambda: 0.5, headers=headers
-        )
+        member = Membership(WE, client=self.client, clock=self.clock, random=lambda: 0.5, headers=headers)
         member.start()
         self.clock.advance(20.0)
         self.assertEqual(len(self.warnings), 1)
@@ -161,4 +196,4 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual((self.client.requests, self.clock.getDelayedCalls()), ([], []))
 
     def test_repr(self) -> None:
-        self.assertEqual(repr(self.member), "<Membership of port 3001 at https://lb:2001: not registered>")
+        self.assertEqual(repr(self.member), "<Membership of web1-3001 at https://lb:2001/: not registered>")

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from scalekit.kit.membership import Membership
+from scalekit.kit.registration import CHALLENGE, RESPONSE, Registration, response_to
 from scalekit.kit.server import AppServer
 from scalekit.web.memory import ask
 from tests.kit.fakes import FakeClient
@@ -57,7 +58,8 @@ class AppServerTests(SynchronousTestCase):
             return self.listening
 
         def join(port: int) -> Membership:
-            return Membership("https://lb", port, client=self.client, clock=self.clock, random=lambda: 0.5)
+            registration = Registration("https://lb", port, 7, f"web1-{port}")
+            return Membership(registration, client=self.client, clock=self.clock, random=lambda: 0.5)
 
         return AppServer(Application(), listen, join)
 
@@ -70,12 +72,21 @@ class AppServerTests(SynchronousTestCase):
         server = self.make()
         self.start(server)
         self.assertEqual(self.told, ["listens"])
-        self.assertEqual(self.client.requests, ["POST https://lb/register?port=3001&service=default&scheme=https"])
+        self.assertEqual(self.client.requests, ["PUT https://lb/v1/services/default/instances/web1-3001"])
 
     def test_serves_the_application_and_answers_ping(self) -> None:
         self.make()
         self.assertEqual(ask(self.listening.responder, b"GET", b"/").sent, b"the application")
         self.assertEqual(ask(self.listening.responder, b"GET", b"/ping").status, 200)
+
+    def test_answers_challenges_with_the_secret_of_its_registration(self) -> None:
+        self.start(self.make())
+        fields = [(CHALLENGE.encode(), b"nonce")]
+        answer = ask(self.listening.responder, b"GET", b"/ping", fields)
+        self.assertEqual((answer.status, [name for name, _ in answer.fields if name == RESPONSE.encode()]), (200, []))
+        self.client.answer(201, b'{"secret": "abc"}')
+        answer = ask(self.listening.responder, b"GET", b"/ping", fields)
+        self.assertIn((RESPONSE.encode(), response_to("nonce", "abc").encode()), answer.fields)
 
     def test_stops_in_order(self) -> None:
         server = self.make()
@@ -84,7 +95,7 @@ class AppServerTests(SynchronousTestCase):
         stopped = server.stopService()
         self.assertEqual(ask(self.listening.responder, b"GET", b"/ping").status, 410)
         self.assertEqual(ask(self.listening.responder, b"GET", b"/").status, 200)
-        self.assertIn("unregister", self.client.requests[-1])
+        self.assertIn("/drain?", self.client.requests[-1])
         self.assertEqual(self.told, ["listens"])
         self.client.answer()
         self.successResultOf(stopped)

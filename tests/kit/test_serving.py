@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -49,8 +50,13 @@ class Balancer(Resource):
         self.asked: list[str] = []
         self.registered: Deferred[None] = Deferred()
 
-    def render_POST(self, request: Any) -> bytes:
-        self.asked.append(request.uri.decode())
+    def render_PUT(self, request: Any) -> bytes:
+        self.asked.append(f"{request.uri.decode()} {json.loads(request.content.read())}")
+        return self.render_POST(request, is_noted=False)
+
+    def render_POST(self, request: Any, is_noted: bool = True) -> bytes:
+        if is_noted:
+            self.asked.append(request.uri.decode())
         if not self.registered.called:
             self.registered.callback(None)
         return b""
@@ -80,7 +86,7 @@ class AppServerTests(TestCase):
             [ListenURL("https", "127.0.0.1", 0)],
             client=self.client(),
             reactor=self.reactor,
-            wall=time.time,
+            wall=lambda: 7.0,
             random=random.random,
             tls=self.tls,
             balancer=self.balancer_url,
@@ -90,7 +96,9 @@ class AppServerTests(TestCase):
         server.startService()
         url = f"https://127.0.0.1:{server.port}"
         await self.balancer.registered
-        self.assertEqual(self.balancer.asked, [f"/register?port={server.port}&service=shop&scheme=https&keep_alive=60"])
+        instance = f"/v1/services/shop/instances/127.0.0.1:{server.port}"
+        said = {"generation": 7_000_000, "port": server.port, "scheme": "https", "keep_alive": 60.0}
+        self.assertEqual(self.balancer.asked, [f"{instance} {said}"])
         self.assertEqual((await client.fetch("GET", url + "/", seconds=20)).body, b"the application")
         self.assertEqual((await client.fetch("GET", url + "/ping", seconds=20)).status, 200)
 
@@ -101,6 +109,4 @@ class AppServerTests(TestCase):
         self.application.waiting[0].finish()
         self.assertEqual((await slow).body, b"finished")
         await stopped
-        self.assertEqual(
-            self.balancer.asked[1], f"/unregister?port={server.port}&service=shop&scheme=https&keep_alive=60&wait=30"
-        )
+        self.assertEqual(self.balancer.asked[1], f"{instance}/drain?generation=7000000&wait=30")

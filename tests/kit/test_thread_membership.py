@@ -8,21 +8,24 @@ from collections.abc import Mapping
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.kit.thread_membership import POLL_SECONDS, Terms, ThreadMembership
+from scalekit.kit.registration import Ask, Registration
+from scalekit.kit.thread_membership import POLL_SECONDS, ThreadMembership
 
-REGISTER = "http://lb:2001/register?port=3000&service=shop&scheme=http"
-LEAVE = "http://lb:2001/unregister?port=3000&service=shop&scheme=http&wait=25"
+INSTANCE = "http://lb:2001/v1/services/shop/instances/web1-3000"
+REGISTER = f"PUT {INSTANCE}"
+RENEW = f"POST {INSTANCE}/renew?generation=7"
+LEAVE = f"POST {INSTANCE}/drain?generation=7&wait=25"
 
 
 class ThreadMembershipTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.asked: list[str] = []
-        self.answers: list[tuple[int, str] | Exception] = []
+        self.answers: list[tuple[int, bytes] | Exception] = []
         self.is_answering = True
         self.now = 0.0
         self.member = ThreadMembership(
-            Terms("http://lb:2001", 3000, "shop"),
-            post=self.post,
+            Registration("http://lb:2001", 3000, 7, "web1-3000", "shop", "http"),
+            ask=self.ask,
             is_answering=lambda: self.is_answering,
             headers=lambda: {"Authorization": "Bearer x"},
             now=lambda: self.now,
@@ -35,10 +38,10 @@ class ThreadMembershipTests(SynchronousTestCase):
         logger.addHandler(watcher)
         self.addCleanup(logger.removeHandler, watcher)
 
-    def post(self, url: str, headers: Mapping[str, str], seconds: float) -> tuple[int, str]:
+    def ask(self, ask: Ask, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
         self.assertEqual(headers, {"Authorization": "Bearer x"})
-        self.asked.append(url)
-        answer = self.answers.pop(0) if self.answers else (200, "")
+        self.asked.append(f"{ask.method} {ask.url}")
+        answer = self.answers.pop(0) if self.answers else (200, b'{"secret": "abc"}')
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -59,14 +62,21 @@ class ThreadMembershipTests(SynchronousTestCase):
         self.is_answering = True
         self.assertEqual((self.member.step(), self.asked), (5.0, [REGISTER]))
         self.is_answering = False  # it is for the balancer to say that it is down
-        self.assertEqual((self.member.step(), self.asked), (5.0, [REGISTER] * 2))
-        self.assertEqual(repr(self.member), "<ThreadMembership of port 3000 at http://lb:2001: registered>")
+        self.assertEqual((self.member.step(), self.asked), (5.0, [REGISTER, RENEW]))
+        self.assertEqual(repr(self.member), "<ThreadMembership of web1-3000 at http://lb:2001: registered>")
+        self.assertEqual(self.member.secret, "abc")
+
+    def test_a_balancer_that_does_not_know_us_any_more_is_told_again_at_once(self) -> None:
+        self.member.step()
+        self.answers = [(404, b"")]
+        self.assertEqual((self.member.step(), self.member.step()), (0.0, 5.0))
+        self.assertEqual(self.asked, [REGISTER, RENEW, REGISTER])
 
     def test_a_balancer_that_is_away_is_tried_again_and_told_once_a_minute(self) -> None:
-        faults: list[tuple[int, str] | Exception] = [
+        faults: list[tuple[int, bytes] | Exception] = [
             ConnectionRefusedError("refused"),
             http.client.BadStatusLine("x"),
-            (503, "not now"),
+            (503, b"not now"),
         ]
         self.answers = [*faults, *faults]
         spans = []
@@ -86,7 +96,7 @@ class ThreadMembershipTests(SynchronousTestCase):
 
     def test_leaving_without_an_answer(self) -> None:
         """It goes, and says why."""
-        answers: list[tuple[int, str] | Exception] = [(500, "broken"), TimeoutError("timed out")]
+        answers: list[tuple[int, bytes] | Exception] = [(500, b"broken"), TimeoutError("timed out")]
         for answer in answers:
             self.setUp()
             self.member.step()
@@ -94,6 +104,12 @@ class ThreadMembershipTests(SynchronousTestCase):
             self.live()
             self.assertEqual(self.asked, [REGISTER, LEAVE])
             self.assertIn("leaving", self.log[-1])
+
+    def test_another_worker_has_left_for_all(self) -> None:
+        self.member.step()
+        self.answers = [(404, b"")]
+        self.live()
+        self.assertEqual([line for line in self.log if "leaving" in line], [])
 
     def test_who_never_came_does_not_leave(self) -> None:
         self.live()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit import asgi, wrappers, wsgi
-from scalekit.kit.wrappers import Joining, Settings
+from scalekit.kit.registration import Registration
+from scalekit.kit.wrappers import Joining, Settings, server_generation
 from tests.sources import ROOT
 
 NOTHING = Settings(0, "", "http", "", "", "", (), 25.0)
@@ -20,9 +23,10 @@ NOTHING = Settings(0, "", "http", "", "", "", (), 25.0)
 class Started:
     """Stands in for `ThreadMembership`."""
 
-    def __init__(self, terms: Any, **parts: Any) -> None:
-        self.terms = terms
+    def __init__(self, registration: Registration, **parts: Any) -> None:
+        self.registration = registration
         self.parts = parts
+        self.secret = "abc"
         self.starts = 0
         self.is_leaving = False
 
@@ -36,8 +40,8 @@ class JoiningTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.started: list[Started] = []
 
-        def make(terms: Any, **parts: Any) -> Started:
-            self.started.append(Started(terms, **parts))
+        def make(registration: Registration, **parts: Any) -> Started:
+            self.started.append(Started(registration, **parts))
             return self.started[-1]
 
         self.patch(wrappers, "ThreadMembership", make)
@@ -54,7 +58,10 @@ class JoiningTests(SynchronousTestCase):
 
     def test_on_one_machine_a_port_is_enough(self) -> None:
         joining = Joining(NOTHING, {"SCALEKIT_PORT": "3000", "HOME": "/home/me"})
-        self.assertEqual(self.started[0].terms, ("https://127.0.0.1:2001", 3000, "default", "http"))
+        said = self.started[0].registration
+        self.assertEqual((said.balancer, said.id), ("https://127.0.0.1:2001", "127.0.0.1:3000"))
+        self.assertEqual((said.service, said.scheme), ("default", "http"))
+        self.assertEqual(joining.secret(), "abc")
         self.assertFalse(joining.is_leaving())
         joining.join()
         joining.join()
@@ -64,10 +71,30 @@ class JoiningTests(SynchronousTestCase):
         environ = {"SCALEKIT_PORT": "1", "SCALEKIT_SERVICE": "blog", "SCALEKIT_BALANCER": "http://10.0.0.9:2001/"}
         Joining(NOTHING, environ)
         Joining(NOTHING._replace(port=2, service="shop", scheme="https", balancer="http://lb"), environ)
+        said = [each.registration for each in self.started]
         self.assertEqual(
-            [each.terms for each in self.started],
+            [(each.balancer, each.port, each.service, each.scheme) for each in said],
             [("http://10.0.0.9:2001", 1, "blog", "http"), ("http://lb", 2, "shop", "https")],
         )
+        self.assertEqual([each.id for each in said], [f"{socket.gethostname()}-1", f"{socket.gethostname()}-2"])
+
+    def test_the_secret_that_scalekit_run_was_given(self) -> None:
+        file = Path(self.mktemp())
+        joining = Joining(NOTHING, {"SCALEKIT_RUN": "3000", "SCALEKIT_SECRET_FILE": str(file)})
+        self.assertEqual(joining.secret(), "")
+        file.write_text("abc")
+        self.assertEqual(joining.secret(), "abc")
+        self.assertEqual(Joining(NOTHING, {}).secret(), "")
+
+    def test_the_generation_is_when_the_server_was_started(self) -> None:
+        """The same for all workers, and rising with each server."""
+        mine = server_generation()
+        self.assertEqual(server_generation(), mine)
+        self.assertLess(abs(time.time() * 1e6 - mine), 24 * 3600 * 1e6)
+        code = "from scalekit.kit.wrappers import server_generation; print(server_generation())"
+        environ = {"PYTHONPATH": str(ROOT)}
+        later = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True).stdout
+        self.assertGreater(int(later), mine)
 
     def test_whom_it_believes(self) -> None:
         balancers = Joining(NOTHING, {"SCALEKIT_BALANCER": "https://10.0.0.9:2001"}).balancers

@@ -9,6 +9,7 @@ from wsgiref.validate import validator
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.kit.registration import RESPONSE, response_to
 from scalekit.kit.told import LOOPBACK, Balancers
 from scalekit.kit.wsgi_app import BehindWSGI
 
@@ -23,10 +24,16 @@ FIELDS = {
 class BehindWSGITests(SynchronousTestCase):
     def setUp(self) -> None:
         self.is_leaving = False
+        self.secret = ""
+        self.fields: dict[str, str] = {}
         self.seen: dict[str, Any] = {}
         self.joined: list[int] = []
         wrapped = BehindWSGI(
-            self.application, Balancers(LOOPBACK), lambda: self.is_leaving, lambda: self.joined.append(1)
+            self.application,
+            Balancers(LOOPBACK),
+            lambda: self.is_leaving,
+            lambda: self.joined.append(1),
+            lambda: self.secret,
         )
         self.wrapped = wrapped
         self.checked = validator(wrapped)
@@ -41,7 +48,13 @@ class BehindWSGITests(SynchronousTestCase):
         given |= environ
         setup_testing_defaults(given)
         status: list[str] = []
-        answer = self.checked(given, lambda line, fields, exc_info=None: status.append(line) or (lambda data: None))
+
+        def begin(line: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+            status.append(line)
+            self.fields = dict(fields)
+            return lambda data: None
+
+        answer = self.checked(given, begin)
         try:
             return status[0] if status else "", b"".join(answer)
         finally:
@@ -54,6 +67,15 @@ class BehindWSGITests(SynchronousTestCase):
         self.assertEqual(self.ask("/ping/2")[1], b"application")
         self.is_leaving = True
         self.assertEqual(self.ask("/ping"), ("410 Gone", b"draining\n"))
+
+    def test_challenges(self) -> None:
+        self.ask("/ping", HTTP_X_SCALEKIT_CHALLENGE="nonce")
+        self.assertNotIn(RESPONSE, self.fields)
+        self.secret = "abc"
+        self.ask("/ping", HTTP_X_SCALEKIT_CHALLENGE="nonce")
+        self.assertEqual(self.fields[RESPONSE], response_to("nonce", "abc"))
+        self.ask("/ping")
+        self.assertNotIn(RESPONSE, self.fields)
 
     def test_the_balancer_is_believed(self) -> None:
         self.assertEqual(self.ask("/x", REMOTE_ADDR="127.0.0.1", REMOTE_PORT="4711", **FIELDS)[1], b"application")

@@ -40,6 +40,12 @@ from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
     show_default=True,
     help="How long what is in flight may take once it is to end.",
 )
+@click.option(
+    "--vouch",
+    "is_vouched",
+    is_flag=True,
+    help="For a command without the kit's wrapper, and a balancer elsewhere; the token must be an operator's.",
+)
 @click.argument("command", nargs=-1, required=True, metavar="-- COMMAND...")
 @click.pass_obj
 def run_behind(
@@ -54,6 +60,7 @@ def run_behind(
     state_directory: str | None,
     start_seconds: float,
     drain_seconds: float,
+    is_vouched: bool,
     command: tuple[str, ...],
 ) -> int:
     """
@@ -83,7 +90,7 @@ def run_behind(
     # Only now: it brings the reactor, which no other command needs.
     from scalekit.kit.tap import Terms, die_as, run_command
 
-    terms = Terms(command, service, scheme, host, port, url, ca, token_file, start_seconds, drain_seconds)
+    terms = Terms(command, service, scheme, host, port, url, ca, token_file, start_seconds, drain_seconds, is_vouched)
     # For the wrappers in the command, scalekit.kit.wsgi and asgi: whom to believe, and that the port is registered.
     told = {"SCALEKIT_BALANCER": url, "SCALEKIT_RUN": str(port)}
     return die_as(run_command(terms, {**environ, **told}))

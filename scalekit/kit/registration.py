@@ -1,0 +1,107 @@
+"""
+What an app server says of itself to the balancer, over ``/v1``.  Pure: for a reactor and for threads alike.
+
+``PUT …/instances/{id}`` registers, ``POST …/renew`` renews the lease of 15 s (404: register again), and
+``POST …/drain?wait=S`` is answered when nothing is in flight.  The generation rises with each start: what comes late
+from the process before does nothing to the one that runs.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import re
+from typing import NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+#: The probe's field with a nonce, and the answer's with what only somebody with our secret can make of it.
+CHALLENGE, RESPONSE = "X-Scalekit-Challenge", "X-Scalekit-Challenge-Response"
+
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_LONGEST_NAME = 100  # an id has 128 characters at most, the port and a dash among them
+
+
+class Ask(NamedTuple):
+    """A request to the balancer."""
+
+    method: str
+    url: str
+    body: bytes | None = None
+
+
+class Registration(NamedTuple):
+    """
+    :ivar balancer: the URL of the registration service, such as ``https://127.0.0.1:2001``.
+    :ivar port: what we listen on; the balancer takes the address from the connection.
+    :ivar generation: when we were started, in microseconds.
+    :ivar id: see `id_for`.
+    :ivar scheme: what we speak there: ``https``, ``http`` or ``h2c``.
+    :ivar keep_alive: seconds after which our server closes an idle connection; None: the balancer need not know.
+    :ivar is_vouched: whether an operator, whose token is shown, vouches for us: we cannot answer challenges.
+    """
+
+    balancer: str
+    port: int
+    generation: int
+    id: str
+    service: str = "default"
+    scheme: str = "https"
+    keep_alive: float | None = None
+    is_vouched: bool = False
+
+    def register(self) -> Ask:
+        """Register, or say the same again."""
+        said: dict[str, object] = {"generation": self.generation, "port": self.port, "scheme": self.scheme}
+        if self.keep_alive is not None:
+            said["keep_alive"] = self.keep_alive
+        if self.is_vouched:
+            said["consent"] = False
+        return Ask("PUT", self._url, json.dumps(said).encode())
+
+    def renew(self) -> Ask:
+        """Renew the lease; 404 asks to register again."""
+        return Ask("POST", f"{self._url}/renew?{urlencode({'generation': self.generation})}")
+
+    def drain(self, wait_seconds: float) -> Ask:
+        """Leave; answered when nothing is in flight, or the wait is over.  404: we are not there any more."""
+        query = urlencode({"generation": self.generation, "wait": f"{wait_seconds:g}"})
+        return Ask("POST", f"{self._url}/drain?{query}")
+
+    @property
+    def _url(self) -> str:
+        return f"{self.balancer.rstrip('/')}/v1/services/{quote(self.service)}/instances/{quote(self.id, safe=':[]')}"
+
+
+def id_for(balancer: str, port: int, name: str) -> str:
+    """
+    What we are called: by our address where the balancer is on this machine, as ``/register`` calls us too; elsewhere
+    by the machine's name, since we do not know which of our addresses the balancer sees.
+
+    :param balancer: its URL.
+    :param name: of this machine, or whatever nobody else is called.
+    """
+    host = urlsplit(balancer).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    else:
+        if address.is_loopback:
+            return f"[{host}]:{port}" if ":" in host else f"127.0.0.1:{port}"
+    return f"{_NOT_IN_IDS.sub('-', name)[:_LONGEST_NAME].strip('.-_') or 'app'}-{port}"
+
+
+def secret_in(body: bytes) -> str:
+    """The secret in the balancer's answer to a registration; empty where it gives none: it will not challenge us."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ""
+    secret = said.get("secret") if isinstance(said, dict) else None
+    return secret if isinstance(secret, str) else ""
+
+
+def response_to(nonce: str, secret: str) -> str:
+    """What answers a challenge: HMAC-SHA256 of the nonce with the secret, in hexadecimal."""
+    return hmac.new(secret.encode(), nonce.encode(), "sha256").hexdigest()

@@ -1,0 +1,60 @@
+"""Tests of `scalekit.kit.registration`: what it says is what the balancer reads."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.balancer import consent, members
+from scalekit.kit.registration import CHALLENGE, RESPONSE, Registration, id_for, response_to, secret_in
+
+WE = Registration("https://lb:2001/", 3000, 7, "web1-3000", "shop", "http")
+INSTANCE = "https://lb:2001/v1/services/shop/instances/web1-3000"
+
+
+class RegistrationTests(SynchronousTestCase):
+    def test_urls(self) -> None:
+        self.assertEqual(WE.register()[:2], ("PUT", INSTANCE))
+        self.assertEqual(WE.renew(), ("POST", f"{INSTANCE}/renew?generation=7", None))
+        self.assertEqual(WE.drain(30.0), ("POST", f"{INSTANCE}/drain?generation=7&wait=30", None))
+        local = WE._replace(id="[::1]:3000")
+        self.assertTrue(local.register().url.endswith("/instances/[::1]:3000"))
+
+    def test_the_balancer_reads_it(self) -> None:
+        said = members.parse_body(WE.register().body or b"", members.RegistrationBody)
+        self.assertEqual((said.generation, said.port, said.scheme, said.consent), (7, 3000, "http", True))
+        more = WE._replace(keep_alive=60.0, is_vouched=True)
+        said = members.parse_body(more.register().body or b"", members.RegistrationBody)
+        self.assertEqual((said.keep_alive, said.consent), (60.0, False))
+
+    def test_ids(self) -> None:
+        for balancer, id in {
+            "https://127.0.0.1:2001": "127.0.0.1:3000",
+            "https://[::1]:2001": "[::1]:3000",
+            "https://10.0.0.1:2001": "web-1-3000",
+            "https://lb": "web-1-3000",
+        }.items():
+            self.assertEqual(id_for(balancer, 3000, "web 1"), id)
+        self.assertEqual(id_for("https://lb", 3000, ""), "app-3000")
+
+    @given(st.text(max_size=300), st.integers(1, 65535))
+    def test_any_name_makes_an_id(self, name: str, port: int) -> None:
+        self.assertIsNotNone(re.fullmatch(members._ID, id_for("https://lb", port, name)))
+
+    def test_secrets(self) -> None:
+        for body, secret in {
+            b'{"secret": "abc"}': "abc",
+            b"{}": "",
+            b"[]": "",
+            b"no": "",
+            b'{"secret": 1}': "",
+        }.items():
+            self.assertEqual(secret_in(body), secret)
+
+    @given(st.text(st.characters(codec="latin-1")), st.text())
+    def test_the_balancer_takes_our_response(self, nonce: str, secret: str) -> None:
+        self.assertEqual(response_to(nonce, secret).encode(), consent.response_to(nonce, secret))
+        self.assertEqual((CHALLENGE.encode(), RESPONSE.encode()), (consent.CHALLENGE, consent.RESPONSE))
