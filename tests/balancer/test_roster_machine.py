@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.balancer.generations import RETIRED_SECONDS
 from scalekit.balancer.instance import ELIGIBLE, LEAVING
 from scalekit.balancer.roster import (
     DRAIN_SECONDS,
@@ -58,7 +59,8 @@ class RosterMachine(RuleBasedStateMachine):
         """With either policy."""
         self.now = 1000.0
         self.panic = panic
-        self.drained: dict[tuple[str, str], int] = {}  # the highest generation that was asked to go
+        # The highest generation that was asked to go, and when the last one was.
+        self.drained: dict[tuple[str, str], tuple[int, float]] = {}
         self.start()
 
     def start(self) -> None:
@@ -108,7 +110,8 @@ class RosterMachine(RuleBasedStateMachine):
             assert before == self.states
         else:
             assert instance.generation == wanted.generation >= self.generation(known)
-            assert wanted.generation > self.drained.get((service, wanted.id), 0)
+            generation, at = self.drained.get((service, wanted.id), (0, 0.0))
+            assert wanted.generation > generation or self.now >= at + RETIRED_SECONDS
             assert instance.lease_until == self.now + 15.0
 
     def generation(self, instance: Instance | None) -> int:
@@ -147,7 +150,8 @@ class RosterMachine(RuleBasedStateMachine):
                 assert generation in (None, instance.generation)
                 assert instance.state is State.GONE or not is_hurried
                 if instance.generation:
-                    self.drained[instance.key] = max(self.drained.get(instance.key, 0), instance.generation)
+                    earlier, _ = self.drained.get(instance.key, (0, 0.0))
+                    self.drained[instance.key] = max(earlier, instance.generation), self.now
 
     @rule(service=SERVICES, endpoints=st.lists(ENDPOINTS, max_size=3))
     def configure(self, service: str, endpoints: list[Endpoint]) -> None:
