@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,10 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
 from tests.scenarios.deploy_app import LINES
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, free_ports, until
 
 SCALEKIT = "import sys; from scalekit.ops.cli import main; sys.exit(main())"
 #: How each server is told its port.
@@ -37,6 +39,16 @@ def command_of(server: Sequence[str], port: int) -> list[str]:
     return [sys.executable, "-m", *(part.format(port=port) for part in server)]
 
 
+def address_outside() -> str:
+    """An address of this machine that is not of the loopback; raises `SkipTest`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # sends nothing: the system only chooses where it would send from
+        except OSError:
+            raise SkipTest("this machine has no other address") from None
+        return str(probe.getsockname()[0])
+
+
 def in_flight(balancer: Balancer, port: int) -> Any:
     """How much an instance has to do."""
     return balancer.instances()[port]["in_flight"]
@@ -50,16 +62,18 @@ def has_logged(balancer: Balancer, request_id: str) -> bool:
 class RunCase(ScenarioCase):
     def run_behind(self, balancer: Balancer, port: int, *command: str) -> subprocess.Popen[bytes]:
         """``scalekit run --port PORT -- COMMAND``."""
-        return self.launch(balancer, sys.executable, "-c", SCALEKIT, "run", "--port", str(port), "--", *command)
+        front = [sys.executable, "-c", SCALEKIT, "run", "--port", str(port), "--"]
+        return self.launch(balancer.private_url, *front, *command)
 
-    def launch(self, balancer: Balancer, *command: str, **variables: str) -> subprocess.Popen[bytes]:
+    def launch(self, balancer_url: str, *command: str, **variables: str) -> subprocess.Popen[bytes]:
         """A process that finds its balancer in the environment; what it says is in ``self.output``."""
         self._started += 1
         self.output = self.folder / f"output-{self._started}"
         environ = os.environ | {
             "PYTHONPATH": str(CHECKOUT),
             "DEPLOY_APP_FILE": str(self.folder / "posted"),
-            "SCALEKIT_BALANCER": balancer.private_url,
+            "HOME": str(self.folder),  # gunicorn has a socket there
+            "SCALEKIT_BALANCER": balancer_url,
         }
         with self.output.open("wb") as output:
             process = subprocess.Popen(
@@ -191,7 +205,7 @@ class WrapperTests(RunCase):
         """A `wrapped_wsgi` or `wrapped_asgi` in a server, which registers itself."""
         wrapped = "wrapped_wsgi" if server == "gunicorn" else "wrapped_asgi"
         command = [part.replace("deploy_app", wrapped) for part in command_of(WRAPPED[server], port)]
-        return self.launch(balancer, *command, SCALEKIT_PORT=str(port))
+        return self.launch(balancer.private_url, *command, SCALEKIT_PORT=str(port))
 
     def test_restarted_under_load(self) -> None:
         balancer = self.start_balancer()
@@ -299,6 +313,52 @@ class RunTests(RunCase):
                 status, _ = slow.result(PATIENCE_SECONDS)
             self.assertEqual(status, 200 if times == 1 else 502)
             self.assertEqual(process.wait(PATIENCE_SECONDS), -signal.SIGTERM)
+
+    def test_the_balancer_is_away_for_a_while(self) -> None:
+        balancer = self.start_balancer()
+        port, process, _ = self.run_stock(balancer)
+        balancer.process.kill()
+        balancer.wait()
+        until(lambda: "trying on" in self.output.read_text(), "it is told of")
+        self.assertEqual(ask(f"http://127.0.0.1:{port}/x"), (200, f"{port} /x\n".encode()))
+        again = Daemon(balancer.directory, *balancer.arguments)
+        self.addCleanup(again.clean_up)
+        until(lambda: is_listening(balancer.private) and balancer.states() == {port: "up"}, "it is registered again")
+        self.assertEqual(ask(balancer.url("/x", False)), (200, f"{port} /x\n".encode()))
+        process.terminate()
+        self.assertEqual(process.wait(PATIENCE_SECONDS), -signal.SIGTERM)
+
+    def test_a_balancer_elsewhere_wants_to_know_that_the_application_agrees(self) -> None:
+        """The wrapper in the application does, with what ``scalekit run`` has been told; or an operator vouches."""
+        address = address_outside()
+        for name in ("register", "operator"):
+            (self.folder / name).write_text(f"{name} {name}-12345678\n")
+        (self.folder / "tokens").write_text("register register-12345678\noperator operator-12345678\n")
+        private, public, *ports = free_ports(5)
+        url, here = f"http://{address}:{private}", f"http://127.0.0.1:{private}"
+        (self.folder / "scalekit.toml").write_text(
+            f'[registration]\nlisten = ["{url}", "{here}"]\ntoken_file = "tokens"\n'
+            f'[balancer]\nlisten = ["http://127.0.0.1:{public}"]\n[balancer.health]\ninterval = "200ms"\n'
+        )
+        daemon = Daemon(self.folder, "scalekit-balancer", "--config", "scalekit.toml", "--state-directory", "state")
+        self.addCleanup(daemon.clean_up)
+        until(lambda: is_listening(private) and is_listening(public), "the balancer listens")
+        rows = [
+            ("wrapped_asgi", "register", []),
+            ("deploy_app", "register", []),
+            ("deploy_app", "operator", ["--vouch"]),
+        ]
+        for port, (module, token, more) in zip(ports, rows, strict=True):
+            options = [f"--port={port}", f"--host={address}", f"--token-file={token}", *more]
+            server = ["uvicorn", f"--host={address}", "--port={port}", f"tests.scenarios.{module}:app"]
+            self.launch(url, sys.executable, "-c", SCALEKIT, "run", *options, "--", *command_of(server, port))
+
+        def states() -> list[str]:
+            [service] = json.loads(ask(f"{here}/v1/services")[1])["services"] or [{"instances": []}]
+            found = {one["port"]: one["state"] for one in service["instances"]}
+            return [found.get(port, "").replace("warming", "up") for port in ports]
+
+        until(lambda: states() == ["up", "down", "up"], "those who agree get requests, and the other one does not")
 
     def test_it_begins_as_in_a_shell(self) -> None:
         """Python ignores SIGPIPE, and so would its children; and there is nothing to read."""
