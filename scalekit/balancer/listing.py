@@ -62,7 +62,7 @@ class Listing:
         now = self._clock.seconds()
         return {
             "name": name,
-            "routes": [_shown(route) for route in self._routing.table.routes if route.service == name],
+            "routes": [shown_route(route) for route in self._routing.table.routes if route.service == name],
             "available": len(self._roster.available(name)),
             "panic": self._roster.is_panicking(name),
             "instances": [instance_view(instance, now) for instance in self._roster.instances(name)],
@@ -140,5 +140,6 @@ class ServiceResource(Branch):
         return json_answer(request, 200, self._listing.service_view(self._name))
 
 
-def _shown(route: Route) -> str:
+def shown_route(route: Route) -> str:
+    """Such as ``shop.example/cart``, or ``*/`` for everything."""
     return f"{(route.host or b'*').decode()}{route.prefix.decode() or '/'}"

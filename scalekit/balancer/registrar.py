@@ -139,10 +139,12 @@ class RegistrarResource(Branch):
         listeners: Listeners,
         new_secret: Callable[[], str],
         events: Resource,
+        explain: Resource | None = None,
     ) -> None:
         """
         :param new_secret: what nobody can guess, for each app that is to consent to being sent requests.
         :param events: ``/v1/events``.
+        :param explain: ``/v1/explain``, where there is a data path to explain.
         """
         super().__init__()
         self._listing = Listing(roster, routing, clock)
@@ -156,6 +158,8 @@ class RegistrarResource(Branch):
         first_version = Branch()
         first_version.putChild(b"services", ServicesResource(self._listing, members))
         first_version.putChild(b"events", events)
+        if explain is not None:
+            first_version.putChild(b"explain", explain)
         self.putChild(b"v1", first_version)
 
     def getChild(self, path: bytes, request: Request) -> Resource:

@@ -27,6 +27,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
 from scalekit.balancer.events import EventLog
+from scalekit.balancer.explaining import ExplainResource
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Notice, Transition
 from scalekit.balancer.instance_metrics import InstanceMetrics
@@ -236,12 +237,13 @@ def add_balancer(
     SnapshotKeeper(roster, Path(settings.state_directory) / "registry.json", reactor).setServiceParent(daemon)
     servers = {service.name: service.servers for service in config.service if service.servers}
     StaticServers(roster, servers, reactor.nameResolver, reactor).setServiceParent(daemon)
+    explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or traffic_of(name), reactor)
     # Last, so that everything behind a listener stands when it opens.
     private = add_private_listener(
         daemon,
         settings,
         "registration",
-        RegistrarResource(roster, routing, reactor, listeners, secrets.token_urlsafe, EventsResource(streams)),
+        RegistrarResource(roster, routing, reactor, listeners, secrets.token_urlsafe, EventsResource(streams), explain),
         names=names,
         certificate=certificate,
         reactor=reactor,

@@ -35,6 +35,10 @@ class Hash:
         self._key = key
         self._turns = RoundRobin()
 
+    def key_of(self, exchange: Any) -> bytes | None:
+        """What of an exchange is hashed; None: it takes its turn."""
+        return self._key(exchange)
+
     def first(self, available: tuple[Instance, ...], exchange: Any) -> Instance:
         key = self._key(exchange)
         if key is None:

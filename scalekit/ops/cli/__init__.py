@@ -3,6 +3,7 @@
 
 * `certificates`: ``scalekit cert show | issue | renew | ca``.
 * `checking`: ``scalekit check-config``.
+* `operating`: ``scalekit status | drain | explain``, of a running balancer; `asking`: how it is asked.
 * `joining`: ``scalekit run``, a command of any kind behind the balancer.
 * `running`: what all commands share: where the configuration is, and faults as one line.
 
@@ -23,18 +24,22 @@ from scalekit.net.addresses import local_names
 from scalekit.ops.cli.certificates import cert
 from scalekit.ops.cli.checking import check_config
 from scalekit.ops.cli.joining import run_behind
+from scalekit.ops.cli.operating import drain, explain, status
 from scalekit.ops.cli.running import Surroundings, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="scalekit %(version)s")
 def scalekit() -> None:
-    """Look after scalekit: its configuration and its certificates; run commands behind it."""
+    """Look after scalekit: its configuration, its certificates, its app servers; run commands behind it."""
 
 
 scalekit.add_command(cert)
 scalekit.add_command(check_config)
 scalekit.add_command(run_behind)
+scalekit.add_command(status)
+scalekit.add_command(drain)
+scalekit.add_command(explain)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,152 @@
+"""What the commands that ask a running balancer share: its URL, its CA, a token, and answers that are faults."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from scalekit.config.urls import parse_base_url
+from scalekit.ops.cli.running import Surroundings
+from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: A balancer that is there answers at once; one whose queue of connections is full does not.
+ANSWER_SECONDS = 10.0
+#: A thousand services with a few dozen instances each; whoever has more asks for one service.
+MOST_BYTES = 64 * 1024 * 1024
+
+
+class Asking(NamedTuple):
+    """
+    Whom to ask, and what to show there.
+
+    :ivar ca: a PEM file; empty: what the system trusts.
+    :ivar token_file: empty: none, as on the balancer's own machine.
+    """
+
+    balancer: str
+    ca: str
+    token_file: str
+
+    def ask(
+        self, method: str, target: str, seconds: float = ANSWER_SECONDS, roles: tuple[str, ...] = ("read",)
+    ) -> dict[str, Any]:
+        """
+        Ask, and take the answer's JSON.
+
+        :param target: path and query.
+        :param seconds: how long the answer may take.
+        :param roles: whose token of a file with several is shown, if it has no operator's: the first that is there.
+        :raises click.ClickException: there is no answer, or it says no; one line.
+        """
+        headers = {"Accept": "application/json"}
+        if self.token_file:
+            headers["Authorization"] = f"Bearer {token_in(self.token_file, ('operator', *roles))}"
+        parts = urlsplit(self.balancer)
+        host = parts.hostname or ""
+        connection: http.client.HTTPConnection
+        try:
+            if parts.scheme == "https":
+                context = ssl.create_default_context(cafile=self.ca or None)
+                connection = http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=context)
+            else:
+                connection = http.client.HTTPConnection(host, parts.port, timeout=seconds)
+        except OSError as why:
+            raise click.ClickException(f"{self.ca}: {why.strerror or why}") from None
+        try:
+            connection.request(method, f"{parts.path}{target}", headers=headers)
+            answer = connection.getresponse()
+            body = answer.read(MOST_BYTES)
+        except (OSError, http.client.HTTPException) as why:
+            told = getattr(why, "strerror", None) or str(why) or type(why).__name__
+            raise click.ClickException(f"{self.balancer}: {told}") from None
+        finally:
+            connection.close()
+        return self._read(answer.status, body)
+
+    def _read(self, status: int, body: bytes) -> dict[str, Any]:
+        try:
+            said = json.loads(body)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise click.ClickException(f"{self.balancer}: answered {status}, and not with what a balancer says")
+        if status >= 400:
+            raise click.ClickException(f"{self.balancer}: {status}: {plain(said.get('detail'))}")
+        return said
+
+
+def asking(command: F) -> F:
+    """A decorator: the command gets what `whom` takes."""
+    for option in (
+        click.option("--state-directory", metavar="PATH", help="Where the local CA is, as the daemons take it."),
+        click.option("--token-file", metavar="FILE", help="What a balancer elsewhere wants; or SCALEKIT_TOKEN_FILE."),
+        click.option(
+            "--ca", metavar="FILE", help="What signs its certificate; or SCALEKIT_CA.  [default: the local CA]"
+        ),
+        click.option(
+            "--balancer",
+            metavar="URL",
+            help=f"Its registration port; or SCALEKIT_BALANCER.  [default: {LOCAL_BALANCER}]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def whom(
+    surroundings: Surroundings,
+    balancer: str | None,
+    ca: str | None,
+    token_file: str | None,
+    state_directory: str | None,
+) -> Asking:
+    """
+    Whom the options name, or the environment.
+
+    :raises click.BadParameter: it is no URL.
+    """
+    environ = surroundings.environ
+    given = balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER
+    try:
+        url = parse_base_url(given)
+    except ValueError as why:
+        raise click.BadParameter(f"found {given!r}, expected a URL such as {LOCAL_BALANCER}: {why}") from None
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"found {given!r}, expected an http or https URL such as {LOCAL_BALANCER}")
+    ca = ca or environ.get("SCALEKIT_CA") or local_ca(state_directory or default_state_directory(environ), url)
+    return Asking(url, ca, token_file or environ.get("SCALEKIT_TOKEN_FILE") or "")
+
+
+def plain(text: object) -> str:
+    """What somebody else has written, for a terminal: nothing in it moves the cursor or changes colours."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
+
+
+def token_in(path: str, roles: tuple[str, ...]) -> str:
+    """
+    The token of a file: the one that stands alone, or of lines ``role[:service] token`` the first of the best role.
+
+    :raises click.ClickException: there is none, or no file; a token is never shown.
+    """
+    try:
+        lines = [line.split() for line in Path(path).read_text("ascii").splitlines()]
+    except (OSError, ValueError) as why:
+        raise click.ClickException(f"{path}: found {why}, expected a file with a token") from None
+    lines = [words for words in lines if words and not words[0].startswith("#")]
+    for words in lines:
+        if len(words) == 1:
+            return words[0]
+    for role in roles:
+        for words in lines:
+            if words[0].partition(":")[0] == role:
+                return words[-1]
+    raise click.ClickException(f"{path}: found no token of the role {' or '.join(roles)}")

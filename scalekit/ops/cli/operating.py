@@ -1,0 +1,189 @@
+"""``scalekit status | drain | explain``: what a running balancer does, and taking an app server out of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scalekit.ops.cli.asking import ANSWER_SECONDS, asking, plain, whom
+from scalekit.ops.cli.running import Surroundings
+
+#: Of states, as on the dashboard: well, in between, and not.
+_COLOURS = {"up": "green", "warming": "cyan", "joining": "cyan", "suspect": "yellow", "draining": "yellow"}
+#: Where the width is not known, as in a pipe, nothing is cut off.
+_WIDE = 200
+
+
+@click.command()
+@click.option("--service", metavar="NAME", help="This one only.")
+@click.option("--json", "is_json", is_flag=True, help="As the balancer says it.")
+@asking
+@click.pass_obj
+def status(surroundings: Surroundings, /, service: str | None, is_json: bool, **asked: Any) -> int:
+    """Show services and their app servers: state, reason, and what is in flight."""
+    balancer = whom(surroundings, **asked)
+    if service is None:
+        said = balancer.ask("GET", "/v1/services")
+        services = said["services"]
+    else:
+        said = balancer.ask("GET", f"/v1/services/{quote(service, safe='')}")
+        services = [said]
+    if is_json:
+        click.echo(json.dumps(said, indent=2))
+        return 0
+    _show(*(line for view in services for line in service_lines(view)))
+    if not services:
+        click.echo("no services")
+    return 0
+
+
+@click.command()
+@click.argument("service")
+@click.argument("instance")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0.0, 30.0),
+    default=30.0,
+    show_default=True,
+    help="Seconds to wait until nothing is in flight.",
+)
+@asking
+@click.pass_obj
+def drain(surroundings: Surroundings, /, service: str, instance: str, wait: float, **asked: Any) -> int:
+    """
+    Take an app server out: nothing new goes there, what is in flight ends.
+
+    The exit status is 1 if something is in flight still when the wait is over.
+    """
+    place = f"/v1/services/{quote(service, safe='')}/instances/{quote(instance, safe=':[]')}"
+    said = whom(surroundings, **asked).ask(
+        "POST", f"{place}/drain?wait={wait:.3f}", wait + ANSWER_SECONDS, (f"register:{service}", "register")
+    )
+    if said["state"] == "gone":
+        click.echo(f"{instance} of {service} is out: {plain(said['reason'])}")
+        return 0 if not said["in_flight"] else 1
+    click.echo(f"{instance} of {service} is draining: {said['in_flight']} in flight")
+    return 1 if wait else 0
+
+
+@click.command()
+@click.argument("url")
+@click.option("--method", default="GET", show_default=True)
+@click.option("--header", "headers", metavar="NAME:VALUE", multiple=True, help="A field of the request; repeatable.")
+@click.option("--json", "is_json", is_flag=True, help="As the balancer says it.")
+@asking
+@click.pass_obj
+def explain(
+    surroundings: Surroundings, /, url: str, method: str, headers: tuple[str, ...], is_json: bool, **asked: Any
+) -> int:
+    """
+    Say where a request would go, and why; it is not sent.
+
+        scalekit explain https://shop.example/cart --header 'Cookie: session=1'
+    """
+    query = urlencode([("url", url), ("method", method), *(("header", header) for header in headers)])
+    said = whom(surroundings, **asked).ask("GET", f"/v1/explain?{query}")
+    if is_json:
+        click.echo(json.dumps(said, indent=2))
+    else:
+        _show(*explain_lines(said))
+    return 0
+
+
+def service_lines(view: dict[str, Any]) -> list[Text | Table]:
+    """What is shown of a service."""
+    title = Text.assemble((view["name"], "bold"), "  ", "  ".join(view["routes"]) or "no route")
+    if view["panic"]:
+        title.append("  panic: fewer than half are well", "bold red")
+    if not view["instances"]:
+        return [title, Text("  no app servers"), Text()]
+    table = _table("instance", "state", "in flight", "weight", "since", "reason")
+    for one in view["instances"]:
+        weight = str(one["weight"]) if one["share"] >= 1 else f"{one['weight']} ({one['share']:.0%})"
+        table.add_row(
+            Text(plain(f"{one['scheme']}://{one['id']}")),
+            _state(one["state"]),
+            _of(one["in_flight"], one["max_in_flight"]),
+            Text(weight),
+            Text(for_people(one["state_seconds"])),
+            Text(plain(one["reason"])),
+        )
+    return [title, table, Text()]
+
+
+def explain_lines(said: dict[str, Any]) -> list[Text | Table]:
+    """What is shown of an explanation."""
+    lines: list[Text | Table] = []
+    if said["route"] is not None:
+        lines.append(Text.assemble("service ", (said["service"], "bold"), f" by the route {said['route']}"))
+    if said["status"] is not None:
+        lines.append(Text(f"{said['status']}: {said['detail']}", "bold red"))
+    elif said["detail"]:
+        lines.append(Text(said["detail"], "yellow"))
+    if said["candidates"]:
+        how = f"{said['algorithm']}; score: {said['score_means']}"
+        if said["is_panicking"]:
+            how += "; panic: fewer than half are well"
+        lines.append(Text(how))
+        table = _table("instance", "state", "in flight", "weight", "score", "why, or why not")
+        for one in said["candidates"]:
+            why = "" if one["takes"] else plain(one["why_not"])
+            table.add_row(
+                Text(one["id"]),
+                _state(one["state"]),
+                _of(one["in_flight"], one["limit"]),
+                Text(f"{one['weight']}" if one["share"] >= 1 else f"{one['weight']} ({one['share']:.0%})"),
+                Text("" if one["score"] is None else f"{one['score']:g}"),
+                Text("the client's cookie is its own" if one["is_sticky"] else why),
+            )
+        lines.append(table)
+        lines.append(
+            Text(f"A {said['method']} {'may' if said['may_be_repeated'] else 'may not'} be sent a second time.")
+        )
+    if said["near"]:
+        lines.append(Text("Routes that were not taken:"))
+        lines += [Text(f"  {one['route']}  {one['service']}: {one['why']}") for one in said["near"]]
+    return lines
+
+
+def for_people(seconds: float) -> str:
+    """How long: in its largest unit, and the next."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for column in columns:
+        table.add_column(column, justify="right" if column in ("in flight", "score", "since") else "left")
+    return table
+
+
+def _state(state: str) -> Text:
+    return Text(state, _COLOURS.get(state, "red"))
+
+
+def _of(count: int, limit: float | None) -> Text:
+    return Text(f"{count}" if limit is None else f"{count} of {limit:g}")
+
+
+def _show(*lines: Text | Table) -> None:
+    # To a pipe without colours; what an app says of itself is text, never markup or control characters.
+    console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, emoji=False, markup=False, width=_WIDE)
+    for line in lines:
+        console.print(line)

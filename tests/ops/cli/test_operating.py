@@ -1,0 +1,122 @@
+"""``scalekit status | drain | explain``, with a balancer of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.ops.cli.operating import explain_lines, for_people, service_lines
+from tests.balancer import test_tap
+from tests.ops.cli.commands import NOW, CommandCase, Done
+from tests.twistd import ask, free_port
+
+
+class WithBalancerTests(test_tap.BalancerCase, CommandCase):
+    def setUp(self) -> None:
+        test_tap.BalancerCase.setUp(self)
+        self.now = NOW
+        self.there = self.app_server()
+        self.configure(self.there)
+        self.process = self.run_balancer()
+        self.port = int(self.app_server().rpartition(":")[2])
+
+    def command(self, *arguments: str) -> Done:
+        url = f"https://localhost:{self.private}"
+        return self.run_command(*arguments, "--balancer", url, "--ca", str(self.ca))
+
+    def test_looking_and_draining(self) -> None:
+        private = self.client(self.private, self.ca)
+        target = f"/register?port={self.port}&service=shop&scheme=http&path=/shop"
+        self.assertEqual(ask(private, target, "POST")[0].status, 200)
+        id = f"127.0.0.1:{self.port}"
+        self.eventually(lambda: " up" in self.command("status", "--service", "shop").stdout)
+        done = self.command("status")
+        self.assertEqual((done.status, done.stderr), (0, ""))
+        for text in ("default  */", "shop  */shop", id, self.there, "up", "probes passed"):
+            self.assertIn(text, done.stdout)
+        done = self.command("status", "--service", "shop", "--json")
+        self.assertEqual([one["id"] for one in json.loads(done.stdout)["instances"]], [id])
+
+        done = self.command("explain", "https://a.example/shop/1", "--method", "POST", "--header", "X-A: b")
+        for text in ("service shop by the route */shop", id, "A POST may not be sent", "*/  default"):
+            self.assertIn(text, done.stdout)
+        done = self.command("explain", "https://a.example/shop/..%2fx", "--json")
+        self.assertEqual(json.loads(done.stdout)["status"], 400)
+        self.assertIn("400: ", self.command("explain", "https://a b/").stdout)
+
+        done = self.command("drain", "shop", id, "--wait", "5")
+        self.assertEqual((done.status, done.stdout), (0, f"{id} of shop is out: nothing in flight\n"))
+        url = f"https://localhost:{self.private}"
+        for arguments, text in [
+            (("drain", "shop", id), "404: There is no"),
+            (("drain", "default", self.there.removeprefix("http://")), "403: "),
+            (("status", "--service", "none"), "404: "),
+            (("explain", ""), "400: url: "),
+        ]:
+            done = self.command(*arguments)
+            self.assertEqual((done.status, done.stdout, done.stderr.count("\n")), (1, "", 1), done)
+            self.assertTrue(done.stderr.startswith(f"scalekit: {url}: {text}"), done.stderr)
+
+
+class RefusalTests(CommandCase):
+    def test_nobody_there(self) -> None:
+        url = f"http://127.0.0.1:{free_port()}"
+        self.assertEqual(self.refused("status", "--balancer", url), f"{url}: Connection refused")
+
+    def test_no_authority(self) -> None:
+        self.assertIn("No such file", self.refused("status", "--ca", "/nowhere.pem"))
+
+    def test_no_url(self) -> None:
+        for url in ("127.0.0.1:2001", "unix:///run/a", "https://a:b"):
+            self.assertIn("expected", self.refused("explain", "/", "--balancer", url))
+
+    def test_no_token(self) -> None:
+        file = self.folder / "tokens"
+        file.write_text("# none\nwrite secret-secret-secret\n")
+        said = self.refused("status", "--balancer", "http://127.0.0.1:1", "--token-file", str(file))
+        self.assertIn("found no token of the role operator or read", said)
+        self.assertNotIn("secret-", said)
+
+
+class ShownTests(SynchronousTestCase):
+    def shown(self, *lines: object) -> str:
+        output = io.StringIO()
+        console = Console(file=output, highlight=False, markup=False, emoji=False, width=200)
+        for line in lines:
+            console.print(line)
+        return output.getvalue()
+
+    def test_what_others_wrote_is_text(self) -> None:
+        """Neither markup nor control characters."""
+        one = {
+            "scheme": "http",
+            "id": "a",
+            "state": "up",
+            "in_flight": 1,
+            "max_in_flight": 4,
+            "weight": 2,
+            "share": 0.1,
+            "state_seconds": 61.5,
+            "reason": "[red]\x1b[2J :smile:",
+        }
+        view = {"name": "shop", "routes": [], "panic": True, "instances": [one]}
+        said = self.shown(*service_lines(view))
+        self.assertIn("[red]\ufffd[2J :smile:", said)
+        for text in ("no route", "panic", "1 of 4", "2 (10%)", "1 min 1 s"):
+            self.assertIn(text, said)
+        self.assertNotIn("\x1b", said)
+
+    def test_no_app_servers(self) -> None:
+        view = {"name": "shop", "routes": ["*/"], "panic": False, "instances": []}
+        self.assertIn("no app servers", self.shown(*service_lines(view)))
+
+    def test_a_refused_request(self) -> None:
+        refused = {"status": 400, "detail": "No.", "service": None, "route": None, "near": [], "candidates": []}
+        self.assertEqual(self.shown(*explain_lines(refused)), "400: No.\n")
+
+    def test_how_long(self) -> None:
+        said = [for_people(seconds) for seconds in (0.9, 59, 60, 3599, 3661, 90000)]
+        self.assertEqual(said, ["0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 1 min", "1 d 1 h"])
