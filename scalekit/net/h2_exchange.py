@@ -42,7 +42,7 @@ class H2Exchange(Answering):
     :ivar is_stuck: whether the observer has been told to pause.
     :ivar body_bytes: of the request's body, taken since ``body_since``, from when its rate counts.
     :ivar moved_at: when a tunnel's last byte passed.
-    :ivar queued: how much of the answer waited when the connection looked last, and since when it is so much.
+    :ivar taken_bytes: of the answer, when the connection looked last, and ``taken_at``: since when they are so many.
     """
 
     # Not slots: what most exchanges never change stands here once, and is not stored a thousand times a second.
@@ -52,7 +52,7 @@ class H2Exchange(Answering):
     is_held = False
     is_stuck = False
     body_bytes = 0
-    queued = 0
+    taken_bytes = 0
     moved_at = 0.0
     _suppressed = False
     _is_tunnel = False
@@ -81,7 +81,7 @@ class H2Exchange(Answering):
         self.record = Outcome()
         self.has_ended = has_ended
         self._left = None
-        self.body_since = self.queued_since = started
+        self.body_since = self.taken_at = started
 
     # The request's body.
 

@@ -86,8 +86,9 @@ class H2Connection(Protocol):
         self._is_flushing = self._is_flush_due = self._is_receiving = False
         self._useless_bytes = self._credit_requests = 0
         self._notice_ticks = 0
-        self._queued_before = 0
-        self._queued_since = 0.0
+        #: Bytes given to the transport, and how many of them the client had taken when it was looked last, or at first.
+        self._written_bytes = self._taken_bytes = 0
+        self._taken_at = factory.wheel.now
 
     @property
     def now(self) -> float:
@@ -240,8 +241,12 @@ class H2Connection(Protocol):
             trailers = trailer_fields(fields)
         except Malformed as fault:
             self.factory.refused(fault, self.client)
-            self._abort(exchange, fault)
+            is_premature = not exchange.has_begun
+            self._reset.add(stream)
             self.session.reset(stream, ErrorCode.PROTOCOL_ERROR)
+            self._abort(exchange, fault)
+            if is_premature:
+                self._count_premature()
             return
         exchange.ended(trailers)
 
@@ -390,6 +395,7 @@ class H2Connection(Protocol):
                         continue
                     break
                 self._updates.earn(len(data) / 1024)
+                self._written_bytes += len(data)
                 transport.write(data)
         finally:
             self._is_flushing = False
@@ -435,18 +441,21 @@ class H2Connection(Protocol):
     def _look(self) -> None:
         now, timeouts, session = self._wheel.now, self.factory.timeouts, self.session
         queued = getattr(self.transport, "queued_bytes", 0)
-        if not queued or queued < self._queued_before:
-            self._queued_since = now
-        self._queued_before = queued
-        if queued and now - self._queued_since >= timeouts.answer_progress:
+        # What was taken counts, not how much waits: that is filled up as fast as it is taken.
+        taken = self._written_bytes - queued
+        if not queued or taken > self._taken_bytes:
+            self._taken_bytes, self._taken_at = taken, now
+        elif now - self._taken_at >= timeouts.answer_progress:
             self._leave()
             self.transport.abortConnection()
             return
         for exchange in list(self.streams.values()):
             waiting = session.queued(exchange.stream)
-            if not waiting or waiting != exchange.queued:
-                exchange.queued, exchange.queued_since = waiting, now
-            elif now - exchange.queued_since >= timeouts.answer_progress:
+            taken = exchange.record.sent - waiting
+            # While the connection is what is full, nobody can say what the stream's own window would let through.
+            if not waiting or taken > exchange.taken_bytes or self._is_stuck:
+                exchange.taken_bytes, exchange.taken_at = taken, now
+            elif now - exchange.taken_at >= timeouts.answer_progress:
                 self._give_up(exchange, "answer-stalled", "The client took nothing of its answer for too long.")
                 continue
             if exchange.connection is None:

@@ -38,6 +38,7 @@ class H2Listener:
         is_trusted: bool = False,
     ) -> None:
         self.clock = Clock()
+        self.clock.advance(1000)  # nothing may hang on what the clock says at first
         self.seen: list[Any] = []
         self.outcomes: list[tuple[bytes, int, str]] = []
         self._then = then
@@ -81,6 +82,11 @@ class H2Listener:
         for _ in range(round(seconds / 0.25)):
             self.clock.advance(0.25)
             self.settle()
+
+    def takes(self, room: int | None) -> None:
+        """The client reads so many bytes more, or everything."""
+        self.wire.room = room
+        self.settle()
 
     def sent(self) -> bytes:
         """What the server has sent since the last time."""

@@ -518,7 +518,7 @@ class Floods(SynchronousTestCase):
         self.assertIsNotNone(it.wire.loss)
         self.assertEqual(it.factory.connections, set())
         for seen in it.seen:
-            self.assertIn(seen.events[-1], ("aborted client-gone", "aborted stream-error"))
+            self.assertIn(seen.events[-1], ("aborted client-gone", "aborted stream-error", "aborted bad-trailer"))
 
     def test_rapid_resets(self) -> None:
         """CVE-2023-44487."""
@@ -555,6 +555,17 @@ class Floods(SynchronousTestCase):
         )
         self.calmed(it)
         self.assertLessEqual(len(it.seen), 130)
+
+    def test_made_you_reset_by_trailers_that_we_refuse(self) -> None:
+        """libnghttp2 lets more of them pass than we do."""
+        trailers = block(*((b"x-%d" % n, b"y") for n in range(129)))
+        it = H2Listener(take_body)
+        it.greets()
+        for n in range(1, 2001, 2):
+            it.says(request(n, end=False))
+            it.says(frame(HEADERS, END_HEADERS | END_STREAM, n, trailers))
+        self.calmed(it)
+        self.assertLessEqual(len(it.seen), 102)
 
     def test_made_you_reset_by_connection_errors(self) -> None:
         """What libnghttp2 takes for an error of the connection ends it at the first."""
@@ -762,6 +773,71 @@ class Deadlines(SynchronousTestCase):
         it.waits(72)
         self.assertIsNotNone(it.wire.loss)
         self.assertEqual(it.seen[0].events[-1], "aborted client-gone")
+
+
+class SlowClients(SynchronousTestCase):
+    """Who takes its answer slowly is served as long as it takes any of it."""
+
+    def download(self, it: H2Conversation, room: int, seconds: int) -> Seen:
+        """A client that asks for what has no end, and takes so much of it a second."""
+        it.wire.room = 0
+        stream = it.asks()
+        seen: Seen = it.seen[-1]
+        seen.exchange.begin(head())
+        for _ in range(seconds):
+            while seen.events.count("pause") == seen.events.count("resume") and seen.exchange.connection is not None:
+                seen.exchange.write(b"x" * 16_384)
+            it.takes(room)
+            down = it.sent()
+            if down:
+                it.client.receive(down)
+            for event in it.told.take():
+                if event[0] == "data":
+                    it.client.acknowledge(stream, len(event[2]))
+            it.says(it.client.output(1 << 20))
+            it.waits(1)
+        return seen
+
+    def test_its_connection_is_slow(self) -> None:
+        for room in (20_000, 300_000, 2_000_000):
+            it = H2Conversation()
+            seen = self.download(it, room, 200)
+            self.assertNotIn("aborted client-gone", seen.events, room)
+            self.assertIsNone(it.wire.loss)
+
+    def test_its_window_is(self) -> None:
+        it = H2Conversation()
+        stream = it.asks()
+        seen = it.seen[0]
+        seen.exchange.begin(head())
+        due = 0
+        for _ in range(100):
+            while seen.events.count("pause") == seen.events.count("resume"):
+                seen.exchange.write(b"x" * 16_384)
+            for event in it.hears():
+                if event[0] == "data":
+                    due += len(event[2])
+            for _ in range(3):
+                it.waits(1)
+            step = min(due, 70_000)
+            due -= step
+            it.client.acknowledge(stream, step)
+            it.talk()
+        self.assertEqual([event for event in seen.events if event not in ("pause", "resume")], [])
+
+    def test_many_streams_share_a_slow_connection(self) -> None:
+        """None of them is blamed for waiting for its turn."""
+        it = H2Conversation()
+        it.wire.room = 0
+        for _ in range(20):
+            it.asks()
+        for seen in it.seen:
+            seen.exchange.begin(head())
+            seen.exchange.write(b"x" * 100_000)
+        for _ in range(150):
+            it.takes(5_000)
+            it.waits(1)
+        self.assertEqual({event for seen in it.seen for event in seen.events} - {"pause", "resume"}, set())
 
 
 class Draining(SynchronousTestCase):
