@@ -86,18 +86,42 @@ def session_context(protocols: Sequence[str] = HTTP, demand: ClientDemand | None
     return context
 
 
-def server_context(
-    certificate: Path, private_key: Path, protocols: Sequence[str] = HTTP, demand: ClientDemand | None = None
-) -> SSL.Context:
+class Credentials(NamedTuple):
     """
-    The same with a certificate.
+    What a server shows and proves itself with; `certified` makes any number of contexts of it.
 
+    :ivar certificate: the file of the chain, ``private_key`` that of the key: for messages.
+    :ivar chain: the server's certificate, then those between it and the authority.
+    """
+
+    certificate: Path
+    private_key: Path
+    chain: tuple[x509.Certificate, ...]
+    key: Any
+
+
+def read_credentials(certificate: Path, private_key: Path) -> Credentials:
+    """
     :param certificate: a PEM file, the server's certificate first, then those between it and the authority.
     :param private_key: a PEM file.
     :raises ConfigurationFault: a file cannot be read, is no PEM, or the key is not that of the certificate.
     """
     chain = read_chain(certificate)
     key = read_private_key(private_key)
+    if chain[0].public_key() != key.public_key():
+        raise ConfigurationFault(f"{private_key}: found another key, expected the private key of {certificate}")
+    return Credentials(certificate, private_key, tuple(chain), key)
+
+
+def certified(
+    credentials: Credentials, protocols: Sequence[str] = HTTP, demand: ClientDemand | None = None
+) -> SSL.Context:
+    """
+    A `session_context` with a certificate.
+
+    :raises ConfigurationFault: OpenSSL does not want to serve with it.
+    """
+    certificate, private_key, chain, key = credentials
     context = session_context(protocols, demand)
     try:
         context.use_certificate(chain[0])
@@ -107,8 +131,6 @@ def server_context(
         raise ConfigurationFault(
             f"{certificate}: {error_text(why)}, expected a certificate that OpenSSL accepts"
         ) from None
-    if chain[0].public_key() != key.public_key():
-        raise ConfigurationFault(f"{private_key}: is not the private key of {certificate}")
     try:
         context.use_privatekey(key)
         context.check_privatekey()
@@ -117,6 +139,17 @@ def server_context(
             f"{private_key}: {error_text(why)}, expected the private key of {certificate}"
         ) from None
     return context
+
+
+def server_context(
+    certificate: Path, private_key: Path, protocols: Sequence[str] = HTTP, demand: ClientDemand | None = None
+) -> SSL.Context:
+    """
+    The same from files.
+
+    :raises ConfigurationFault: as `read_credentials` and `certified`.
+    """
+    return certified(read_credentials(certificate, private_key), protocols, demand)
 
 
 def client_context(ca: Path | None = None, verify: bool = True, protocols: Sequence[str] = ()) -> SSL.Context:

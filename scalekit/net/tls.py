@@ -23,9 +23,11 @@ from scalekit.errors import ConfigurationFault
 from scalekit.net.contexts import (
     HTTP,
     ClientDemand,
+    Credentials,
+    certified,
     client_context,
     read_chain,
-    server_context,
+    read_credentials,
     session_context,
 )
 from scalekit.net.names import ByName, CertificateNames, names_in
@@ -72,11 +74,12 @@ class Served:
     :ivar not_after: when it ends, aware.
     """
 
-    __slots__ = ("context", "covers", "not_after", "pair", "serial")
+    __slots__ = ("context", "covers", "credentials", "not_after", "pair", "serial")
 
-    def __init__(self, pair: Pair, context: SSL.Context) -> None:
-        [certificate, *_] = read_chain(pair.certificate)
+    def __init__(self, pair: Pair, credentials: Credentials, context: SSL.Context) -> None:
+        certificate = credentials.chain[0]
         self.pair = pair
+        self.credentials = credentials
         self.context = context
         self.covers = CertificateNames([*pair.names, *names_in(certificate)])
         self.not_after: datetime = certificate.not_valid_after_utc
@@ -174,13 +177,17 @@ class ServerTLS:
         served = []
         for number, pair in enumerate(pairs):
             try:
-                context = server_context(pair.certificate, pair.private_key, self.protocols, demand)
-                served.append(Served(pair, context))
+                credentials = read_credentials(pair.certificate, pair.private_key)
+                served.append(Served(pair, credentials, certified(credentials, self.protocols, demand)))
             except ConfigurationFault as fault:
                 faults.append(str(fault))
                 old = former.get(pair) or (self._served[0] if number == 0 and self._served else None)
-                if old is not None:
+                if old is not None and demand == self._demand:
                     served.append(old)
+                elif old is not None:
+                    # The old certificate stays, but not who was trusted beside it.
+                    renewed = certified(old.credentials, self.protocols, demand)
+                    served.append(Served(old.pair, old.credentials, renewed))
                 elif number == 0:
                     raise
         if demand != self._demand:

@@ -73,7 +73,7 @@ class FaultTests(Files):
     def test_key_of_another_certificate(self) -> None:
         for other in (ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()):
             self.key.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            self.check(f"{self.key}: is not the private key of {self.certificate}")
+            self.check(f"{self.key}: found another key, expected the private key of {self.certificate}")
 
     def test_authorities(self) -> None:
         self.ca.write_bytes(b"none")

@@ -343,6 +343,28 @@ class SeveralTests(CertificatesCase):
         self.look()
         self.assertRaises((ssl.SSLError, SSL.Error), Visitor(check=False, certfile=whole).visit, made.tls.of(listener))
 
+    def test_an_authority_that_is_no_longer_trusted_and_a_pair_that_cannot_be_read(self) -> None:
+        """At the same look: the old certificate stays, but not with the old authority."""
+        ca = Path(self.mktemp()).absolute()
+        AUTHORITY.cert_pem.write_to_path(ca)
+        listener = ListenURL("https", "127.0.0.1", 1, client_ca=str(ca), client_certificates="required")
+        entry = self.entry("shop.example")
+        made = self.make(self.with_sni(entry), [listener])
+        tls = made.tls.of(listener)
+        revoked, trusted = Path(self.mktemp()), Path(self.mktemp())
+        AUTHORITY.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(revoked)
+        Visitor(check=False, certfile=revoked).visit(tls, "shop.example")
+        other = trustme.CA()
+        other.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(trusted)
+        other.cert_pem.write_to_path(ca)
+        Path(entry.certificate).write_text("nonsense")
+        self.look()
+        for name in ("shop.example", "localhost"):
+            visitor = Visitor(check=False, certfile=trusted)
+            visitor.visit(tls, name)
+            self.assertIn(name, names_in(x509.load_der_x509_certificate(visitor.shown)))
+            self.assertRaises((ssl.SSLError, SSL.Error), Visitor(check=False, certfile=revoked).visit, tls, name)
+
 
 class ExpiryTests(CertificatesCase):
     def test_it_is_warned_of_once_a_day(self) -> None:
