@@ -51,6 +51,8 @@ _NEVER = frozenset((204, 205, 206, 304))
 def is_gaining(content_type: bytes) -> bool:
     """Whether bodies of this Content-Type get clearly smaller."""
     kind = content_type.partition(b";")[0].strip(b" \t").lower()
+    if kind.startswith(b"application/grpc"):
+        return False  # it compresses its messages itself, and its clients know no other coding
     return kind in _GAINING or kind.startswith(b"text/") or kind.endswith((b"+json", b"+xml"))
 
 

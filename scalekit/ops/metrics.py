@@ -22,6 +22,9 @@ from scalekit.web.answers import text_answer
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BOUNDS = [*map(str, BUCKETS), "+Inf"]
 
+#: Of one service: as many as can be registered in it. Ids come and go with each deployment.
+INSTANCES_KEPT = 1000
+
 #: Is told of an exchange that is over, and how many seconds it took.
 Outcomes = Callable[[Any, float], None]
 
@@ -29,13 +32,24 @@ Outcomes = Callable[[Any, float], None]
 class _Service:
     """The numbers of one service."""
 
-    __slots__ = ("buckets", "classes", "seconds", "sent")
+    __slots__ = ("classes", "instances", "seconds", "sent")
 
     def __init__(self) -> None:
         self.classes = [0] * 6  # by the status' first digit; 0: the client left before
-        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.instances: dict[str, list[int]] = {}  # buckets, by who has answered; empty: nobody, or one forgotten
         self.seconds = 0.0
         self.sent = 0
+
+    def begin(self, instance: str) -> list[int]:
+        """The buckets of an instance that has not answered before."""
+        instances = self.instances
+        if len(instances) >= INSTANCES_KEPT:
+            # Counters of a service never fall, whoever is forgotten.
+            oldest = next(id for id in instances if id)
+            nobody = instances.get("", [0] * (len(BUCKETS) + 1))
+            instances[""] = [one + other for one, other in zip(nobody, instances.pop(oldest), strict=True)]
+        buckets = instances[instance] = [0] * (len(BUCKETS) + 1)
+        return buckets
 
 
 class RequestMetrics(Collector):
@@ -53,8 +67,13 @@ class RequestMetrics(Collector):
         service.classes[record.status // 100] += 1
         service.sent += record.sent
         if record.status != 101:  # For how long a WebSocket is open says nothing of how quickly it was answered.
-            service.buckets[bisect_left(BUCKETS, seconds)] += 1
+            buckets = service.instances.get(record.instance) or service.begin(record.instance)
+            buckets[bisect_left(BUCKETS, seconds)] += 1
             service.seconds += seconds
+
+    def counts(self) -> dict[str, dict[str, list[int]]]:
+        """Requests by `BUCKETS`, of each instance of each service."""
+        return {name: service.instances for name, service in self._services.items()}
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -70,7 +89,10 @@ class RequestMetrics(Collector):
                     requests.add_metric([name, f"{digit}xx" if digit else "none"], count)
             sent.add_metric([name], service.sent)
             total, cumulative = 0, []
-            for bound, count in zip(_BOUNDS, service.buckets, strict=True):
+            buckets = (
+                map(sum, zip(*service.instances.values(), strict=True)) if service.instances else [0] * len(_BOUNDS)
+            )
+            for bound, count in zip(_BOUNDS, buckets, strict=True):
                 total += count
                 cumulative.append((bound, total))
             seconds.add_metric([name], cumulative, service.seconds)
@@ -90,7 +112,7 @@ class ConnectionMetrics(Collector):
         is_open.add_metric([self._listener], admission.open)
         lost = CounterMetricFamily(
             "scalekit_connections_refused",
-            "Connections that were closed before a request was read, by reason.",
+            "Connections, and requests on streams of HTTP/2, that were refused before anybody saw them, by reason.",
             labels=["listener", "reason"],
         )
         lost.add_metric([self._listener, "too-many"], admission.refused)

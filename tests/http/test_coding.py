@@ -37,7 +37,7 @@ class CodableTests(SynchronousTestCase):
             b"text/event-stream",
         ):
             self.assertTrue(is_gaining(kind), kind)
-        for kind in (b"image/png", b"video/mp4", b"application/octet-stream", b"application/zip", b"font/woff2", b""):
+        for kind in (b"image/png", b"video/mp4", b"application/zip", b"font/woff2", b"application/grpc+json", b""):
             self.assertFalse(is_gaining(kind), kind)
 
     def test_table(self) -> None:
