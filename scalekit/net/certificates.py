@@ -7,7 +7,8 @@ the directory are then
 * ``ca.pem``: what clients trust, and what people may put into their browser; ten years, then made anew by the same key;
 * ``ca.key``: mode 0600, made once; ``server.key``: the same;
 * ``server.pem``: the certificate of all daemons of this machine; 90 days, made anew when two thirds have passed, when
-  it lacks one of the names or was not signed by ``ca.pem``.  It is the whole chain, as the authority signs it directly.
+  it is damaged, lacks one of the names or was not signed by ``ca.pem``.  It is the whole chain, as the authority signs
+  it directly.
 
 Keys stay when certificates change.  So one rename replaces all that belongs together, and neither a crash nor another
 process that reads at the same moment finds halves that do not match.  To have new keys, remove them.
@@ -33,7 +34,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from scalekit.errors import ConfigurationFault
 from scalekit.net.addresses import canonical_name
 from scalekit.net.constraints import MOST_NAMES, permitted_names, signable_names
-from scalekit.net.pem import Key, locked, made_key, new_key, private_pem, read_certificate, read_key, write
+from scalekit.net.pem import Damaged, Key, locked, made_key, new_key, private_pem, read_certificate, read_key, write
 
 CA, CA_KEY, SERVER, SERVER_KEY = "ca.pem", "ca.key", "server.pem", "server.key"
 
@@ -202,8 +203,11 @@ def _make_authority(directory: Path, names: list[str], now: datetime) -> x509.Ce
 def _is_served(directory: Path, names: list[str], now: datetime) -> bool:
     """Whether the server's certificate and key are there, belong together and need not be made anew."""
     authority = _standing_authority(directory, now)
-    certificate = read_certificate(directory / SERVER)
     key = read_key(directory / SERVER_KEY)
+    try:
+        certificate = read_certificate(directory / SERVER)
+    except Damaged:
+        return False  # nothing is lost with it that the authority cannot sign again
     if authority is None or certificate is None or key is None:
         return False
     try:

@@ -24,6 +24,10 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 LOCK_TRIES, LOCK_PAUSE_SECONDS = 200, 0.05
 
 
+class Damaged(ConfigurationFault):
+    """A file can be read, and is no certificate."""
+
+
 SECRET_BYTES = 32  # as many as SHA-256 has, beyond which an HMAC's key gains nothing
 
 
@@ -78,7 +82,7 @@ def read_certificate(path: Path) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(data)
     except ValueError:
-        raise ConfigurationFault(f"{path}: is damaged, expected a certificate in PEM") from None
+        raise Damaged(f"{path}: is damaged, expected a certificate in PEM") from None
 
 
 def _read(path: Path) -> bytes | None:

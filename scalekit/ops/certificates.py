@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from scalekit.config import Config, ListenURL
 from scalekit.errors import ConfigurationFault
-from scalekit.net.certificates import ensure_local_ca, ensure_server_certificate
+from scalekit.net.certificates import CA, CA_KEY, SERVER, SERVER_KEY, ensure_local_ca, ensure_server_certificate
 from scalekit.net.contexts import HTTP, SESSION_SECONDS
 from scalekit.net.tls import ClientCA, Pair, Served, ServerTLS
 from scalekit.ops.draining import DrainingService
@@ -84,7 +84,9 @@ class ServerCertificate(Service):
         self._config = config
         self._watch = FileWatch()
         common, own = self._terms(config)
-        self._watch.have_read(_files(common, *own.values()))
+        if _is_local(config, common):
+            self._make_local(config)
+        self._watch.have_read(_files(config, common, *own.values()))
         self.tls = _server_tls(common, protocols)
         self.tls.listeners = {url: _server_tls(terms, protocols) for url, terms in own.items()}
         self._loops = []
@@ -108,7 +110,7 @@ class ServerCertificate(Service):
         elif own and len(own) == len(listeners):
             [default] = next(iter(own.values()))  # nobody needs a local one
         else:
-            default = self._local_pair(config)
+            default = _local_pair(config)
         pairs = [default, *(Pair(Path(one.certificate), Path(one.private_key), one.names) for one in tls.sni)]
         return _Terms(pairs), {
             url: _Terms(
@@ -118,11 +120,11 @@ class ServerCertificate(Service):
             if url.certificate or url.client_ca
         }
 
-    def _local_pair(self, config: Config) -> Pair:
+    def _make_local(self, config: Config) -> None:
         now = datetime.fromtimestamp(self._wall(), UTC)
         directory = tls_directory(config)
         ensure_local_ca(directory, now, self._names)
-        return Pair(*ensure_server_certificate(directory, self._names, now))
+        ensure_server_certificate(directory, self._names, now)
 
     def reload(self, config: Config) -> None:
         """
@@ -132,9 +134,15 @@ class ServerCertificate(Service):
         """
         self._config = config
         common, own = self._terms(config)
-        self._watch.have_read(_files(common, *own.values()))
-        by_place = {str(url): terms for url, terms in own.items()}
         faults: list[str] = []
+        if _is_local(config, common):
+            try:
+                self._make_local(config)
+            except ConfigurationFault as fault:
+                faults.append(str(fault))
+        # Whatever has failed: it is read again when it changes, and not before.
+        self._watch.have_read(_files(config, common, *own.values()))
+        by_place = {str(url): terms for url, terms in own.items()}
         for url, tls in ((None, self.tls), *self.tls.listeners.items()):
             terms = common if url is None else by_place.get(str(url))
             if terms is None:
@@ -188,9 +196,21 @@ class ServerCertificate(Service):
         return f"<ServerCertificate {self.tls!r}>"
 
 
-def _files(*all_terms: _Terms) -> Iterator[Path]:
+def _local_pair(config: Config) -> Pair:
+    directory = tls_directory(config)
+    return Pair(directory / SERVER, directory / SERVER_KEY)
+
+
+def _is_local(config: Config, common: _Terms) -> bool:
+    """Whether the local CA makes the certificate for everybody else."""
+    return not config.tls.certificate and common.pairs[0] == _local_pair(config)
+
+
+def _files(config: Config, common: _Terms, *others: _Terms) -> Iterator[Path]:
     """All that is read."""
-    for terms in all_terms:
+    if _is_local(config, common):
+        yield from (tls_directory(config) / CA, tls_directory(config) / CA_KEY)
+    for terms in (common, *others):
         for pair in terms.pairs:
             yield from (pair.certificate, pair.private_key)
         if terms.client_ca is not None:

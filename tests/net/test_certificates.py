@@ -217,7 +217,6 @@ class FaultTests(CertificatesCase):
         expected = {
             "ca.pem": "DIR/ca.pem: is damaged, expected a certificate in PEM",
             "ca.key": "DIR/ca.key: is damaged, expected a private key in PEM without a password",
-            "server.pem": "DIR/server.pem: is damaged, expected a certificate in PEM",
             "server.key": "DIR/server.key: is damaged, expected a private key in PEM without a password",
         }
         for name, message in expected.items():
@@ -228,6 +227,19 @@ class FaultTests(CertificatesCase):
                 path.write_bytes(damaged)
                 self.assertEqual(self.fault(later), message)
             path.write_bytes(whole)
+
+    def test_damaged_certificate_of_the_server(self) -> None:
+        """It can be signed again."""
+        self.made()
+        path = self.directory / "server.pem"
+        whole = path.read_bytes()
+        for damaged in (b"", whole[: len(whole) // 2]):
+            path.write_bytes(damaged)
+            self.made()
+            self.assertEqual(x509.load_pem_x509_certificate(path.read_bytes()).not_valid_before_utc.year, NOW.year)
+        path.unlink()
+        path.mkdir()
+        self.assertEqual(self.fault(), "DIR/server.pem: cannot be read: Is a directory")
 
     def test_unreadable(self) -> None:
         self.made()

@@ -284,6 +284,41 @@ class SeveralTests(CertificatesCase):
         self.assertEqual(self.shown(made.tls, "one.example"), ["one.example"])
         self.assertEqual(self.shown(made.tls, "two.example"), ["two.example", "new.example"])
 
+    def test_a_damaged_local_pair_keeps_no_other_from_being_renewed(self) -> None:
+        """It is told of once, and again at SIGHUP."""
+        for damaged in ("server.key", "ca.pem"):
+            entry = self.entry("two.example")
+            made = self.make(self.with_sni(entry))
+            file = self.directory / damaged
+            kept = file.read_bytes()
+            file.write_text("nonsense")
+            with capturedLogs() as events:
+                for _ in range(5):
+                    self.look()
+            self.assertEqual(said(events).count("the old certificate stays"), 1, damaged)
+            self.assertIn(f"{file}: is damaged", said(events))
+            certificate, key = self.issue("two.example", "new.example")
+            shutil.copy(certificate, entry.certificate)
+            shutil.copy(key, entry.private_key)
+            self.look()
+            self.assertEqual(self.shown(made.tls, "two.example"), ["two.example", "new.example"])
+            self.assertEqual(self.shown(made.tls, "localhost")[0], "localhost")
+            self.assertIn(damaged, str(self.assertRaises(ConfigurationFault, made.reload, made._config)))
+            file.write_bytes(kept)
+            before = made.tls.context
+            self.look()
+            self.assertIsNot(made.tls.context, before)
+            made.stopService()
+
+    def test_a_damaged_local_certificate_is_made_anew(self) -> None:
+        made = self.make()
+        (self.directory / "server.pem").write_text("nonsense")
+        with capturedLogs() as events:
+            self.look()
+        self.assertNotIn("stays", said(events))
+        self.assertIn("server.pem has changed: serving a certificate for localhost", said(events))
+        self.assertEqual(self.shown(made.tls, "localhost")[0], "localhost")
+
     def test_a_listener_with_its_own(self) -> None:
         certificate, private_key = self.issue("own.example")
         own = ListenURL("https", "127.0.0.1", 1, certificate=certificate, private_key=private_key)
