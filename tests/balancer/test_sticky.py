@@ -16,6 +16,7 @@ from scalekit.http.heads import Client, RequestHead, ResponseHead
 from tests.balancer.proxied import Proxied
 from tests.balancer.test_picking import several
 from tests.balancer.test_proxy import GET, HELLO, Case, get
+from tests.balancer.test_tunnels import AGREE, ASK
 
 KEY = b"k" * 32
 
@@ -117,6 +118,13 @@ class ThroughTheProxy(Case):
         it.says(GET)
         it.accepts()
         it.answers(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", b"llo")
+        self.assertIn(b"Set-Cookie: scalekit-default=", it.hears())
+
+    def test_a_tunnel(self) -> None:
+        it, _ = self.begin()
+        it.says(ASK)
+        it.accepts()
+        it.answers(AGREE)
         self.assertIn(b"Set-Cookie: scalekit-default=", it.hears())
 
     def test_draining_goes_before(self) -> None:
