@@ -61,14 +61,12 @@ class Admission:
     def handshake_failed(self, why: Exception) -> None:
         """One never got through TLS: port scanners and plain HTTP are worth a number, not a line in the log."""
         self.failed_handshakes += 1
-        _log.debug("TLS: {why}", why=why)
 
     def greeting_failed(self, why: str | None) -> None:
         """One never said for whom it is; None: it has gone before that was to be known."""
         self.open -= 1
         if why is not None:
             self.bad_greetings += 1
-            _log.debug("PROXY protocol: {why}", why=why)
 
     def __repr__(self) -> str:
         return f"<Admission {self.open} of {self.limit}, {self.refused} refused>"

@@ -11,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import blockingCallFromThread
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.net.greeting import GREETING_SECONDS, ProxyGreeting
@@ -89,11 +90,14 @@ class GreetingTests(WireTestCase):
     async def test_malformed(self) -> None:
         for data in (b"GET / HTTP/1.1\r\n\r\n", b"PROXY TCP4 a b c d\r\n", LINE[:20], b"\x16\x03\x01"):
             refused = self.admission.bad_greetings
-            try:
-                await in_thread(self.talk, data)
-            except OSError:
-                pass  # cut before it was done
-            await self.until(lambda before=refused: self.admission.bad_greetings == before + 1)  # type: ignore[misc]
+            with capturedLogs() as events:
+                try:
+                    await in_thread(self.talk, data)
+                except OSError:
+                    pass  # cut before it was done
+                await self.until(lambda before=refused: self.admission.bad_greetings == before + 1)  # type: ignore[misc]
+            # A number, and no line in the log.
+            self.assertEqual([event for event in events if event["log_namespace"].startswith("scalekit")], [])
         self.assertEqual((self.admission.open, self.factory.protocols), (0, []))
 
     async def test_a_health_check_that_only_connects(self) -> None:

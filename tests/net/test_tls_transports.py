@@ -15,6 +15,7 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -150,9 +151,13 @@ class HandshakeTests(TLSTestCase):
         self.assertNotIn(b"HTTP", answer)
         await self.failed()
 
-    async def test_port_scan(self) -> None:
-        (await in_thread(socket.create_connection, self.address)).close()
-        await self.failed()
+    async def test_nothing_is_logged(self) -> None:
+        with capturedLogs() as events:
+            for number in range(3):
+                with await in_thread(socket.create_connection, self.address) as sock:
+                    sock.sendall(b"\x05garbage")
+                await self.failed(number + 1)
+        self.assertEqual([event for event in events if event.get("log_namespace", "").startswith("scalekit")], [])
 
     async def test_half_a_hello(self) -> None:
         client = await in_thread(RawTLS, self.address)
