@@ -40,6 +40,9 @@ CONTINUE_SECONDS = 1.0
 #: Connects that fail are told this often: the access log has a line for each request.
 COMPLAINT_SECONDS = 1.0
 
+#: What is kept of services that are gone, until it is let go: some come for a branch of the code, and for a day.
+FORGOTTEN_SERVICES = 64
+
 NO_APP_SERVERS = "No app servers found"
 
 _log = Logger()
@@ -118,6 +121,9 @@ class ReverseProxy:
                 forward.waited_in_vain()
             # One may have room without having had a request: it is new, or back.
             self.serve(service, traffic)
+        if len(self.traffic) > 2 * len(self.roster.services()) + FORGOTTEN_SERVICES:
+            there = {*self.roster.services(), *(name for name, traffic in self.traffic.items() if traffic.waiting)}
+            self.traffic = {name: traffic for name, traffic in self.traffic.items() if name in there}
 
     def serve(self, service: str, traffic: Traffic) -> None:
         """Send on who waits, as far as there is room."""

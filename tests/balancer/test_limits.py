@@ -42,6 +42,18 @@ class Limited(Proxied):
         return [*self.clients, *super().wires()] if hasattr(self, "clients") else super().wires()
 
 
+class Forgetting(Case):
+    def test_services_that_are_gone(self) -> None:
+        it = Limited()
+        names = [f"branch-{number}" for number in range(100)]
+        for name in names:
+            it.proxy.traffic[name] = Traffic(RoundRobin())
+        it.proxy.traffic[names[7]].line.join("somebody", it.clock.seconds())
+        it.waits(0.25)
+        self.assertEqual(set(it.proxy.traffic), {"default", names[7]})
+        self.assertIs(it.proxy.traffic["default"], it.traffic)
+
+
 class Waiting(Case):
     def test_one_at_a_time(self) -> None:
         it = Limited()
