@@ -366,22 +366,28 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
 
     def _shake(self) -> Any:
         if self._tls is None:
-            hello = self._hello() if self._server_tls.wants_hello else b""
-            if hello is None:
+            wants_hello = self._server_tls.wants_hello
+            try:
+                hello = self.socket.recv(HELLO_BYTES if wants_hello else 1, socket.MSG_PEEK)
+            except BlockingIOError:
                 return None
-            self._tls = self._server_tls.connection(self.socket, hello)
+            except OSError:
+                hello = b""
+            if not hello and not self._awaits_hello:
+                # Gone without a byte, as health checks do that only connect: that is no handshake.
+                self._fault = main.CONNECTION_LOST
+                return self._fault
+            if wants_hello and not self._is_whole(hello):
+                return None
+            self._tls = self._server_tls.connection(self.socket, hello if wants_hello else b"")
         return super()._shake()
 
-    def _hello(self) -> bytes | None:
+    def _is_whole(self, hello: bytes) -> bool:
         """
-        What has come of the ClientHello, left where it is for OpenSSL; None: the rest is to be waited for.
+        Whether what has come of the ClientHello is all that is to be waited for; it stays where it is, for OpenSSL.
 
         A ticket stands at its end, and with a post-quantum key share it comes in two segments.
         """
-        try:
-            hello = self.socket.recv(HELLO_BYTES, socket.MSG_PEEK)
-        except OSError:
-            return b""
         record = 5 + int.from_bytes(hello[3:5], "big")
         if self._awaits_hello:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
@@ -389,8 +395,8 @@ class TLSServerTransport(TLSOnDescriptor, ServerTransport):
             # The reactor hears of the socket again when so much is there, or its end.
             self._awaits_hello = True
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, record)
-            return None
-        return hello
+            return False
+        return True
 
     def _overdue(self) -> None:
         self._deadline = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,20 @@ class HandshakeTests(TLSTestCase):
                     sock.sendall(b"\x05garbage")
                 await self.failed(number + 1)
         self.assertEqual([event for event in events if event.get("log_namespace", "").startswith("scalekit")], [])
+
+    async def test_a_health_check_that_only_connects(self) -> None:
+        """By an end or by a reset; also where a ClientHello is looked at before OpenSSL does."""
+        tls = self.port.tls
+        assert tls is not None
+        for linger in (None, struct.pack("ii", 1, 0)):
+            for _ in range(2):
+                sock = await in_thread(socket.create_connection, self.address)
+                await self.until(lambda: self.admission.open == 1)
+                if linger:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                sock.close()
+                await self.failed(0)
+                tls.rotate()
 
     async def test_half_a_hello(self) -> None:
         client = await in_thread(RawTLS, self.address)
