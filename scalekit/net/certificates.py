@@ -33,7 +33,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from scalekit.errors import ConfigurationFault
 from scalekit.net.addresses import canonical_name
-from scalekit.net.constraints import MOST_NAMES, permitted_names, signable_names
+from scalekit.net.constraints import MOST_NAMES, refusal, signable_names
 from scalekit.net.pem import Damaged, Key, locked, made_key, new_key, private_pem, read_certificate, read_key, write
 
 CA, CA_KEY, SERVER, SERVER_KEY = "ca.pem", "ca.key", "server.pem", "server.key"
@@ -116,7 +116,7 @@ def issue_certificate(directory: Path, names: Iterable[str], now: datetime) -> t
     """
     A certificate for another machine, as a server and as a client, and a key for it; neither is kept here.
 
-    :param names: DNS names and addresses, the most important first.
+    :param names: DNS names, ``*.example`` too, and addresses, the most important first.
     :return: both in PEM.
     :raises ConfigurationFault: the authority may not sign one of the names, or cannot be used.
     """
@@ -126,12 +126,10 @@ def issue_certificate(directory: Path, names: Iterable[str], now: datetime) -> t
         if authority is None:
             raise ConfigurationFault(f"{directory / CA}: not found, or soon over, expected the local CA")
         signing_key = _signing_key(directory, authority)
-    refused = [name for name in wanted if not signable_names(authority, [name])]
-    if refused:
-        raise ConfigurationFault(
-            f"{directory / CA}: its name constraints do not permit {refused[0]}, expected a private address or a name "
-            f"below one of {', '.join(permitted_names(authority)) or 'none'}"
-        )
+    for name in wanted:
+        why = refusal(authority, name)
+        if why:
+            raise ConfigurationFault(f"{directory / CA}: {why}")
     if len(wanted) > MOST_NAMES:
         raise ConfigurationFault(f"found {len(wanted)} names, expected {MOST_NAMES} at most in one certificate")
     signable = signable_names(authority, wanted)

@@ -105,10 +105,16 @@ class IssueTests(CommandCase):
         self.assertEqual((self.folder / "app.internal.key").read_bytes(), before)
 
     def test_what_the_authority_may_not_sign(self) -> None:
-        for name in ("shop.example", "8.8.8.8", "no name", "*.internal"):
+        for name in ("shop.example", "8.8.8.8", "*.example"):
             why = self.refused("cert", "issue", "app.internal", name, "--out", str(self.folder))
             self.assertIn(f"its name constraints do not permit {name}", why)
+        self.assertIn("ca.pem: found 'my host', expected a name such as", self.refused("cert", "issue", "my host"))
         self.assertEqual(list(self.folder.glob("*.pem")), [])
+
+    def test_a_wildcard(self) -> None:
+        done = self.run_command("cert", "issue", "*.team.internal", "-o", str(self.folder))
+        self.assertIn("names     *.team.internal\n", done.stdout)
+        self.assertEqual([file.name for file in self.folder.glob("*.pem")], ["_.team.internal.pem"])
 
     def test_names(self) -> None:
         """One that is written in two ways is one; more than travel in a handshake are refused, not left out."""
