@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -62,6 +63,16 @@ class EventLog:
         if missing < 0 or missing > len(self._ring):
             return None
         return b"".join(self._ring[index] for index in range(len(self._ring) - missing, len(self._ring)))
+
+    def recent(self, count: int) -> list[dict[str, Any]]:
+        """The last of them, the oldest first: each has ``event``, ``at`` and what was said of it."""
+        found = []
+        for index in range(max(0, len(self._ring) - count), len(self._ring)):
+            _, kind, data, *_ = self._ring[index].split(b"\n")
+            found.append(
+                {"event": kind.removeprefix(b"event: ").decode(), **msgspec.json.decode(data[len(b"data: ") :])}
+            )
+        return found
 
     def number_of(self, id: str) -> int | None:
         """The number of an event that is, or was, of this run; None for any other id."""

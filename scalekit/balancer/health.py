@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 LEAVING_STATUS = 410  # of a probe: takes nothing new from now on (RFC 9110 section 15.5.11: Gone, and likely for good)
 TRANSITION_SECONDS = 0.5  # while up is in doubt or on its way: three failures are seen within 1.5 s
 DOWN_SECONDS = 5.0  # a dead server need not be asked often; it is back within this and one more probe
+RECENT = 10  # probes that are remembered for people to see: twenty seconds of one that is well
 JITTER = 0.2  # of the interval either way, so that many balancers and instances do not fall into step
 
 
@@ -39,27 +40,34 @@ class Health:
 
     :ivar passes: probes passed in a row.
     :ivar failures: probes failed in a row.
+    :ivar recent: the last probes, ``+`` passed and ``-`` failed, the latest last.
+    :ivar told: what the last one brought, for people; ``told_at``: when; None: there was none yet.
     :ivar due: when the next probe starts; None: none is planned, because one is running or it is not probed any more.
     """
 
-    __slots__ = ("due", "failures", "passes", "rules")
+    __slots__ = ("due", "failures", "passes", "recent", "rules", "told", "told_at")
 
     def __init__(self, rules: HealthRules) -> None:
         self.rules = rules
         self.passes = 0
         self.failures = 0
+        self.recent = ""
+        self.told = ""
+        self.told_at: float | None = None
         self.due: float | None = None
 
     def passed(self) -> bool:
         """Count a probe that passed; returns whether that makes an instance up that was not."""
         self.failures = 0
         self.passes += 1
+        self.recent = self.recent[1 - RECENT :] + "+"
         return self.passes >= self.rules.rise
 
     def failed(self) -> bool:
         """Count a probe that failed; returns whether that makes an instance down that was not."""
         self.passes = 0
         self.failures += 1
+        self.recent = self.recent[1 - RECENT :] + "-"
         return self.failures >= self.rules.fall
 
     def forget(self) -> None:

@@ -172,6 +172,7 @@ class Prober(Service):
         self._running.discard(answered)
         if self.running:  # what ends because we end says nothing about the instance
             status, detail, is_refused = result
+            instance.health.told, instance.health.told_at = detail, self._clock.seconds()
             self._roster.probed(instance, status, detail, self._clock.seconds(), is_refused)
 
 

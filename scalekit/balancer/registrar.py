@@ -20,6 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from scalekit.balancer.addresses import judge
+from scalekit.balancer.dashboard.resource import Dashboard
 from scalekit.balancer.listing import Branch, Listing, ServicesResource, instance_view
 from scalekit.balancer.members import MembersResource
 from scalekit.balancer.registering import (
@@ -140,11 +141,13 @@ class RegistrarResource(Branch):
         new_secret: Callable[[], str],
         events: Resource,
         explain: Resource | None = None,
+        dashboard: Dashboard | None = None,
     ) -> None:
         """
         :param new_secret: what nobody can guess, for each app that is to consent to being sent requests.
         :param events: ``/v1/events``.
         :param explain: ``/v1/explain``, where there is a data path to explain.
+        :param dashboard: what browsers are shown; None: the same as everybody.
         """
         super().__init__()
         self._listing = Listing(roster, routing, clock)
@@ -160,12 +163,20 @@ class RegistrarResource(Branch):
         first_version.putChild(b"events", events)
         if explain is not None:
             first_version.putChild(b"explain", explain)
+        if dashboard is not None:
+            first_version.putChild(b"overview", dashboard.overview)
+            for path, asset in dashboard.assets.items():
+                self.putChild(path, asset)
+        self._dashboard = dashboard
         self.putChild(b"v1", first_version)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         return self if path == b"" else super().getChild(path, request)
 
     def render_GET(self, request: Request) -> bytes:
+        request.setHeader(b"vary", b"Accept")
+        if self._dashboard is not None and self._dashboard.is_wanted(request):
+            return self._dashboard.render(request)
         return text_answer(request, 200, self._listing.text())
 
 

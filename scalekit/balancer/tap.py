@@ -26,12 +26,16 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
+from scalekit.balancer.dashboard.overview import Overview
+from scalekit.balancer.dashboard.rates import Rates
+from scalekit.balancer.dashboard.resource import Dashboard
 from scalekit.balancer.events import EventLog
 from scalekit.balancer.explaining import ExplainResource
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Notice, Transition
 from scalekit.balancer.instance_metrics import InstanceMetrics
 from scalekit.balancer.keeping import SnapshotKeeper
+from scalekit.balancer.listing import Listing
 from scalekit.balancer.metrics import TrafficMetrics
 from scalekit.balancer.picking import new_picker
 from scalekit.balancer.picking.keys import key_on
@@ -62,7 +66,7 @@ from scalekit.net.upstream import UpstreamTimeouts
 from scalekit.ops.access_log import AccessLog
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
-from scalekit.ops.metrics import ConnectionMetrics, RequestMetrics, told_both
+from scalekit.ops.metrics import BUCKETS, ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
 from scalekit.ops.trust import UpstreamTrust
 from scalekit.web.access import registration_role
@@ -237,13 +241,25 @@ def add_balancer(
     SnapshotKeeper(roster, Path(settings.state_directory) / "registry.json", reactor).setServiceParent(daemon)
     servers = {service.name: service.servers for service in config.service if service.servers}
     StaticServers(roster, servers, reactor.nameResolver, reactor).setServiceParent(daemon)
+    overview = Overview(
+        roster,
+        Listing(roster, routing, reactor),
+        events,
+        metrics.counts,
+        Rates(BUCKETS),
+        lambda name: len(proxy.traffic[name].waiting) if name in proxy.traffic else 0,
+        reactor.seconds,
+    )
+    dashboard = Dashboard(overview)
     explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or traffic_of(name), reactor)
     # Last, so that everything behind a listener stands when it opens.
     private = add_private_listener(
         daemon,
         settings,
         "registration",
-        RegistrarResource(roster, routing, reactor, listeners, secrets.token_urlsafe, EventsResource(streams), explain),
+        RegistrarResource(
+            roster, routing, reactor, listeners, secrets.token_urlsafe, EventsResource(streams), explain, dashboard
+        ),
         names=names,
         certificate=certificate,
         reactor=reactor,

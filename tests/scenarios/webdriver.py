@@ -142,6 +142,14 @@ class Browser:
             "POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
         )
 
+    def accept(self) -> None:
+        """Say yes to what the page asks in a dialog of the browser's."""
+        self.command("POST", "/alert/accept", {})
+
+    def run(self, script: str) -> Any:
+        """What this piece of JavaScript returns."""
+        return self.command("POST", "/execute/sync", {"script": script, "args": []})
+
     def screenshot(self) -> bytes:
         """What it shows, as PNG."""
         return base64.b64decode(self.command("GET", "/screenshot"))

@@ -1,0 +1,170 @@
+"""The dashboard as HTML: every piece of text goes through `_text`, whoever has written it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+#: With JavaScript the page is live; without it, it is loaded again after so many seconds.
+RELOAD_SECONDS = 5
+_NONE = "&ndash;"
+META_SHOWN = 8  # of a row; all of it is in the JSON
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/dashboard.css">
+<script src="/dashboard.js" defer></script>
+<noscript><meta http-equiv="refresh" content="{seconds}"></noscript>
+</head>
+<body>
+<header><h1>scalekit <span>balancer</span></h1><p id="link" role="status">not live</p></header>
+<p id="said" role="alert" hidden></p>
+<main id="now">
+{now}
+</main>
+</body>
+</html>
+"""
+
+
+def page(view: dict[str, Any]) -> str:
+    """The whole page of an `scalekit.balancer.dashboard.overview.Overview.view`."""
+    sick = sum(one["state"] in ("down", "ejected") for each in view["services"] for one in each["instances"])
+    title = f"{sick} down · scalekit" if sick else "scalekit"
+    parts = [_service(each) for each in view["services"]]
+    parts.append(_hidden(view["hidden"]))
+    parts.append(_events(view["events"]))
+    return _PAGE.format(title=_text(title), seconds=RELOAD_SECONDS, now="\n".join(filter(None, parts)))
+
+
+def _service(view: dict[str, Any]) -> str:
+    name, instances = view["name"], view["instances"]
+    routes = "".join(f"<code>{_text(route)}</code>" for route in view["routes"]) or "<span>no route</span>"
+    facts = [
+        _fact(f"{view['available']} of {view['total']}", "take requests"),
+        _fact(_number(view["rate"]["per_second"]), "requests/s"),
+        _fact(seconds_for_people(view["rate"]["p50"]), "p50"),
+        _fact(seconds_for_people(view["rate"]["p99"]), "p99"),
+        _fact(str(view["waiting"]), "waiting") if view["waiting"] else "",
+    ]
+    panic = '<p class="panic">Panic: fewer than half of the app servers are well.</p>' if view["panic"] else ""
+    rows = "".join(_instance(name, one) for one in instances)
+    table = (
+        '<div class="wide"><table><thead><tr><th>App server<th>State<th class=n>In flight<th class=n>Requests/s'
+        "<th class=n>p50<th class=n>p99<th>Probes<th class=n>Weight<th><span class=unseen>Actions</span>"
+        f"</thead><tbody>{rows}</tbody></table></div>"
+        if instances
+        else '<p class="none">No app servers.</p>'
+    )
+    return (
+        f'<section class="service"><div class="top"><h2>{_text(name)}</h2><p class="routes">{routes}</p>'
+        f"<dl>{''.join(facts)}</dl></div>{panic}{table}</section>"
+    )
+
+
+def _instance(service: str, one: dict[str, Any]) -> str:
+    state, id = one["state"], one["id"]
+    place = f"/v1/services/{quote(service, safe='')}/instances/{quote(id, safe='')}"
+    key = _text(f"{service}/{id}/{one['generation']}")
+    known = list(one["meta"].items())
+    meta = "".join(f"<li>{_text(name)}: {_text(value)}" for name, value in known[:META_SHOWN])
+    if len(known) > META_SHOWN:
+        meta += f"<li>and {len(known) - META_SHOWN} more"
+    most = one["max_in_flight"]
+    share = "" if one["share"] >= 1 else f"<small>{one['share']:.0%} of it now</small>"
+    rate, probes = one["rate"], one["probes"]
+    host = f"[{one['address']}]" if ":" in one["address"] else one["address"]
+    url = f"{one['scheme']}://{host}:{one['port']}"
+    ticks = "".join(f'<i class="{"pass" if each == "+" else "fail"}">{each}</i>' for each in probes["recent"])
+    told = "" if probes["seconds"] is None else f"{probes['last']}, {for_people(probes['seconds'])} ago"
+    weight, drain = str(one["weight"]), ""
+    if state != "draining":
+        weight = (
+            f'<span class="still">{weight}</span><input class="act" type="number" min="1" max="256" required '
+            f'value="{weight}" id="weight:{key}" data-weight="{_text(place)}" aria-label="Weight of {_text(id)}">'
+        )
+        if not one["static"]:
+            drain = (
+                f'<button class="act" type="button" id="drain:{key}" data-drain="{_text(place)}" '
+                f'data-name="{_text(f"{id} of {service}")}">Drain</button>'
+            )
+    return (
+        f'<tr class="{_text(state)}"><td><b>{_text(url if url.endswith(f"//{id}") else id)}</b>'
+        + ("" if url.endswith(f"//{id}") else f"<small>{_text(url)}</small>")
+        + (f'<ul class="meta">{meta}</ul>' if meta else "")
+        + f'<td><span class="state">{_text(state)}</span> <span class="quiet">{for_people(one["state_seconds"])}</span>'
+        f"<small>{_text(one['reason'])}</small>"
+        f'<td class="n">{one["in_flight"]}{"" if most is None else f" of {most:g}"}'
+        f'<td class="n">{_number(rate["per_second"])}<td class="n">{seconds_for_people(rate["p50"])}'
+        f'<td class="n">{seconds_for_people(rate["p99"])}'
+        f'<td><span class="ticks">{ticks}</span><small>{_text(told)}</small>'
+        f'<td class="n">{weight}{share}<td class="last">{drain}'
+    )
+
+
+def _events(events: list[dict[str, Any]]) -> str:
+    rows = []
+    for event in reversed(events):
+        at = datetime.fromtimestamp(event["at"], UTC)
+        when = f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{at:%H:%M:%S}</time>'
+        if event["event"] == "transition":
+            before = f"{_text(event['before'])} → " if event["before"] else ""
+            what = f'{before}<span class="state">{_text(event["after"])}</span>'
+            who, why, kind = f"{event['service']} {event['id']}", event["reason"], event["after"]
+        else:
+            what, who, why, kind = _text(event["event"]), event["service"] or "all services", event["detail"], "notice"
+        rows.append(f'<tr class="{_text(kind)}"><td class="quiet">{when}<td>{_text(who)}<td>{what}<td>{_text(why)}')
+    if not rows:
+        return ""
+    head = "<thead><tr><th>UTC<th>Who<th>What<th>Why</thead>"
+    return (
+        '<section class="events"><div class="top"><h2>Recent events</h2></div>'
+        f'<div class="wide"><table>{head}<tbody>{"".join(rows)}</tbody></table></div></section>'
+    )
+
+
+def _hidden(hidden: dict[str, int]) -> str:
+    if not hidden["services"] and not hidden["instances"]:
+        return ""
+    return (
+        f'<p class="none">Not shown: {hidden["services"]} services and {hidden["instances"]} app servers; '
+        '<a href="/v1/services">all of them as JSON</a>.</p>'
+    )
+
+
+def _fact(value: str, name: str) -> str:
+    return f"<div><dt>{name}</dt><dd>{value}</dd></div>"
+
+
+def _text(text: object) -> str:
+    return escape(str(text), quote=True)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
+
+
+def seconds_for_people(seconds: float | None) -> str:
+    """Such as ``0.4 ms``, ``38 ms`` or ``2.5 s``."""
+    if seconds is None:
+        return _NONE
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
+
+
+def for_people(seconds: float) -> str:
+    """How long, in its largest unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"

@@ -1,0 +1,84 @@
+"""The balancer's dashboard in Chromium: live without a reload, drain and weight from the page, nobody's script."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.scenarios import test_browser
+from tests.scenarios.running import until
+
+EVIL = "<script>document.title = 'evil'</script><img src=x onerror=\"document.title='evil'\">"
+
+
+class DashboardTests(test_browser.BrowserCase):
+    def register(self, service: str, id: str, **said: Any) -> None:
+        body = json.dumps({"generation": 1, "port": self.demo.blogs[0], "ttl": 300, **said}).encode()
+        place = f"/v1/services/{service}/instances/{id}"
+        self.assertIn(self.demo.ask(self.demo.registration, "PUT", place, body).status, (200, 201))
+
+    def shown(self, expected: str) -> None:
+        until(lambda: re.search(expected, self.text()), f"{expected} on the page")
+
+    def text(self) -> str:
+        return str(self.browser.run("return document.body.innerText"))
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture where somebody wants to look at it; in any case the browser has painted the page."""
+        for scheme in ("light", "dark"):
+            self.browser.prefer(scheme)
+            picture = self.browser.screenshot()
+            self.assertTrue(picture.startswith(b"\x89PNG"))
+            if os.environ.get("SCALEKIT_SCREENSHOTS"):
+                Path(os.environ["SCALEKIT_SCREENSHOTS"], f"{name}-{scheme}.png").write_bytes(picture)
+
+    def test_live(self) -> None:
+        browser, demo = self.browser, self.demo
+        browser.open(f"https://localhost:{demo.registration}/")
+        self.shown(r"\blive\b")
+        self.assertIn(f"https://127.0.0.1:{demo.blogs[0]}", self.text())
+        browser.run("window.isSame = true")
+
+        # One that comes is seen, and what it says of itself is text.
+        self.register("shop", "web-1", meta={"zone": EVIL, "version": "1.4.2"}, path="/shop")
+        self.register("shop", "web-2", port=1, meta={"zone": "b"})
+        self.shown(r"web-1")
+        self.assertIn(EVIL, self.text())
+        self.assertFalse(browser.run("return !!document.querySelector('main script, main img, main [onerror]')"))
+        self.shown(r"web-1[\s\S]*?up")
+        for _ in range(40):
+            self.assertEqual(demo.ask(demo.public, "GET", "/").status, 200)
+        self.shown(r"[1-9][\d.]*\s*\n?requests/s")
+        self.shown("down: |● ?down|down")
+        self.shoot("dashboard")
+
+        # The operator's: a weight, and taking one out.
+        weigh = """
+          const input = document.querySelector("[data-weight*='web-1']");
+          input.value = '7'; input.dispatchEvent(new Event('change', {bubbles: true}));
+        """
+        browser.run(weigh)
+        until(lambda: self.view("shop", "web-1").get("weight") == 7, "the weight")
+        browser.find("[data-drain*='web-1']").click()
+        browser.accept()
+        until(lambda: not self.view("shop", "web-1"), "web-1 is out")
+        self.shown(r"shop web-1\s+draining → ●? ?gone")
+        self.assertEqual(browser.run("return document.querySelector(\"[data-drain*='web-1']\")"), None)
+        self.assertNotIn("evil", browser.title)
+        self.assertTrue(browser.run("return window.isSame"))
+
+    def view(self, service: str, id: str) -> dict[str, Any]:
+        """What the balancer says of an instance; empty: it is not there."""
+        answer = self.demo.ask(self.demo.registration, "GET", f"/v1/services/{service}/instances/{id}")
+        view: dict[str, Any] = answer.json if answer.status == 200 else {}
+        return view
+
+    def test_the_balancer_is_gone(self) -> None:
+        """The page says so, instead of showing old numbers as new ones."""
+        self.browser.open(f"https://localhost:{self.demo.registration}/")
+        self.shown(r"\blive\b")
+        self.demo.end()
+        self.shown("the balancer does not answer")
