@@ -22,5 +22,6 @@ Data path, what reads the immutable view of it:
 * ``waiting``: the line of those for whom no instance has room;
 * ``sticky``: brings clients back to the instance that they have been at;
 * ``traffic``: all of these for one service; ``metrics``: their numbers;
-* ``proxy``: sends it there, on a connection of ``upstreams``; ``tap``: puts all of it together for twistd.
+* ``proxy``: takes each request in; ``forward``: sends it there, on a connection of ``upstreams``;
+* ``tap``: puts all of it together for twistd.
 """

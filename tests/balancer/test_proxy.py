@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.balancer.proxy import CONTINUE_SECONDS, REPLAYED_BODY_BYTES
+from scalekit.balancer.forward import CONTINUE_SECONDS, REPLAYED_BODY_BYTES
 from scalekit.balancer.retrying import IDEMPOTENT
 from scalekit.balancer.routes import Claim
 from scalekit.net.transports import QUEUE_BYTES

@@ -1,0 +1,484 @@
+"""
+One exchange on its way through the proxy: to an app server, perhaps to another one, and its answer back.
+
+What may be tried again is decided in `scalekit.balancer.retrying` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from scalekit.balancer.instance import Instance
+from scalekit.balancer.retrying import IDEMPOTENT, MOST_ATTEMPTS, Refusal, after_answer, after_failure
+from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.waiting import PATIENCE_SECONDS
+from scalekit.errors import ClientFault, Fault, UpstreamFault
+from scalekit.http.forwarding import safe_trailers
+from scalekit.http.heads import Fields
+from scalekit.http.upgrade import Handshake, handshake_of
+from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver
+from scalekit.net.h2_stream import H2Stream
+from scalekit.net.pool import Pool
+from scalekit.net.upstream import UNUSED, UpstreamConnection
+
+if TYPE_CHECKING:
+    from scalekit.balancer.proxy import ReverseProxy
+
+#: What is kept of a body so that it can be sent again; a form or a JSON call fits, an upload does not.
+REPLAYED_BODY_BYTES = 64 * 1024
+
+#: A client that waits for 100 gets it after this even if the app server does not speak of it (RFC 9110 section 10.1.1
+#: lets it go on without anyway); curl itself waits 1 s.
+CONTINUE_SECONDS = 1.0
+
+
+def too_large(limit: int) -> ClientFault:
+    """A request's body is over so many bytes."""
+    return ClientFault(413, "body-too-large", f"The body of the request is over {limit} bytes.")
+
+
+def _busy(reason: str, detail: str) -> UpstreamFault:
+    return UpstreamFault(503, reason, detail, round(PATIENCE_SECONDS))
+
+
+@implementer(IBodyReceiver)
+class _Body:
+    """
+    A request's body on its way: handed on piece by piece, and its beginning kept, so that it can be sent again.
+
+    :ivar kept: what has come so far; None once that is too much.
+    :ivar trailers: those that may go on.
+    """
+
+    __slots__ = ("_forward", "_limit", "_size", "has_ended", "kept", "trailers")
+
+    def __init__(self, forward: Forward, limit: int | None) -> None:
+        self._forward = forward
+        self._limit = limit
+        self._size = 0
+        self.kept: list[bytes] | None = []
+        self.trailers: Fields = []
+        self.has_ended = False
+
+    def data(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._limit is not None and self._size > self._limit:
+            self._forward.refuse(too_large(self._limit))
+            return
+        if self.kept is not None:
+            if self._size <= REPLAYED_BODY_BYTES:
+                self.kept.append(piece)
+            else:
+                self.kept = None
+        connection = self._forward.connection
+        if connection is not None:
+            connection.write(piece)
+
+    def end(self, trailers: Fields) -> None:
+        self.has_ended = True
+        if trailers:
+            self.trailers = safe_trailers(trailers)
+        connection = self._forward.connection
+        if connection is not None:
+            self.finish(connection)
+
+    def finish(self, connection: UpstreamConnection | H2Stream) -> None:
+        """It has been handed on whole."""
+        # An app server of HTTP/1.1 has no way to say beforehand that it takes trailers.
+        connection.finish(self.trailers if connection.takes_trailers else [])
+
+
+@implementer(IBodyReceiver)
+class _Tunnel:
+    """
+    The client's end of a tunnel.
+
+    :ivar open_ends: how many directions have not ended.
+    """
+
+    __slots__ = ("_forward", "open_ends")
+
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
+        self.open_ends = 2
+
+    def data(self, piece: bytes) -> None:
+        connection = self._forward.connection
+        if connection is not None:
+            connection.write(piece)
+
+    def end(self, trailers: Fields) -> None:
+        connection = self._forward.connection
+        if connection is not None:
+            connection.finish([])
+        self._forward.one_ended(self)
+
+
+@implementer(IAnswerReceiver, IAnswerObserver)
+class Forward:
+    """
+    One exchange on its way through the proxy.
+
+    :ivar connection: the one that carries the present attempt; None while there is none.
+    """
+
+    __slots__ = (
+        "_body",
+        "_continue_call",
+        "_exchange",
+        "_give_up",
+        "_handshake",
+        "_has_begun",
+        "_has_informed",
+        "_has_replayed",
+        "_instance",
+        "_outgoing",
+        "_proxy",
+        "_traffic",
+        "_tunnel",
+        "connection",
+    )
+
+    def __init__(self, proxy: ReverseProxy, exchange: Any, traffic: Traffic) -> None:
+        self._proxy = proxy
+        self._exchange = exchange
+        self._traffic = traffic
+        self.connection: UpstreamConnection | H2Stream | None = None
+        self._instance: Instance | None = None
+        self._give_up: Callable[[], None] | None = None
+        self._outgoing = b""
+        self._body: _Body | None = None
+        self._has_begun = False
+        self._has_informed = False
+        self._has_replayed = False
+        self._continue_call: Any = None
+        self._handshake: Handshake | None = None
+        self._tunnel: _Tunnel | None = None
+
+    def wait(self) -> None:
+        """Nobody has room for it now."""
+        traffic = self._traffic
+        if not traffic.line.join(self, self._proxy.clock.seconds()):
+            traffic.waits["full"] += 1
+            raise _busy("queue-full", "The app servers are busy, and too many requests wait for them already.")
+        self._exchange.observe(self)
+
+    def waited_in_vain(self) -> None:
+        """Nobody had room in time."""
+        self._traffic.waits["timeout"] += 1
+        self._exchange.fail(_busy("queue-timeout", "The app servers were busy for too long."))
+
+    def end_waiting(self, available: tuple[Instance, ...]) -> None:
+        """One of these has room."""
+        exchange = self._exchange
+        instance = self._traffic.roomy(self._traffic.picker.candidates(available, exchange))
+        assert instance is not None
+        try:
+            self.begin(instance)
+        except Exception as fault:  # as a listener does for those that need not wait
+            self._leave()
+            exchange.fail(fault)
+
+    def begin(self, instance: Instance) -> None:
+        exchange = self._exchange
+        exchange.observe(self)
+        upgrade = b""
+        if exchange.head.upgrade:
+            handshake = self._handshake = handshake_of(exchange.head, exchange.request_id)
+            if handshake is not None:
+                upgrade = handshake.lines
+        self._outgoing = self._proxy.forwarder.head(
+            exchange.head, exchange.client, exchange.request_id, instance.authority.encode(), upgrade
+        )
+        self._attempt(instance)
+
+    def _attempt(self, instance: Instance) -> None:
+        self._instance = instance
+        instance.in_flight += 1
+        record = self._exchange.record
+        record.instance = instance.id
+        record.attempts += 1
+        pool = self._proxy.upstreams.pool(instance)
+        connection = None
+        if self._handshake is None:
+            connection = pool.take() if self._exchange.head.method in IDEMPOTENT else pool.take_young()
+        # What may become a tunnel is sent only once, so it goes where no close can be under way.
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._open(pool)
+
+    def _open(self, pool: Pool) -> None:
+        self.connection = None
+        self._give_up = (pool.open if self._handshake is None else pool.open_alone)(self._send, self.failed)
+
+    def _send(self, connection: UpstreamConnection | H2Stream) -> None:
+        self._give_up = None
+        self.connection = connection
+        head = self._exchange.head
+        length = head.length
+        if length == 0:
+            connection.send(self._outgoing, head.method, self, handshake=self._handshake)
+            return
+        connection.send(self._outgoing, head.method, self, True, length is None)
+        body = self._body
+        if body is not None:
+            # Sent again: what has come so far, and then what comes.
+            for piece in body.kept or ():
+                connection.write(piece)
+            if body.has_ended:
+                body.finish(connection)
+            else:
+                self._exchange.resume()
+        elif head.expects_continue:
+            if self._continue_call is None:
+                self._continue_call = self._proxy.clock.callLater(CONTINUE_SECONDS, self._receive)
+        else:
+            self._receive()
+
+    def _receive(self) -> None:
+        """Ask the client for its body."""
+        self._stop_waiting()
+        if self._body is None:
+            body = self._body = _Body(self, self._proxy.max_body_bytes)
+            self._exchange.receive(body)
+
+    def _stop_waiting(self) -> None:
+        call, self._continue_call = self._continue_call, None
+        if call is not None and call.active():
+            call.cancel()
+
+    # The app server's answer: IAnswerReceiver.
+
+    def continued(self) -> None:
+        if self._continue_call is not None:
+            self._receive()
+
+    def informed(self, status: int, fields: Fields) -> None:
+        self._has_informed = True
+        self._exchange.inform(status, fields)
+
+    def answered(self, head: Any, body: bytes) -> None:
+        if head.status > 501 or self._instance.strikes:  # type: ignore[union-attr]
+            self._judge(head.status)
+            if self._is_sent_again(head):
+                return
+        if self._traffic.sticky is not None:
+            head = self._marked(head)
+        exchange = self._exchange
+        self._leave()
+        try:
+            exchange.answer(head, body)
+        except Exception as fault:  # of a decorator around us: nobody else would end the exchange
+            exchange.fail(fault)
+
+    def began(self, head: Any) -> None:
+        if head.status > 501 or self._instance.strikes:  # type: ignore[union-attr]
+            self._judge(head.status)
+            connection = self.connection
+            if self._is_sent_again(head):
+                connection.cancel()  # type: ignore[union-attr]
+                return
+        self._has_begun = True
+        if self._traffic.sticky is not None:
+            head = self._marked(head)
+        if self._continue_call is not None:
+            if head.status < 300:
+                # It takes the body without having asked for it, and sends what it makes of it meanwhile.
+                self._receive()
+            else:
+                self._stop_waiting()  # It answers without the body.
+        self._exchange.begin(head)
+
+    def _judge(self, status: int) -> None:
+        """What the answer says of the instance: 500 is one bad URL perhaps, these mean that nobody is well there."""
+        instance, proxy = self._instance, self._proxy
+        assert instance is not None
+        if status in (502, 503, 504):
+            proxy.roster.struck(instance, f"answered {status}", proxy.clock.seconds())
+        else:
+            instance.strikes = 0
+
+    def switched(self, head: Any) -> None:
+        self._has_begun = True
+        self._judge(101)
+        if self._traffic.sticky is not None:
+            head = self._marked(head)
+        tunnel = self._tunnel = _Tunnel(self)
+        self._exchange.switch(head, tunnel)
+
+    def _marked(self, head: Any) -> Any:
+        """The head with the cookie that the client needs to come back."""
+        exchange, sticky = self._exchange, self._traffic.sticky
+        assert sticky is not None and self._instance is not None
+        return sticky.marked(head, exchange, self._instance, self._proxy.roster.available(exchange.record.service))
+
+    def one_ended(self, tunnel: _Tunnel) -> None:
+        """One direction of the tunnel has ended, and the other side knows."""
+        tunnel.open_ends -= 1
+        if not tunnel.open_ends:
+            self._leave()
+
+    def data(self, piece: bytes) -> None:
+        self._exchange.write(piece)
+
+    def ended(self, trailers: Fields) -> None:
+        exchange = self._exchange
+        if self._tunnel is not None:
+            exchange.finish()
+            self.one_ended(self._tunnel)
+            return
+        self._leave()
+        if trailers:
+            head = exchange.head
+            # Over HTTP/2 they need no leave: whoever does not want them leaves them (RFC 9113 section 8.1).
+            is_wanted = head.version == 20 or b"trailers" in (head.get(b"te") or b"").lower()
+            trailers = safe_trailers(trailers) if is_wanted else []
+        try:
+            exchange.finish(trailers)
+        except Exception as fault:  # see `answered`
+            exchange.fail(fault)
+
+    def hold(self) -> None:
+        self._exchange.pause()
+
+    def release(self) -> None:
+        self._exchange.resume()
+
+    def failed(self, fault: Any) -> None:
+        exchange, instance = self._exchange, self._instance
+        assert instance is not None
+        proxy = self._proxy
+        was_sent = self.connection is not None
+        if not was_sent:
+            proxy.roster.connect_failed(instance, proxy.clock.seconds())
+            fault = proxy.unreachable(fault)
+        if self._has_begun:
+            self._refuse_retry(Refusal.ANSWER_BEGUN)
+            self._leave()
+            exchange.abort(fault)
+            return
+        if not was_sent or not self._was_unlucky(fault):
+            proxy.roster.struck(instance, fault.reason, proxy.clock.seconds())
+        refusal = after_failure(
+            exchange.head.method,
+            self._is_kept,
+            # Or it has said itself that it did nothing of it (RFC 9113 section 8.7).
+            not was_sent or self.connection.was_refused,  # type: ignore[union-attr]
+            was_sent and self.connection.has_answered,  # type: ignore[union-attr]
+            fault.status == 504,
+            self._handshake is not None,
+        )
+        if not refusal:
+            if was_sent and not self._has_replayed and self._was_unlucky(fault):
+                # It closed a connection just as we used it: its fault as little as ours. A fresh one tells.
+                self._has_replayed = True
+                self._traffic.replays += 1
+                self._hold_back()
+                self._open(proxy.upstreams.pool(instance))
+                return
+            refusal = self._send_elsewhere()
+        if refusal:
+            self._refuse_retry(refusal)
+            self._leave()
+            exchange.fail(fault)
+
+    def _is_sent_again(self, head: Any) -> bool:
+        """Whether another instance is asked instead of passing on an answer that says that nobody answers there."""
+        if not 502 <= head.status <= 504:
+            return False
+        refusal = after_answer(
+            self._exchange.head.method, self._is_kept, self._has_informed, head, self._handshake is not None
+        )
+        if not refusal:
+            refusal = self._send_elsewhere()
+        if refusal:
+            self._refuse_retry(refusal)
+        return not refusal
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether what has come of the body is there to be sent again."""
+        return self._body is None or self._body.kept is not None
+
+    def _refuse_retry(self, refusal: Refusal) -> None:
+        self._exchange.record.retry = refusal
+        self._traffic.refusals[refusal] += 1
+
+    def _send_elsewhere(self) -> Refusal:
+        """Ask one more instance, if there is one that may be asked."""
+        proxy, exchange = self._proxy, self._exchange
+        if exchange.record.attempts >= MOST_ATTEMPTS:
+            return Refusal.ATTEMPTS
+        instance = self._instance
+        assert instance is not None
+        available = proxy.roster.available(exchange.record.service)
+        candidates = self._traffic.picker.candidates(available, exchange)
+        other = self._traffic.roomy(candidate for candidate in candidates if candidate is not instance)
+        if other is None:
+            return Refusal.NOBODY_ELSE
+        if not self._traffic.budget.spend(proxy.clock.seconds()):
+            return Refusal.BUDGET
+        self._traffic.retries += 1
+        self._hold_back()
+        instance.in_flight -= 1
+        self._instance = self.connection = None
+        self._attempt(other)
+        if self._traffic.waiting:
+            proxy.serve(exchange.record.service, self._traffic)
+        return Refusal.NONE
+
+    def _hold_back(self) -> None:
+        """Let nothing flow until there is a connection again: what comes meanwhile might be too much to keep."""
+        self._exchange.pause()
+        self._stop_waiting()
+
+    def _was_unlucky(self, fault: Fault) -> bool:
+        """Whether the connection was about to end when the request came to it."""
+        connection = self.connection
+        assert connection is not None
+        return connection.was_refused or (fault is UNUSED and connection.is_reused)
+
+    # The client: IAnswerObserver.
+
+    def aborted(self, fault: Exception) -> None:
+        connection, give_up = self.connection, self._give_up
+        if self._instance is None and self._traffic.line.leave(self):
+            self._traffic.waits["gone"] += 1
+        self._leave()
+        if connection is not None:
+            connection.cancel()
+        elif give_up is not None:
+            give_up()
+
+    def pause(self) -> None:
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        if self.connection is not None:
+            self.connection.resume()
+
+    def refuse(self, fault: Fault) -> None:
+        """The request turns out to be one that is not answered by an app server."""
+        exchange = self._exchange
+        self.aborted(fault)
+        exchange.fail(fault)
+
+    def _leave(self) -> None:
+        """This exchange and the app server have no more to do with each other."""
+        instance, self._instance = self._instance, None
+        if instance is not None:
+            instance.in_flight -= 1
+        self.connection = None
+        self._give_up = None
+        if self._continue_call is not None:
+            self._stop_waiting()
+        if self._traffic.waiting:
+            self._proxy.serve(self._exchange.record.service, self._traffic)
+
+    def __repr__(self) -> str:
+        return f"<Forward {self._exchange!r} to {self._instance!r}>"
