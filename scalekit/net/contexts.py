@@ -11,7 +11,8 @@ and opens tickets with the keys of the first one whatever comes later: so certif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,16 +101,19 @@ class Credentials(NamedTuple):
     key: Any
 
 
-def read_credentials(certificate: Path, private_key: Path) -> Credentials:
+def read_credentials(certificate: Path, private_key: Path, place: str = "") -> Credentials:
     """
     :param certificate: a PEM file, the server's certificate first, then those between it and the authority.
     :param private_key: a PEM file.
+    :param place: the table that names them, for faults, such as ``tls.sni[0]``.
     :raises ConfigurationFault: a file cannot be read, is no PEM, or the key is not that of the certificate.
     """
-    chain = read_chain(certificate)
-    key = read_private_key(private_key)
-    if chain[0].public_key() != key.public_key():
-        raise ConfigurationFault(f"{private_key}: found another key, expected the private key of {certificate}")
+    with concerning(place and f"{place}.certificate"):
+        chain = read_chain(certificate)
+    with concerning(place and f"{place}.private_key"):
+        key = read_private_key(private_key)
+        if chain[0].public_key() != key.public_key():
+            raise ConfigurationFault(f"{private_key}: found another key, expected the private key of {certificate}")
     return Credentials(certificate, private_key, tuple(chain), key)
 
 
@@ -207,6 +211,15 @@ def _context(method: int) -> SSL.Context:
         forget_errors()
         raise RuntimeError("this OpenSSL does not know the groups X25519, P-256 and P-384")
     return context
+
+
+@contextmanager
+def concerning(key: str) -> Iterator[None]:
+    """A `ConfigurationFault` raised here begins with this key of the configuration; empty: nobody has configured it."""
+    try:
+        yield
+    except ConfigurationFault as fault:
+        raise (ConfigurationFault(f"{key}: {fault}") if key else fault) from None
 
 
 def read_chain(file: Path) -> list[x509.Certificate]:

@@ -26,6 +26,7 @@ from scalekit.net.contexts import (
     Credentials,
     certified,
     client_context,
+    concerning,
     read_chain,
     read_credentials,
     session_context,
@@ -46,11 +47,19 @@ class Pair(NamedTuple):
 
     :ivar certificate: the server's first, then those between it and the authority.
     :ivar names: the server names it is chosen for; empty: those in the certificate.
+    :ivar place: the table of the configuration that names it, for faults, such as ``tls.sni[0]``; empty: none does.
     """
 
     certificate: Path
     private_key: Path
     names: tuple[str, ...] = ()
+    place: str = ""
+
+    def read(self) -> Credentials:
+        """
+        :raises ConfigurationFault: it cannot be used.
+        """
+        return read_credentials(self.certificate, self.private_key, self.place)
 
 
 class ClientCA(NamedTuple):
@@ -59,10 +68,19 @@ class ClientCA(NamedTuple):
 
     :ivar file: a PEM file with the authorities.
     :ivar is_required: whether a client without a certificate is refused; one with a wrong one always is.
+    :ivar key: of the configuration, for faults; empty: none.
     """
 
     file: Path
     is_required: bool = True
+    key: str = ""
+
+    def read(self) -> ClientDemand:
+        """
+        :raises ConfigurationFault: the file cannot be used.
+        """
+        with concerning(self.key):
+            return ClientDemand(tuple(read_chain(self.file)), self.is_required)
 
 
 class Served:
@@ -108,6 +126,7 @@ class ServerTLS:
         handshake_seconds: float = HANDSHAKE_SECONDS,
         further: Sequence[Pair] = (),
         client_ca: ClientCA | None = None,
+        place: str = "",
     ) -> None:
         """
         :param certificate: a PEM file, the server's certificate first, then those between it and the authority; for
@@ -115,6 +134,7 @@ class ServerTLS:
         :param private_key: a PEM file.
         :param protocols: for ALPN, the most wanted first.
         :param further: certificates for certain server names.
+        :param place: of the first pair, as `Pair.place`.
         :raises ConfigurationFault: one of the files cannot be used; the fault names it.
         """
         self.protocols = tuple(protocols)
@@ -128,7 +148,7 @@ class ServerTLS:
         self._by_name: ByName[Served] = ByName({})
         # Also those that connections of yesterday were shown.
         self._covered: WeakKeyDictionary[SSL.Context, CertificateNames] = WeakKeyDictionary()
-        self.load((Pair(certificate, private_key), *further), client_ca)
+        self.load((Pair(certificate, private_key, place=place), *further), client_ca)
 
     @property
     def certificate(self) -> Path:
@@ -166,22 +186,23 @@ class ServerTLS:
         """
         faults = []
         try:
-            demand = client_ca and ClientDemand(tuple(read_chain(client_ca.file)), client_ca.is_required)
+            demand = client_ca.read() if client_ca else None
         except ConfigurationFault as fault:
             if not self._served:
                 raise
             faults.append(str(fault))
             client_ca, demand = self.client_ca, self._demand
         self._pairs = tuple(pairs)
-        former = {served.pair: served for served in self._served}
+        # By all but its place, which moves when another entry goes.
+        former = {served.pair[:3]: served for served in self._served}
         served = []
         for number, pair in enumerate(pairs):
             try:
-                credentials = read_credentials(pair.certificate, pair.private_key)
+                credentials = pair.read()
                 served.append(Served(pair, credentials, certified(credentials, self.protocols, demand)))
             except ConfigurationFault as fault:
                 faults.append(str(fault))
-                old = former.get(pair) or (self._served[0] if number == 0 and self._served else None)
+                old = former.get(pair[:3]) or (self._served[0] if number == 0 and self._served else None)
                 if old is not None and demand == self._demand:
                     served.append(old)
                 elif old is not None:

@@ -35,6 +35,8 @@ WATCH_SECONDS = 2.0
 WARNING = timedelta(days=14)
 WARNING_SECONDS = 24 * 3600.0
 
+_LISTENING = ("balancer", "registration", "cache", "logs", "data", "blog")
+
 _log = Logger()
 
 
@@ -104,18 +106,16 @@ class ServerCertificate(Service):
         """What all listeners are served with that have no terms of their own, and the terms of those that have."""
         listeners = [url for url in self._listen(config) if url.is_secure]
         tls = config.tls
-        own = {url: [Pair(Path(url.certificate), Path(url.private_key))] for url in listeners if url.certificate}
+        own = {url: [_own_pair(config, url)] for url in listeners if url.certificate}
         if tls.certificate:
-            default = Pair(Path(tls.certificate), Path(tls.private_key))
+            default = Pair(Path(tls.certificate), Path(tls.private_key), place="tls")
         elif own and len(own) == len(listeners):
             [default] = next(iter(own.values()))  # nobody needs a local one
         else:
             default = _local_pair(config)
-        pairs = [default, *(Pair(Path(one.certificate), Path(one.private_key), one.names) for one in tls.sni)]
+        pairs = [default, *sni_pairs(config)]
         return _Terms(pairs), {
-            url: _Terms(
-                own.get(url, pairs), ClientCA(Path(url.client_ca), url.demands_certificates) if url.client_ca else None
-            )
+            url: _Terms(own.get(url, pairs), client_ca(config, url))
             for url in listeners
             if url.certificate or url.client_ca
         }
@@ -219,7 +219,14 @@ def _files(config: Config, common: _Terms, *others: _Terms) -> Iterator[Path]:
 
 def _server_tls(terms: _Terms, protocols: Sequence[str]) -> ServerTLS:
     first, *further = terms.pairs
-    return ServerTLS(first.certificate, first.private_key, protocols, further=further, client_ca=terms.client_ca)
+    return ServerTLS(
+        first.certificate,
+        first.private_key,
+        protocols,
+        further=further,
+        client_ca=terms.client_ca,
+        place=first.place,
+    )
 
 
 def _each_file(tls: ServerTLS) -> Iterable[Served]:
@@ -274,13 +281,40 @@ def add_certificate(
 
 def listeners_of(config: Config) -> list[ListenURL]:
     """All https listeners, of all daemons."""
-    tables = (config.balancer, config.registration, config.cache, config.logs, config.data, config.blog)
-    return [url for table in tables for url in table.listen if url.is_secure]
+    return [url for section in _LISTENING for url in getattr(config, section).listen if url.is_secure]
 
 
 def configured_pairs(config: Config) -> list[Pair]:
     """The certificates that a configuration names, each once; none where the local CA makes one."""
-    pairs = [(config.tls.certificate, config.tls.private_key)]
-    pairs += [(one.certificate, one.private_key) for one in config.tls.sni]
-    pairs += [(url.certificate, url.private_key) for url in listeners_of(config)]
-    return [Pair(Path(certificate), Path(key)) for certificate, key in dict.fromkeys(pairs) if certificate]
+    pairs = [Pair(Path(config.tls.certificate), Path(config.tls.private_key), place="tls")]
+    pairs = [*(pairs if config.tls.certificate else ()), *sni_pairs(config)]
+    pairs += [_own_pair(config, url) for url in listeners_of(config) if url.certificate]
+    return list({pair[:2]: pair for pair in reversed(pairs)}.values())[::-1]
+
+
+def sni_pairs(config: Config) -> list[Pair]:
+    """Those for certain server names."""
+    return [
+        Pair(Path(one.certificate), Path(one.private_key), one.names, f"tls.sni[{index}]")
+        for index, one in enumerate(config.tls.sni)
+    ]
+
+
+def client_ca(config: Config, url: ListenURL) -> ClientCA | None:
+    """What this listener demands of clients."""
+    if not url.client_ca:
+        return None
+    return ClientCA(Path(url.client_ca), url.demands_certificates, f"{_place(config, url)}.client_ca")
+
+
+def _own_pair(config: Config, url: ListenURL) -> Pair:
+    return Pair(Path(url.certificate), Path(url.private_key), place=_place(config, url))
+
+
+def _place(config: Config, url: ListenURL) -> str:
+    """Where a listener stands in the configuration."""
+    for section in _LISTENING:
+        listen = getattr(config, section).listen
+        if url in listen:
+            return f"{section}.listen[{listen.index(url)}]"
+    return str(url)

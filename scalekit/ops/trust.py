@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from scalekit.config import Config
 from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import CA
+from scalekit.net.contexts import concerning
 from scalekit.net.tls import ClientTLS
 from scalekit.ops.certificates import WATCH_SECONDS, tls_directory
 from scalekit.ops.watching import FileWatch
@@ -93,7 +94,8 @@ def client_tls(config: Config) -> ClientTLS:
     tls = config.balancer.upstream_tls
     protocols = ("h2", "http/1.1") if tls.http2 else ("http/1.1",)
     if tls.ca:
-        return ClientTLS(_authorities(config), tls.verify, protocols)
+        with concerning("balancer.upstream_tls.ca"):
+            return ClientTLS(_authorities(config), tls.verify, protocols)
     local = _authorities(config)
     return ClientTLS(local if local.exists() else None, tls.verify, protocols)
 

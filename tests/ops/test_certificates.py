@@ -116,7 +116,7 @@ class ServerCertificateTests(CertificatesCase):
         with capturedLogs() as events:
             self.pass_time(RENEWAL_SECONDS)
         self.assertIs(tls.context, before)
-        self.assertIn(f"the old certificate stays: {key}: found no private key", said(events))
+        self.assertIn(f"the old certificate stays: tls.private_key: {key}: found no private key", said(events))
         key.write_bytes(kept)
         self.pass_time(RENEWAL_SECONDS)
         self.assertIsNot(tls.context, before)
@@ -153,7 +153,9 @@ class ServerCertificateTests(CertificatesCase):
         kept = file.read_bytes()
         file.unlink()
         fault = self.assertRaises(ConfigurationFault, made.reload, config)
-        self.assertEqual(str(fault), f"{file}: No such file or directory, expected a readable PEM file")
+        self.assertEqual(
+            str(fault), f"tls.certificate: {file}: No such file or directory, expected a readable PEM file"
+        )
         self.assertEqual((made.tls.context, made.tls.certificate), before)
         file.write_bytes(kept)
         self.look()

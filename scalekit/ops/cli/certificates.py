@@ -161,8 +161,8 @@ def _fetched(where: str, server_name: str | None) -> x509.Certificate:
     """What a server shows."""
     try:
         url = parse_base_url(where if "://" in where else f"https://{where}")
-    except ValueError as why:
-        raise ConfigurationFault(f"{where}: found {why}, expected HOST:PORT") from None
+    except ValueError:
+        raise ConfigurationFault(f"found {where}, expected HOST:PORT") from None
     authority = url.partition("://")[2].partition("/")[0]
     port = authority.rpartition(":")[2]
     host = hostname(authority)

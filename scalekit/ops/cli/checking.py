@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from scalekit.config import Config
 from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
-from scalekit.net.contexts import read_chain, server_context
-from scalekit.ops.certificates import configured_pairs, listeners_of
+from scalekit.net.contexts import certified
+from scalekit.ops.certificates import client_ca, configured_pairs, listeners_of
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
 from scalekit.ops.options import PRIVATE
 from scalekit.ops.trust import client_tls
@@ -43,9 +41,10 @@ def check_files(settings: Config) -> None:
         if token_file:
             load_tokens(token_file, f"{section}.{key}")
     for pair in configured_pairs(settings):
-        server_context(pair.certificate, pair.private_key)
+        certified(pair.read())
     for url in listeners_of(settings):
-        if url.client_ca:
-            read_chain(Path(url.client_ca))
+        demanded = client_ca(settings, url)
+        if demanded is not None:
+            demanded.read()
     if settings.balancer.upstream_tls.ca:
         client_tls(settings)

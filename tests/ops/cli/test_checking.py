@@ -28,15 +28,24 @@ class CheckTests(CommandCase):
         issued = AUTHORITY.issue_cert("a.example")
         issued.cert_chain_pems[0].write_to_path(self.folder / "a.pem")
         issued.private_key_pem.write_to_path(self.folder / "a.key")
+        token = self.folder / "t"
+        token.write_text("read " + "t" * 32 + "\n")
+        token.chmod(0o600)
         good = 'certificate = "a.pem"\nprivate_key = "a.key"\n'
         bad = 'certificate = "b.pem"\nprivate_key = "b.key"\n'
         file = self.configured(f"[tls]\n{good}[[tls.sni]]\n{good}")
         self.assertEqual(self.run_command("check-config", "--config", file).status, 0)
-        for text in (f"[tls]\n{bad}", f"[[tls.sni]]\n{bad}"):
-            self.assertIn("b.pem: No such file or directory, expected a readable PEM file", self.check(text))
-        for table in (
-            '{ url = "https://[::]:2000", certificate = "b.pem", private_key = "a.key" }',
-            '{ url = "https://[::]:2000", client_ca = "b.pem" }',
+        missing = f"{self.folder}/b.pem: No such file or directory, expected a readable PEM file"
+        url = 'url = "https://[::]:2000"'
+        for text, key in (
+            (f"[tls]\n{bad}", "tls.certificate"),
+            (f"[[tls.sni]]\n{good}[[tls.sni]]\n{bad}", "tls.sni[1].certificate"),
+            (f"[tls]\n{good.replace('a.key', 'b.pem')}", "tls.private_key"),
+            (
+                f'[cache]\nlisten = [{{ {url}, certificate = "b.pem", private_key = "a.key" }}]\ntoken_file = "t"\n',
+                "cache.listen[0].certificate",
+            ),
+            (f'[balancer]\nlisten = [{{ {url}, client_ca = "b.pem" }}]\n', "balancer.listen[0].client_ca"),
+            ('[balancer.upstream_tls]\nca = "b.pem"\n', "balancer.upstream_tls.ca"),
         ):
-            self.assertIn("b.pem: No such file", self.check(f"[balancer]\nlisten = [{table}]\n"))
-        self.assertIn("b.pem: No such file", self.check('[balancer.upstream_tls]\nca = "b.pem"\n'))
+            self.assertEqual(self.check(text), f"{key}: {missing}")
