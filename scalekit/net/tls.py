@@ -6,9 +6,10 @@ The contexts are made by `scalekit.net.contexts`, the transports that use them a
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from copy import copy
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -107,6 +108,33 @@ class Served:
         return f"<Served {self.pair.certificate} for {self.covers.first} until {self.not_after:%Y-%m-%d}>"
 
 
+def check_names(pair: Pair, credentials: Credentials) -> None:
+    """
+    :raises ConfigurationFault: no server name would ever choose this pair.
+    """
+    if not pair.names and not names_in(credentials.chain[0]):
+        with concerning(pair.place and f"{pair.place}.names"):
+            raise ConfigurationFault(f"found none, and none in {pair.certificate}, expected the names it is for")
+
+
+def doubtful_names(chosen: Iterable[tuple[Pair, Credentials]]) -> Iterator[str]:
+    """
+    What works, and perhaps otherwise than it is meant to; a sentence each.
+
+    :param chosen: the pairs for certain server names, the earlier before the later.
+    """
+    first: dict[str, Path] = {}
+    for pair, credentials in chosen:
+        covered = CertificateNames(names_in(credentials.chain[0]))
+        for name in pair.names:
+            if name.encode("utf-8") not in covered:
+                yield f"{pair.certificate} is served for {name}, and is not for that name: clients will not accept it"
+        for name in sorted(CertificateNames(pair.names) if pair.names else covered):
+            earlier = first.setdefault(name, pair.certificate)
+            if earlier != pair.certificate:
+                yield f"{pair.certificate} is not served for {name}, as {earlier} is: expected each name once, in names"
+
+
 class ServerTLS:
     """
     What https listeners are served with: certificates, chosen by server name, and keys of session tickets.
@@ -169,6 +197,14 @@ class ServerTLS:
         for tls in (self, *self.listeners.values()):
             yield from tls._served
 
+    def doubts(self) -> list[str]:
+        """As `doubtful_names`, of what is served here and on `listeners`; none twice."""
+        found = (
+            doubtful_names((served.pair, served.credentials) for served in tls._served[1:])
+            for tls in (self, *self.listeners.values())
+        )
+        return list(dict.fromkeys(chain.from_iterable(found)))
+
     def reload(self) -> None:
         """
         Read the files again.
@@ -199,6 +235,8 @@ class ServerTLS:
         for number, pair in enumerate(pairs):
             try:
                 credentials = pair.read()
+                if number:
+                    check_names(pair, credentials)
                 served.append(Served(pair, credentials, certified(credentials, self.protocols, demand)))
             except ConfigurationFault as fault:
                 faults.append(str(fault))

@@ -85,6 +85,7 @@ class ServerCertificate(Service):
         self._listen = listen
         self._config = config
         self._watch = FileWatch()
+        self._told: set[str] = set()
         common, own = self._terms(config)
         if _is_local(config, common):
             self._make_local(config)
@@ -151,11 +152,21 @@ class ServerCertificate(Service):
                 tls.load(*terms)
             except ConfigurationFault as fault:
                 faults.append(str(fault))
+        self._tell_doubts()
         if faults:
             raise ConfigurationFault("; ".join(dict.fromkeys(faults)))
 
+    def _tell_doubts(self) -> None:
+        """Each once, until it is gone."""
+        doubts = self.tls.doubts()
+        for doubt in doubts:
+            if doubt not in self._told:
+                _log.warn("{doubt}", doubt=doubt)
+        self._told = set(doubts)
+
     def startService(self) -> None:
         super().startService()
+        self._tell_doubts()
         for loop, seconds in self._loops:
             loop.start(seconds, now=seconds == WARNING_SECONDS)
 

@@ -61,9 +61,15 @@ class DecodeTests(SynchronousTestCase):
             self.assertEqual(self.fault(document), f"x.toml: {key}: found an unknown key, expected {nearest}")
 
     def test_keys_of_later_steps_are_unknown(self) -> None:
-        later: list[dict[str, Any]] = [{"redis": {"url": ""}}, {"balancer": {"http_cache": {}}}]
+        later: list[dict[str, Any]] = [{"redis": {"cache": True}}, {"balancer": {"http_cache": {}}}]
         for document in later:
             self.assertIn("found an unknown key", self.fault(document))
+
+    def test_a_server_name_with_two_certificates(self) -> None:
+        entries = [{"names": names, "certificate": "a", "private_key": "b"} for names in (["a"], ["b"], ["c", "A"])]
+        self.assertEqual(
+            self.fault({"tls": {"sni": entries}}), 'x.toml: tls.sni[2].names: found "a", expected no name of tls.sni[0]'
+        )
 
     def test_certificates_by_server_name(self) -> None:
         entry = {"names": ["Shop.example", "*.example"], "certificate": "a.pem", "private_key": "a.key"}

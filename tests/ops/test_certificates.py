@@ -269,6 +269,27 @@ class SeveralTests(CertificatesCase):
         ):
             self.assertEqual((name, self.shown(made.tls, name)[0]), (name, expected))
 
+    def test_doubts_are_told_once(self) -> None:
+        config = self.with_sni(self.entry("one.example"), self.entry("one.example"))
+        ca = Path(self.mktemp()).absolute()
+        AUTHORITY.cert_pem.write_to_path(ca)
+        with capturedLogs() as events:
+            made = self.make(config, [ListenURL("https", "127.0.0.1", 1, client_ca=str(ca))])
+            made.reload(config)
+        self.assertEqual(said(events).count("is not served for one.example"), 1)
+
+    def test_one_that_no_name_chooses_any_more(self) -> None:
+        """It is not served; what was, stays."""
+        entry = self.entry("one.example")
+        made = self.make(self.with_sni(entry))
+        issued = AUTHORITY.issue_cert(common_name="one.example")
+        issued.cert_chain_pems[0].write_to_path(entry.certificate)
+        issued.private_key_pem.write_to_path(entry.private_key)
+        with capturedLogs() as events:
+            self.look()
+        self.assertIn("the old certificate stays: tls.sni[0].names: found none", said(events))
+        self.assertEqual(self.shown(made.tls, "one.example"), ["one.example"])
+
     def test_another_configuration(self) -> None:
         made = self.make(self.with_sni(self.entry("one.example")))
         made.reload(self.with_sni(self.entry("two.example")))

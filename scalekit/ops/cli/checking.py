@@ -8,7 +8,8 @@ from scalekit.config import Config
 from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
 from scalekit.net.contexts import certified
-from scalekit.ops.certificates import client_ca, configured_pairs, listeners_of
+from scalekit.net.tls import check_names, doubtful_names
+from scalekit.ops.certificates import client_ca, configured_pairs, listeners_of, sni_pairs
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
 from scalekit.ops.options import PRIVATE
 from scalekit.ops.trust import client_tls
@@ -24,14 +25,16 @@ def check_config(surroundings: Surroundings, config: str | None, state_directory
     Reads it as they do, with the token files and certificates that it names; says the first fault in one line.
     """
     settings = read_configuration(surroundings, config, state_directory)
-    check_files(settings)
+    for doubt in check_files(settings):
+        click.echo(f"warning: {doubt}", err=True)
     click.echo(f"{config or 'the defaults'}: fine")
 
 
-def check_files(settings: Config) -> None:
+def check_files(settings: Config) -> list[str]:
     """
     Read what a configuration names.
 
+    :return: what keeps no daemon from starting, and is perhaps not meant.
     :raises ConfigurationFault: something of it is wrong.
     """
     for section, key in PRIVATE.items():
@@ -42,9 +45,13 @@ def check_files(settings: Config) -> None:
             load_tokens(token_file, f"{section}.{key}")
     for pair in configured_pairs(settings):
         certified(pair.read())
+    chosen = [(pair, pair.read()) for pair in sni_pairs(settings)]
+    for entry in chosen:
+        check_names(*entry)
     for url in listeners_of(settings):
         demanded = client_ca(settings, url)
         if demanded is not None:
             demanded.read()
     if settings.balancer.upstream_tls.ca:
         client_tls(settings)
+    return list(doubtful_names(chosen))

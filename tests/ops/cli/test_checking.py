@@ -49,3 +49,29 @@ class CheckTests(CommandCase):
             ('[balancer.upstream_tls]\nca = "b.pem"\n', "balancer.upstream_tls.ca"),
         ):
             self.assertEqual(self.check(text), f"{key}: {missing}")
+
+    def test_names_of_certificates(self) -> None:
+        for name, names in (("a", ["a.example", "*.a.example"]), ("b", ["a.example"]), ("none", [])):
+            issued = AUTHORITY.issue_cert(*names, common_name="a.example")
+            issued.cert_chain_pems[0].write_to_path(self.folder / f"{name}.pem")
+            issued.private_key_pem.write_to_path(self.folder / f"{name}.key")
+        entry = '[[tls.sni]]\ncertificate = "{0}.pem"\nprivate_key = "{0}.key"\n'
+        self.assertEqual(
+            self.check(entry.format("none")),
+            f"tls.sni[0].names: found none, and none in {self.folder}/none.pem, expected the names it is for",
+        )
+        for text, doubts in (
+            (entry.format("a") + 'names = ["a.example", "x.a.example", "*.a.example"]\n', []),
+            (
+                entry.format("a") + entry.format("b"),
+                ["b.pem is not served for a.example, as {0}/a.pem is: expected each name once, in names"],
+            ),
+            (
+                entry.format("b") + 'names = ["b.example"]\n',
+                ["b.pem is served for b.example, and is not for that name: clients will not accept it"],
+            ),
+        ):
+            done = self.run_command("check-config", "--config", self.configured(text))
+            self.assertEqual(done.status, 0)
+            expected = [f"warning: {self.folder}/{doubt.format(self.folder)}" for doubt in doubts]
+            self.assertEqual(done.stderr.splitlines(), expected)
