@@ -164,6 +164,7 @@ class ForeignPageTests(BrowserCase):
             {"url": f"{registration}/register?port={demo.data}", "body": ""},
             {"url": f"https://localhost:{demo.registration}/register?port={demo.data}", "body": ""},
             {"url": f"{registration}/unregister?port={demo.blogs[0]}", "body": ""},
+            {"url": f"{registration}/v1/services/default/instances/127.0.0.1:{demo.blogs[0]}/drain", "body": ""},
             {"url": f"https://127.0.0.1:{demo.cache}/invalidate?key=/kept", "body": ""},
             {"url": f"https://localhost:{demo.cache}/invalidate?key=/kept", "body": ""},
             {"url": f"https://127.0.0.1:{demo.cache}/?key=/evil", "body": "evil"},

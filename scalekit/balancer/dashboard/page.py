@@ -163,8 +163,8 @@ def seconds_for_people(seconds: float | None) -> str:
 
 
 def for_people(seconds: float) -> str:
-    """How long, in its largest unit."""
+    """How long, in its largest unit, never broken between lines."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
+            return f"{int(seconds // size)}\u00a0{unit}"
+    return f"{int(seconds)}\u00a0s"

@@ -104,11 +104,12 @@ def service_lines(view: dict[str, Any]) -> list[Text | Table]:
         title.append("  panic: fewer than half are well", "bold red")
     if not view["instances"]:
         return [title, Text("  no app servers"), Text()]
-    table = _table("instance", "state", "in flight", "weight", "since", "reason")
+    table = _table("instance", "at", "state", "in flight", "weight", "since", "reason")
     for one in view["instances"]:
         weight = str(one["weight"]) if one["share"] >= 1 else f"{one['weight']} ({one['share']:.0%})"
         table.add_row(
-            Text(plain(f"{one['scheme']}://{one['id']}")),
+            Text(plain(one["id"])),
+            Text(plain(_url(one))),
             _state(one["state"]),
             _of(one["in_flight"], one["max_in_flight"]),
             Text(weight),
@@ -163,6 +164,11 @@ def for_people(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _url(one: dict[str, Any]) -> str:
+    host = f"[{one['address']}]" if ":" in one["address"] else one["address"]
+    return f"{one['scheme']}://{host}:{one['port']}"
 
 
 def _table(*columns: str) -> Table:

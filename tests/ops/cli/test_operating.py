@@ -94,6 +94,8 @@ class ShownTests(SynchronousTestCase):
         one = {
             "scheme": "http",
             "id": "a",
+            "address": "::1",
+            "port": 9,
             "state": "up",
             "in_flight": 1,
             "max_in_flight": 4,
@@ -105,7 +107,7 @@ class ShownTests(SynchronousTestCase):
         view = {"name": "shop", "routes": [], "panic": True, "instances": [one]}
         said = self.shown(*service_lines(view))
         self.assertIn("[red]\ufffd[2J :smile:", said)
-        for text in ("no route", "panic", "1 of 4", "2 (10%)", "1 min 1 s"):
+        for text in ("no route", "panic", "1 of 4", "2 (10%)", "1 min 1 s", "http://[::1]:9"):
             self.assertIn(text, said)
         self.assertNotIn("\x1b", said)
 
