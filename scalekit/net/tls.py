@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from cryptography import x509
 from OpenSSL import SSL
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
@@ -84,6 +85,28 @@ class ClientCA(NamedTuple):
             return ClientDemand(tuple(read_chain(self.file)), self.is_required)
 
 
+class Ending(NamedTuple):
+    """
+    When a certificate ends.
+
+    :ivar name: what it is for; an authority's own name.
+    :ivar not_after: aware.
+    """
+
+    name: str
+    file: Path
+    not_after: datetime
+    is_authority: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.file}" if self.is_authority else str(self.file)
+
+    @classmethod
+    def of(cls, authority: x509.Certificate, file: Path) -> Ending:
+        """Of an authority."""
+        return cls(authority.subject.rfc4514_string(), file, authority.not_valid_after_utc, True)
+
+
 class Served:
     """
     A pair that has been read.
@@ -144,6 +167,7 @@ class ServerTLS:
 
     :ivar listeners: those that are served with something else, by what `of` is asked with.
     :ivar client_ca: what is demanded of clients; None: nothing.
+    :ivar signers: the authorities of what is served, where somebody knows them.
     """
 
     def __init__(
@@ -168,6 +192,7 @@ class ServerTLS:
         self.protocols = tuple(protocols)
         self.handshake_seconds = handshake_seconds
         self.listeners: dict[Hashable, ServerTLS] = {}
+        self.signers: list[Ending] = []
         self.client_ca: ClientCA | None = None
         self._demand: ClientDemand | None = None
         self._tickets = TicketContexts(self._session_context)
@@ -196,6 +221,15 @@ class ServerTLS:
         """All that is served here and on `listeners`."""
         for tls in (self, *self.listeners.values()):
             yield from tls._served
+
+    def endings(self) -> Iterator[Ending]:
+        """Of each file here and on `listeners` once: what is served, who signs clients' certificates, `signers`."""
+        served = {one.pair.certificate: one for one in self.everything()}
+        yield from (Ending(one.covers.first, file, one.not_after) for file, one in served.items())
+        demanded = {tls.client_ca.file: tls._demand for tls in (self, *self.listeners.values()) if tls.client_ca}
+        for file, demand in demanded.items():
+            yield from (Ending.of(authority, file) for authority in (demand.authorities if demand else ()))
+        yield from self.signers
 
     def doubts(self) -> list[str]:
         """As `doubtful_names`, of what is served here and on `listeners`; none twice."""

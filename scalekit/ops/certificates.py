@@ -17,8 +17,8 @@ from twisted.logger import Logger
 from scalekit.config import Config, ListenURL
 from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import CA, CA_KEY, SERVER, SERVER_KEY, ensure_local_ca, ensure_server_certificate
-from scalekit.net.contexts import HTTP, SESSION_SECONDS
-from scalekit.net.tls import ClientCA, Pair, Served, ServerTLS
+from scalekit.net.contexts import HTTP, SESSION_SECONDS, read_chain
+from scalekit.net.tls import ClientCA, Ending, Pair, ServerTLS
 from scalekit.ops.draining import DrainingService
 from scalekit.ops.options import DaemonOptions
 from scalekit.ops.watching import FileWatch
@@ -87,11 +87,12 @@ class ServerCertificate(Service):
         self._watch = FileWatch()
         self._told: set[str] = set()
         common, own = self._terms(config)
-        if _is_local(config, common):
-            self._make_local(config)
+        signers = self._make_local(config) if _is_local(config, common) else []
         self._watch.have_read(_files(config, common, *own.values()))
         self.tls = _server_tls(common, protocols)
         self.tls.listeners = {url: _server_tls(terms, protocols) for url, terms in own.items()}
+        self.tls.signers = signers
+        self._warned: set[Ending] = set()
         self._loops = []
         for seconds, call in (
             (WATCH_SECONDS, self._look),
@@ -121,11 +122,13 @@ class ServerCertificate(Service):
             if url.certificate or url.client_ca
         }
 
-    def _make_local(self, config: Config) -> None:
+    def _make_local(self, config: Config) -> list[Ending]:
+        """The local CA and what it signs for this machine; when the former ends."""
         now = datetime.fromtimestamp(self._wall(), UTC)
         directory = tls_directory(config)
         ensure_local_ca(directory, now, self._names)
         ensure_server_certificate(directory, self._names, now)
+        return [Ending.of(read_chain(directory / CA)[0], directory / CA)]
 
     def reload(self, config: Config) -> None:
         """
@@ -136,9 +139,11 @@ class ServerCertificate(Service):
         self._config = config
         common, own = self._terms(config)
         faults: list[str] = []
-        if _is_local(config, common):
+        if not _is_local(config, common):
+            self.tls.signers = []
+        else:
             try:
-                self._make_local(config)
+                self.tls.signers = self._make_local(config)
             except ConfigurationFault as fault:
                 faults.append(str(fault))
         # Whatever has failed: it is read again when it changes, and not before.
@@ -153,6 +158,8 @@ class ServerCertificate(Service):
             except ConfigurationFault as fault:
                 faults.append(str(fault))
         self._tell_doubts()
+        # What is new shall not have to wait for the next day; of the others that day tells.
+        self._warn(of_all=False)
         if faults:
             raise ConfigurationFault("; ".join(dict.fromkeys(faults)))
 
@@ -195,13 +202,15 @@ class ServerCertificate(Service):
         for tls in (self.tls, *self.tls.listeners.values()):
             tls.rotate()
 
-    def _warn(self) -> None:
+    def _warn(self, of_all: bool = True) -> None:
         now = datetime.fromtimestamp(self._wall(), UTC)
-        for served in _each_file(self.tls):
-            if served.not_after < now:
-                _log.error("{file} has expired on {end:%Y-%m-%d}", file=served.pair.certificate, end=served.not_after)
-            elif served.not_after < now + WARNING:
-                _log.warn("{file} expires on {end:%Y-%m-%d}", file=served.pair.certificate, end=served.not_after)
+        ends = set(self.tls.endings())
+        for ending in sorted(ends if of_all else ends - self._warned):
+            if ending.not_after < now:
+                _log.error("{what} has expired on {end:%Y-%m-%d}", what=ending, end=ending.not_after)
+            elif ending.not_after < now + WARNING:
+                _log.warn("{what} expires on {end:%Y-%m-%d}", what=ending, end=ending.not_after)
+        self._warned = ends
 
     def __repr__(self) -> str:
         return f"<ServerCertificate {self.tls!r}>"
@@ -240,13 +249,8 @@ def _server_tls(terms: _Terms, protocols: Sequence[str]) -> ServerTLS:
     )
 
 
-def _each_file(tls: ServerTLS) -> Iterable[Served]:
-    """Every certificate that is served, once."""
-    return {served.pair.certificate: served for served in tls.everything()}.values()
-
-
 class CertificateMetrics(Collector):
-    """When the certificates end that a daemon serves with."""
+    """When the certificates end that a daemon serves with, and those of authorities."""
 
     def __init__(self, tls: ServerTLS) -> None:
         self._tls = tls
@@ -254,11 +258,17 @@ class CertificateMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         ends = GaugeMetricFamily(
             "scalekit_certificate_expiry_timestamp_seconds",
-            "When a served certificate expires, in seconds since the epoch.",
+            "When a certificate expires that is served, or that of the local CA or of a client CA, in seconds since "
+            "the epoch.",
             labels=["name", "file"],
         )
-        for served in _each_file(self._tls):
-            ends.add_metric([served.covers.first, str(served.pair.certificate)], served.not_after.timestamp())
+        first: dict[tuple[str, str], float] = {}
+        for ending in self._tls.endings():
+            # A file may hold an authority's old certificate beside its new one.
+            labels, end = (ending.name, str(ending.file)), ending.not_after.timestamp()
+            first[labels] = min(end, first.get(labels, end))
+        for labels, end in first.items():
+            ends.add_metric(labels, end)
         yield ends
 
 

@@ -11,6 +11,10 @@ from typing import Any
 
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
@@ -440,10 +444,51 @@ class ExpiryTests(CertificatesCase):
                 self.pass_time(DAY)
         self.assertTrue(said(events).endswith("has expired on 2027-02-20\n"))
 
+    def authorities(self, *days: int) -> Path:
+        """A file with authorities of the same name that end in so many days."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "partners")])
+        file = Path(self.mktemp()).absolute()
+        with file.open("wb") as out:
+            for day in days:
+                builder = x509.CertificateBuilder(name, name, key.public_key(), day, NOW, NOW + timedelta(days=day))
+                builder = builder.add_extension(x509.BasicConstraints(True, None), True)
+                out.write(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
+        return file
+
+    def test_authorities_too(self) -> None:
+        file = self.authorities(20, 500)
+        listeners = [ListenURL("https", "127.0.0.1", port, client_ca=str(file)) for port in (1, 2)]
+        made = self.make(self.config, listeners)
+        with capturedLogs() as events:
+            for _ in range(7):
+                self.pass_time(DAY)
+        self.assertEqual(said(events), f"CN=partners in {file} expires on 2026-12-13\n")
+        [family] = CertificateMetrics(made.tls).collect()
+        values = {sample.labels["file"]: (sample.labels["name"], sample.value) for sample in family.samples}
+        self.assertEqual(len(family.samples), 3)
+        self.assertEqual(values[str(file)], ("CN=partners", (NOW + timedelta(days=20)).timestamp()))
+        local = x509.load_pem_x509_certificate((self.directory / "ca.pem").read_bytes())
+        expected = (local.subject.rfc4514_string(), local.not_valid_after_utc.timestamp())
+        self.assertEqual(values[str(self.directory / "ca.pem")], expected)
+        made.reload(self.pair())
+        self.assertNotIn("/ca.pem", str(list(CertificateMetrics(made.tls).collect())))
+
+    def test_a_replacement_is_warned_of_at_once(self) -> None:
+        """And not at every look: of what stays as it is the next day tells."""
+        file = self.authorities(500)
+        made = self.make(self.config, [ListenURL("https", "127.0.0.1", 1, client_ca=str(file))])
+        shutil.copy(self.authorities(3), file)
+        with capturedLogs() as events:
+            self.look()
+            self.look()
+            made.reload(self.config)
+        self.assertEqual(said(events), f"CN=partners in {file} expires on 2026-11-26\n")
+
     def test_metric(self) -> None:
         tls = self.make().tls
         [family] = CertificateMetrics(tls).collect()
-        [sample] = family.samples
+        sample, _ = family.samples
         self.assertEqual(sample.name, "scalekit_certificate_expiry_timestamp_seconds")
         self.assertEqual(sample.labels, {"name": "localhost", "file": str(self.directory / "server.pem")})
         certificate = x509.load_pem_x509_certificate((self.directory / "server.pem").read_bytes())
