@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
-from scalekit.balancer.instance import ELIGIBLE, LEAVING, Instance, State
+from scalekit.balancer.instance import LEAVING, Instance, State
 from scalekit.balancer.listing import shown_route
 from scalekit.balancer.picking.affinity import Hash, score
 from scalekit.balancer.picking.chance import Random
@@ -189,8 +189,6 @@ def why_not_available(instance: Instance, has_others: bool) -> str:
         return f"{state}: nobody listens there ({instance.reason})"
     if state is State.JOINING and has_others:
         return f"joining: waits for its probes while there are others ({instance.reason})"
-    if state in ELIGIBLE:
-        return f"{state}, and left out"
     return f"{state}: {instance.reason}"
 
 

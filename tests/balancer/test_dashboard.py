@@ -138,6 +138,21 @@ class OverviewTests(Case):
         self.assertEqual([event["after"] for event in view["events"]], ["joining", "up"])
         self.assertEqual(json.loads(self.ask("/v1/overview").sent)["services"][1]["name"], "shop")
 
+    def test_many_readers(self) -> None:
+        """It is made once a second for all of them; what they have done themselves is seen at once."""
+        instance = self.add()
+        view = self.overview.view()
+        body = self.ask("/", HTML).sent
+        instance.in_flight = 1
+        self.assertIs(self.overview.view(), view)
+        self.assertEqual(self.ask("/", HTML).sent, body)
+        self.roster.reweigh(instance, 9)
+        self.assertIsNot(self.overview.view(), view)
+        self.assertIn(b'value="9"', self.ask("/", HTML).sent)
+        instance.in_flight = 17
+        self.clock.advance(1.0)
+        self.assertIn(b">17<", self.ask("/", HTML).sent)
+
     def test_too_many(self) -> None:
         for number in range(510):
             self.roster.register("shop", Endpoint("http", "127.0.0.1", 1000 + number), 0.0)

@@ -13,6 +13,7 @@ from twisted.web.resource import Resource
 
 from scalekit.ops.metrics import (
     BUCKETS,
+    INSTANCES_KEPT,
     ConnectionMetrics,
     MetricsResource,
     RequestMetrics,
@@ -68,6 +69,15 @@ class RequestMetricsTests(SynchronousTestCase):
         )
         self.assertEqual(found["scalekit_request_seconds_count", "shop"], 5)
         self.assertAlmostEqual(found["scalekit_request_seconds_sum", "shop"], 31.3021)
+
+    def test_instances_come_and_go(self) -> None:
+        """Those that were first are forgotten, and what they have done is not."""
+        for number in range(INSTANCES_KEPT + 10):
+            self.metrics.record(over(instance=f"app-{number}"), 0.3)
+        self.assertLessEqual(len(self.metrics.counts()["shop"]), INSTANCES_KEPT + 1)
+        self.assertNotIn("app-9", self.metrics.counts()["shop"])
+        self.assertEqual(sum(self.metrics.counts()["shop"]["app-10"]), 1)
+        self.assertEqual(samples(self.metrics)["scalekit_request_seconds_count", "shop"], INSTANCES_KEPT + 10)
 
     def test_odd_names_of_services_are_escaped(self) -> None:
         self.metrics.record(over(service='a"b\\c\nd'), 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 
 from twisted.web.http import CACHED
 from twisted.web.resource import Resource
@@ -30,6 +31,8 @@ class Dashboard:
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
+        self._shown: dict[str, Any] | None = None
+        self._page = b""
         self.overview: Resource = _OverviewResource(overview)
         folder = files(__package__)
         self.assets: dict[bytes, Resource] = {
@@ -47,7 +50,10 @@ class Dashboard:
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
         request.setHeader(b"content-security-policy", POLICY)
         request.setHeader(b"cache-control", b"no-store")
-        return page(self._overview.view()).encode("utf-8", "replace")
+        view = self._overview.view()
+        if view is not self._shown:
+            self._shown, self._page = view, page(view).encode("utf-8", "replace")
+        return self._page
 
 
 class _OverviewResource(Branch):
