@@ -9,7 +9,8 @@ TESTS ?= tests
 
 # program:Debian package.  What some tests need and pip cannot install; without it they are skipped.
 TEST_PROGRAMS := ab:apache2-utils certutil:libnss3-tools chromedriver:chromium-driver chromium:chromium curl:curl \
-	h2load:nghttp2-client haproxy:haproxy nghttp:nghttp2-client node:nodejs npm:npm sslscan:sslscan wrk:wrk
+	h2load:nghttp2-client haproxy:haproxy nghttp:nghttp2-client node:nodejs npm:npm \
+	redis-server:redis-server sslscan:sslscan wrk:wrk
 BENCH_PROGRAMS := h2load:nghttp2-client haproxy:haproxy nginx:nginx wrk:wrk
 
 # "compat" puts the checkout itself on the path, the only editable form in which twistd finds twisted/plugins.

@@ -204,7 +204,7 @@ class MemberResource(_About):
         is_challenged = said.consent and address is not None and not address.is_loopback
         may_claim = is_operator or is_here(request)
         before = self._find()
-        instance = registrar.roster.enrol(
+        instance = registrar.registry.enrol(
             self._service,
             Registration(
                 self._id,
@@ -237,8 +237,7 @@ class MemberResource(_About):
         if generation is None:
             raise bad("generation", "", "the generation that leaves")
         self._own(request)
-        roster = self._registrar.roster
-        instance = roster.unregister(
+        instance = self._registrar.registry.unregister(
             self._service,
             self._id,
             self._registrar.clock.seconds(),
@@ -259,10 +258,10 @@ class MemberResource(_About):
         instance = self._find()
         if instance is not None:
             if said.weight is not None:
-                registrar.roster.reweigh(instance, said.weight)
+                registrar.registry.reweigh(instance, said.weight)
             if said.state is not None:
                 now = registrar.clock.seconds()
-                registrar.roster.unregister(self._service, self._id, now, "drained by an operator")
+                registrar.registry.unregister(self._service, self._id, now, "drained by an operator")
         return self._told(request, instance)
 
 
@@ -276,9 +275,9 @@ class Renew(_About):
         check_parameters(request, frozenset((b"generation",)))
         generation = _generation(request)
         self._own(request)
-        roster = self._registrar.roster
-        instance = roster.renew(self._service, self._id, generation, self._registrar.clock.seconds())
-        seconds = 0.0 if instance is None else round(roster.renew_seconds(instance), 3)
+        registrar = self._registrar
+        instance = registrar.registry.renew(self._service, self._id, generation, registrar.clock.seconds())
+        seconds = 0.0 if instance is None else round(registrar.roster.renew_seconds(instance), 3)
         return self._told(request, instance, renew_seconds=seconds)
 
 
@@ -293,7 +292,7 @@ class Drain(_About):
         wait, generation = wait_of(request), _generation(request)
         self._own(request)
         registrar = self._registrar
-        instance = registrar.roster.unregister(
+        instance = registrar.registry.unregister(
             self._service, self._id, registrar.clock.seconds(), "drained", generation
         )
         if instance is None:

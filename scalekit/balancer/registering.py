@@ -19,6 +19,7 @@ from twisted.web.server import Request
 from scalekit.balancer.addresses import literal
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.listing import instance_view
+from scalekit.balancer.registry import IRegistry
 from scalekit.balancer.roster import DRAIN_SECONDS, Roster
 from scalekit.errors import ClientFault
 from scalekit.web.answers import answer_later, json_answer, query_value
@@ -41,10 +42,14 @@ class Registrar:
 
     :param clock: of the roster's time.
     :param listeners: host and port of all listeners of ours, as they are really bound.
+    :param registry: is told all changes; None: the roster itself.
     """
 
-    def __init__(self, roster: Roster, clock: IReactorTime, listeners: Listeners) -> None:
+    def __init__(
+        self, roster: Roster, clock: IReactorTime, listeners: Listeners, registry: IRegistry | None = None
+    ) -> None:
         self.roster = roster
+        self.registry: IRegistry = roster if registry is None else registry
         self.clock = clock
         self.listeners = listeners
 

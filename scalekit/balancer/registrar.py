@@ -37,6 +37,7 @@ from scalekit.balancer.registering import (
     seconds_of,
     wait_of,
 )
+from scalekit.balancer.registry import IRegistry
 from scalekit.balancer.roster import Endpoint, Roster
 from scalekit.balancer.routes import DEFAULT_SERVICE, Claim, Routing
 from scalekit.config.kinds import is_service_name
@@ -100,7 +101,7 @@ class Register(_Change):
             raise ClientFault(403, verdict.reason, f"{verdict.detail}.")
         may_claim = is_operator or is_here(request)
         now = registrar.clock.seconds()
-        instance = registrar.roster.register(
+        instance = registrar.registry.register(
             service, Endpoint(scheme, verdict.host, port), now, int(weight), claim if may_claim else None, keep_alive
         )
         answer = {"service": service, **instance_view(instance, now)}
@@ -119,7 +120,7 @@ class Unregister(_Change):
         wait = wait_of(request)
         registrar.permit(request, service)
         id = Endpoint("", peer_of(request), port).id
-        instance = registrar.roster.unregister(service, id, registrar.clock.seconds())
+        instance = registrar.registry.unregister(service, id, registrar.clock.seconds())
         if instance is None:
             return json_answer(request, 200, {"service": service, "id": id, "state": "gone", "in_flight": 0})
         return registrar.told_later(request, instance, wait)
@@ -141,6 +142,7 @@ class RegistrarResource(Branch):
         new_secret: Callable[[], str],
         events: Resource,
         explain: Resource | None = None,
+        registry: IRegistry | None = None,
         dashboard: Dashboard | None = None,
     ) -> None:
         """
@@ -148,10 +150,11 @@ class RegistrarResource(Branch):
         :param events: ``/v1/events``.
         :param explain: ``/v1/explain``, where there is a data path to explain.
         :param dashboard: what browsers are shown; None: the same as everybody.
+        :param registry: is told all changes; None: the roster itself.
         """
         super().__init__()
         self._listing = Listing(roster, routing, clock)
-        registrar = Registrar(roster, clock, listeners)
+        registrar = Registrar(roster, clock, listeners, registry)
 
         def members(service: str) -> Resource:
             return MembersResource(registrar, service, new_secret)

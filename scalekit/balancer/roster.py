@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from math import inf
 
+from zope.interface import implementer
+
 from scalekit.balancer.generations import Retired
 from scalekit.balancer.health import LEAVING_STATUS, HealthRules, Schedule
 from scalekit.balancer.instance import (
@@ -32,6 +34,7 @@ from scalekit.balancer.instance import (
     warm_share,
 )
 from scalekit.balancer.leases import Leases
+from scalekit.balancer.registry import IRegistry
 from scalekit.balancer.routes import Claim
 from scalekit.balancer.standing import (
     FORGIVE_SECONDS,
@@ -76,6 +79,7 @@ class _Service:
         self.is_panicking = False
 
 
+@implementer(IRegistry)
 class Roster:
     """
     The members of all services.

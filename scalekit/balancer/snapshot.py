@@ -62,7 +62,7 @@ class Snapshot(msgspec.Struct, forbid_unknown_fields=True):
 def take_snapshot(roster: Roster, now: float) -> bytes:
     """The roster as JSON; it holds the secrets of the instances."""
     instances = [
-        _remembered(one)
+        remembered(one)
         for service in roster.services()
         for one in roster.instances(service)
         if not one.is_static and one.state not in LEAVING
@@ -106,7 +106,8 @@ def restore_snapshot(roster: Roster, snapshot: Snapshot, now: float) -> int:
     return count
 
 
-def _remembered(one: Instance) -> Remembered:
+def remembered(one: Instance) -> Remembered:
+    """What there is to remember of an instance."""
     claim = one.claim
     return Remembered(
         one.service,

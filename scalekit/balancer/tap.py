@@ -19,6 +19,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -45,11 +46,14 @@ from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.resolver import StaticServers
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.shared import SharedRegistry
+from scalekit.balancer.sharing import SharingMetrics, new_link
 from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.streams import EventsResource, EventStreams
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
+from scalekit.config.loading import load_password
 from scalekit.config.model import Service as ServiceTable
 from scalekit.http.forwarding import Forwarder
 from scalekit.http.h2.limits import Limits
@@ -252,20 +256,47 @@ def add_balancer(
     )
     dashboard = Dashboard(overview)
     explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or traffic_of(name), reactor)
+    shared: SharedRegistry | None = None
+    collectors: list[Collector] = []
+    if settings.redis.url is not None:
+
+        def tell(notice: Notice) -> None:
+            _tell(notice)
+            events.notice(notice)
+
+        password = load_password(settings.redis.password_file, "redis.password_file")
+        shared = SharedRegistry(roster, listeners, settings.redis.url.is_local)
+        link = new_link(shared, settings.redis.url, password, secrets.token_hex(8), reactor, random.random, tell)
+        link.setServiceParent(daemon)
+        collectors.append(SharingMetrics(link, shared))
     # Last, so that everything behind a listener stands when it opens.
     private = add_private_listener(
         daemon,
         settings,
         "registration",
         RegistrarResource(
-            roster, routing, reactor, listeners, secrets.token_urlsafe, EventsResource(streams), explain, dashboard
+            roster,
+            routing,
+            reactor,
+            listeners,
+            secrets.token_urlsafe,
+            EventsResource(streams),
+            explain,
+            shared,
+            dashboard,
         ),
         names=names,
         certificate=certificate,
         reactor=reactor,
         wall=time.time,
         request_name=name + b"r",
-        collectors=(metrics, instances, ConnectionMetrics("balancer", public), TrafficMetrics(lambda: proxy.traffic)),
+        collectors=(
+            metrics,
+            instances,
+            ConnectionMetrics("balancer", public),
+            TrafficMetrics(lambda: proxy.traffic),
+            *collectors,
+        ),
         role_of=registration_role,
         body_limit=REGISTRATION_BYTES,
         wheel=wheel,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scalekit.config.quantities import format_duration, format_size, parse_duration, parse_size
-from scalekit.config.urls import Network, is_host_name, parse_base_url, parse_server_url
+from scalekit.config.urls import Network, is_host_name, parse_base_url, parse_redis_url, parse_server_url
 
 
 class Mismatch(Exception):
@@ -258,6 +258,9 @@ HASH_ON = Kind('"client", "path", "header:NAME" or "cookie:NAME"', _hash_on)
 BASE_URL = Kind('a URL such as "https://127.0.0.1:6000"', _parsed(parse_base_url))
 OPTIONAL_BASE_URL = Kind(
     f"{BASE_URL.expected}, or an empty string", lambda value: "" if value == "" else parse_base_url(_text(value))
+)
+REDIS_URL = Kind(
+    'a URL such as "redis://127.0.0.1:6379" or "unix:///run/redis/redis.sock"', _parsed(parse_redis_url), str
 )
 NETWORKS = list_of(Kind('a network such as "10.0.0.0/8" or "::1"', _network, str))
 HOSTS = list_of(Kind('a host name such as "shop.example" or "*.example"', _host_pattern))

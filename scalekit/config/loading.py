@@ -92,6 +92,22 @@ def load_tokens(path: str, key: str) -> Tokens | None:
     return parse_tokens(_read_text(path, f"{key}: found {path}"), path)
 
 
+def load_password(path: str, key: str) -> str:
+    """
+    The first line of a password file; empty when there is none (an empty path).
+
+    :param key: the configuration key to blame, such as ``redis.password_file``.
+    :raises ConfigurationFault: it cannot be read, or has no first line.
+    """
+    if not path:
+        return ""
+    blame = f"{key}: found {path}"
+    password = _read_text(path, blame).partition("\n")[0].strip()
+    if not password:
+        raise ConfigurationFault(f"{blame}: an empty first line, expected a password")
+    return password
+
+
 def _read_toml(path: str) -> dict[str, Any]:
     text = _read_text(path, path)
     try:

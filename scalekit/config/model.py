@@ -19,7 +19,7 @@ import msgspec
 from scalekit.config import kinds
 from scalekit.config.listeners import LISTENERS
 from scalekit.config.quantities import MIB
-from scalekit.config.urls import ListenURL, Network, ServerURL
+from scalekit.config.urls import ListenURL, Network, RedisURL, ServerURL
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +163,13 @@ class Registration(Table, frozen=True, kw_only=True):
     token_file: Annotated[str, kinds.PATH] = ""
 
 
+class Redis(Table, frozen=True, kw_only=True):
+    """``[redis]``: what several balancers share their registrations by; without it each is told by the apps."""
+
+    url: Annotated[RedisURL | None, kinds.optional(kinds.REDIS_URL)] = None
+    password_file: Annotated[str, kinds.PATH] = ""  # a URL is shown in errors and logs
+
+
 class Cache(Table, frozen=True, kw_only=True):
     """``[cache]``: the key/value service."""
 
@@ -213,6 +220,7 @@ class Config(Table, frozen=True, kw_only=True):
     tls: TLS = TLS()
     balancer: Balancer = Balancer()
     registration: Registration = Registration()
+    redis: Redis = Redis()
     cache: Cache = Cache()
     logs: Logs = Logs()
     log_client: LogClient = LogClient()

@@ -163,6 +163,52 @@ def parse_base_url(text: str) -> str:
     return f"{scheme}://{_bracketed(host)}{'' if port is None else f':{port}'}{path.rstrip('/')}"
 
 
+class RedisURL(msgspec.Struct, frozen=True):
+    """
+    Where Redis is: ``redis://10.0.0.5:6379/0`` or ``unix:///run/redis/redis.sock``.
+
+    :ivar host: a name, or an IP literal without brackets; empty for a unix socket.
+    :ivar database: its number; None: the first.
+    """
+
+    host: str = ""
+    port: int = 6379
+    path: str = ""
+    database: int | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine for certain."""
+        return bool(self.path) or self.host == "localhost" or is_loopback(self.host)
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix://{self.path}"
+        return f"redis://{_bracketed(self.host)}:{self.port}{'' if self.database is None else f'/{self.database}'}"
+
+
+def parse_redis_url(text: str) -> RedisURL:
+    """
+    Read one.
+
+    :raises ValueError: it is none; the message says what is wrong.
+    """
+    if text.startswith("unix://"):
+        path = text.removeprefix("unix://")
+        if not path.startswith("/") or "\0" in path:
+            raise ValueError("the path of a unix socket begins with a slash")
+        return RedisURL(path=path)
+    if "@" in text:
+        raise ValueError("a password stands in password_file, not in the URL")
+    _, host, port, path = _taken_apart(text, ("redis",))
+    if port == 0:
+        raise ValueError("port 0 cannot be connected to")
+    database = path.removeprefix("/")
+    if database and not (database.isascii() and database.isdigit() and len(database) <= 5):
+        raise ValueError("the path is the number of a database")
+    return RedisURL(host, 6379 if port is None else port, database=int(database) if database else None)
+
+
 def _taken_apart(text: str, schemes: Iterable[str] = tuple(DEFAULT_PORTS)) -> tuple[str, str, int | None, str]:
     match = _URL.fullmatch(text)
     if match is None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.config import Config, load
 from scalekit.config.decode import decode, encode
-from scalekit.config.loading import load_tokens, with_default_places
+from scalekit.config.loading import load_password, load_tokens, with_default_places
 from scalekit.config.model import Service
 from scalekit.errors import ConfigurationFault
 from scalekit.places import default_state_directory
@@ -102,6 +102,13 @@ class LoadTests(SynchronousTestCase):
         self.assertIsNone(load_tokens("", "cache.token_file"))
         fault = self.assertRaises(ConfigurationFault, load_tokens, path + "x", "cache.token_file")
         self.assertEqual(str(fault), f"cache.token_file: found {path}x: cannot be read: No such file or directory")
+
+    def test_password_files(self) -> None:
+        self.assertEqual(load_password(self.file(" open sesame\nmore\n"), "redis.password_file"), "open sesame")
+        self.assertEqual(load_password("", "redis.password_file"), "")
+        path = self.file("\nx\n")
+        fault = self.assertRaises(ConfigurationFault, load_password, path, "redis.password_file")
+        self.assertEqual(str(fault), f"redis.password_file: found {path}: an empty first line, expected a password")
 
 
 class DefaultStateDirectoryTests(SynchronousTestCase):

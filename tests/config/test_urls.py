@@ -10,11 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.config.urls import (
     ListenURL,
+    RedisURL,
     ServerURL,
     is_host_name,
     is_loopback,
     parse_base_url,
     parse_listen_url,
+    parse_redis_url,
     parse_server_url,
 )
 
@@ -122,6 +124,39 @@ class ServerURLTests(SynchronousTestCase):
     def test_every_server_comes_back(self, scheme: str, host: str, port: int) -> None:
         url = ServerURL(scheme, host, port)
         self.assertEqual(parse_server_url(str(url)), url)
+
+
+class RedisURLTests(SynchronousTestCase):
+    def test_forms(self) -> None:
+        for text, url in {
+            "redis://10.0.0.5:6379": RedisURL("10.0.0.5"),
+            "redis://[::1]:6380/2": RedisURL("::1", 6380, database=2),
+            "unix:///run/redis/redis.sock": RedisURL(path="/run/redis/redis.sock"),
+        }.items():
+            self.assertEqual((parse_redis_url(text), str(url)), (url, text))
+        self.assertEqual(parse_redis_url("redis://Shared/"), RedisURL("shared"))
+
+    def test_whether_it_is_here(self) -> None:
+        """Others on this machine share it, and mean the same by 127.0.0.1."""
+        for text in ("redis://127.0.0.1", "redis://[::1]", "redis://localhost", "unix:///x"):
+            self.assertTrue(parse_redis_url(text).is_local)
+        for text in ("redis://10.0.0.1", "redis://shared"):
+            self.assertFalse(parse_redis_url(text).is_local)
+
+    def test_what_is_none(self) -> None:
+        for text in [
+            "",
+            "rediss://a",
+            "http://a:6379",
+            "redis://a:0",
+            "redis://a/x",
+            "redis://a/123456",
+            "redis://:secret@a",
+            "unix://x",
+            "unix:///a\0",
+        ]:
+            with self.assertRaises(ValueError, msg=text):
+                parse_redis_url(text)
 
 
 class BaseURLTests(SynchronousTestCase):
