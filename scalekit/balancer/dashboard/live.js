@@ -96,7 +96,8 @@
   });
 
   const events = new EventSource("/v1/events");
-  for (const kind of ["transition", "panic", "panic-over", "leases-doubted", "leases-trusted", "missed"])
+  const kinds = ["transition", "panic", "panic-over", "leases-doubted", "leases-trusted"];
+  for (const kind of [...kinds, "registry-degraded", "registry-restored", "missed"])
     events.addEventListener(kind, () => plan(SOON));
   document.addEventListener("visibilitychange", () => plan(0));
   refresh();
