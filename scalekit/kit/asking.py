@@ -34,7 +34,8 @@ def fetch(ask: Ask, headers: Mapping[str, str], seconds: float, ca: str = "") ->
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=seconds)
     try:
-        connection.request(ask.method, f"{parts.path}?{parts.query}", ask.body, dict(headers))
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(ask.method, target, ask.body, dict(headers))
         answer = connection.getresponse()
         return answer.status, answer.read(_MOST_BYTES)
     finally:

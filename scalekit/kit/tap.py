@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
-from twisted.logger import FileLogObserver, Logger, globalLogBeginner
+from twisted.logger import FileLogObserver, Logger, LogLevel, globalLogBeginner
 from twisted.python.failure import Failure
 
 from scalekit.kit.client import Answer, Client, make_client, why_unreachable
@@ -70,7 +70,7 @@ def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
     :return: its exit status, negative for the signal that it died of; 1 when the port is somebody else's.
     :raises ConfigurationFault: the token file cannot be used.
     """
-    globalLogBeginner.beginLoggingTo([FileLogObserver(sys.stderr, formatted)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([FileLogObserver(sys.stderr, _line)], redirectStandardIO=False)
     Factory.noisy = False  # a line for each connection
     token = TokenFile(terms.token_file, terms.service)
     token.headers()
@@ -114,6 +114,12 @@ def _run(terms: Terms, environ: Mapping[str, str], membership: Membership, clien
     reactor.callWhenRunning(over.start, terms.host, terms.port)
     reactor.run()
     return over.status
+
+
+def _line(event: dict[str, Any]) -> str | None:
+    """An event as a line; that the reactor has ended says nothing to whoever runs a command."""
+    is_reactor = event.get("log_namespace") == "twisted.internet.base" and event.get("log_level") is LogLevel.info
+    return None if is_reactor else formatted(event)
 
 
 class _Run:
