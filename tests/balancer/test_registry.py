@@ -7,6 +7,7 @@ at another balancer.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import succeed
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from scalekit.balancer.instance import LEAVING, Instance, Notice
@@ -25,8 +26,8 @@ from scalekit.balancer.routes import Claim
 from scalekit.balancer.shared import SharedRegistry
 from scalekit.balancer.sharing import SharingMetrics, new_link
 from scalekit.balancer.snapshot import read_snapshot, restore_snapshot, take_snapshot
-from scalekit.config.urls import parse_redis_url
-from scalekit.errors import ClientFault
+from scalekit.config.urls import RedisURL, parse_redis_url
+from scalekit.errors import ClientFault, ConfigurationFault
 from tests.redis_server import RedisServer
 from tests.scenarios.running import free_ports
 
@@ -191,6 +192,20 @@ class Sharer:
     def find(self, service: str, id: str) -> Instance | None:
         found = self.roster.find(service, id)
         return None if found is None or found.state in LEAVING else found
+
+
+class MissingTests(SynchronousTestCase):
+    def test_without_txredisapi(self) -> None:
+        """It is an extra: who asks for Redis is told how to get it."""
+        self.patch(sys, "modules", sys.modules | {"txredisapi": None})
+        registry = SharedRegistry(Roster(lambda: 0.5), list, True)
+        fault = self.assertRaises(
+            ConfigurationFault, new_link, registry, RedisURL("shared"), "", "run", reactor, lambda: 0.5, print
+        )
+        self.assertEqual(
+            str(fault),
+            'redis.url: found redis://shared:6379, expected the package txredisapi: pip install "scalekit[redis]"',
+        )
 
 
 class RedisTests(Conformance, TestCase):
