@@ -7,9 +7,9 @@ Start with `server` (a client's connection: bytes to exchanges) and `upstream` (
   connection, on either side, when it has switched protocols.
 * `factory`: what the connections of a listener share; `h2_server`, `h2_exchange`: a client's connection of HTTP/2.
 * `transports`: TCP and unix connections that write at once; `tls_transports`: the same over TLS on the descriptor.
-* `tls`: the certificates of a listener, and how those of others are checked; `contexts`: what a handshake of ours
-  agrees to; `tickets`: keys of sessions, and their rotation; `names`: which certificate for which name;
-  `quick_tls`: pyOpenSSL's connection with less around it.
+* `tls`: the certificates of a listener, and how those of others are checked; `pairs`: certificates and their keys;
+  `contexts`: what a handshake of ours agrees to; `tickets`: keys of sessions, and their rotation; `names`: which
+  certificate for which name; `quick_tls`: pyOpenSSL's connection with less around it.
 * `listening`: the listeners of a daemon, made of `ports` and `unix_ports`; `greeting`: what a load balancer says first,
   by the `proxy_protocol`; `connecting`: opening a connection, with its deadline.
 * `h2_upstream`, `h2_stream`: a connection to an app server of HTTP/2, and one request on it.

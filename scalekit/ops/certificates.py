@@ -18,7 +18,8 @@ from scalekit.config import Config, ListenURL
 from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import CA, CA_KEY, SERVER, SERVER_KEY, ensure_local_ca, ensure_server_certificate
 from scalekit.net.contexts import HTTP, SESSION_SECONDS, read_chain
-from scalekit.net.tls import ClientCA, Ending, Pair, ServerTLS
+from scalekit.net.pairs import ClientCA, Ending, Pair
+from scalekit.net.tls import ServerTLS
 from scalekit.ops.draining import DrainingService
 from scalekit.ops.options import DaemonOptions
 from scalekit.ops.watching import FileWatch

@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 
 from scalekit.net.contexts import SESSION_SECONDS, server_context, session_context
+from scalekit.net.pairs import ClientCA, Pair
 from scalekit.net.tickets import HELLO_BYTES, TicketContexts, key_name
-from scalekit.net.tls import ClientCA, Pair, ServerTLS
+from scalekit.net.tls import ServerTLS
 from tests.net.test_tls import Files
 from tests.net.wire import AUTHORITY, Recording, WireTestCase, in_thread, trusting
 

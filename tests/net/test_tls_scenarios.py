@@ -30,8 +30,9 @@ from zope.interface import implementer
 
 from scalekit.errors import UpstreamFault
 from scalekit.net.connecting import connect
+from scalekit.net.pairs import ClientCA
 from scalekit.net.ports import Admission, Port
-from scalekit.net.tls import ClientCA, ClientTLS, ServerTLS
+from scalekit.net.tls import ClientTLS, ServerTLS
 
 reactor: Any = real_reactor
 MARK = b"in-clear-marker "

@@ -20,7 +20,8 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.tls import ClientCA, ServerTLS
+from scalekit.net.pairs import ClientCA
+from scalekit.net.tls import ServerTLS
 from scalekit.net.tls_transports import ConnectionCut, TLSFault, TLSServerTransport
 from scalekit.net.transports import client_of
 from tests.net import test_transports

@@ -8,7 +8,7 @@ from scalekit.config import Config
 from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
 from scalekit.net.contexts import certified
-from scalekit.net.tls import check_names, doubtful_names
+from scalekit.net.pairs import check_names, doubtful_names
 from scalekit.ops.certificates import client_ca, configured_pairs, listeners_of, sni_pairs
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
 from scalekit.ops.options import PRIVATE
