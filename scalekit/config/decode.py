@@ -100,11 +100,11 @@ def _check_together(config: Config, source: str) -> None:
         for key in ("certificate", "private_key"):
             if not getattr(entry, key):
                 raise ConfigurationFault(f'{source}: tls.sni[{index}].{key}: found "", expected a path')
-        for other, earlier in enumerate(config.tls.sni[:index]):
+        for place, earlier in enumerate(config.tls.sni[:index]):
             for name in entry.names:
                 if name in earlier.names:
                     raise ConfigurationFault(
-                        f"{source}: tls.sni[{index}].names: found {shown(name)}, expected no name of tls.sni[{other}]"
+                        f"{source}: tls.sni[{index}].names: found {shown(name)}, expected no name of tls.sni[{place}]"
                     )
     names: set[str] = set()
     for index, service in enumerate(config.balancer.service):
