@@ -50,8 +50,8 @@ LINGER_SECONDS = 2.0
 
 #: Reads of under so many bytes, which no request fits in, count as tiny: each costs a hundred times its bytes.
 _TINY_BYTES = 16
-#: After so many tiny reads in one tick what follows gathers in the kernel until the next.  64 KiB that are sent byte by
-#: byte at full speed cost some fifty reads then and not 65,536; who types is not held up.
+#: After so many tiny reads in a row, in one tick, what follows gathers in the kernel until the next.  64 KiB that are
+#: sent byte by byte at full speed cost some fifty reads then and not 65,536; who types is not held up.
 _TINY_READS = 16
 
 #: Chances for the peer of a body below the rate are looked at this often once the grace is over.
@@ -96,7 +96,8 @@ class ServerConnection(Protocol):
         self._body_bytes = 0
         self._body_since = 0.0
         self._queued_before = 0
-        #: How many reads of this tick were tiny.
+        #: How many reads of this tick were tiny, since the last that was not: over TLS the lines between the chunks of
+        #: an upload may be records of their own, and are no reason to hold it up.
         self._tiny_reads = 0
         self._tiny_tick = 0.0
         self._is_gathering = False
@@ -113,6 +114,8 @@ class ServerConnection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if len(data) < _TINY_BYTES:
             self._count_tiny()
+        else:
+            self._tiny_reads = 0
         if self._is_closing:
             return  # Lingering: the answer to what broke the rules is under way.
         self._reader.feed(data)

@@ -508,6 +508,15 @@ class TinyReads(SynchronousTestCase):
         it.waits(3)
         self.assertTrue(it.is_over)
 
+    def test_an_upload_whose_chunks_have_their_lines_in_records_of_their_own_is_not(self) -> None:
+        """As Python's http.client sends them over TLS, where each write is read by itself."""
+        it = Conversation(take_body)
+        it.says(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(200):
+            it.says(b"400\r\n", b"x" * 1024, b"\r\n")
+        self.assertEqual(len(it.seen[0].body), 200 * 1024)
+        self.assertTrue(it.wire.is_reading)
+
     def test_who_types_is_not_held_up(self) -> None:
         it = Conversation(take_body)
         it.says(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
