@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=PARTS, help="this part (may be given again); stores nothing")
     parser.add_argument("--proxy", action="append", choices=list(STARTERS))
     given = parser.parse_args()
-    rounds, seconds, count = (1, 1, 20) if given.quick else (3, 3, 150)
+    rounds, seconds, count = (1, 1, 20) if given.quick else (3, 2, 100)
     lacking = missing(["wrk", "h2load", "nginx", "taskset"])
     if lacking:
         print(f"make bench needs {', '.join(lacking)}: install them with the system's packages", file=sys.stderr)
