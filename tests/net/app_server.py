@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import UpstreamFault
 from scalekit.net.connecting import CONNECT_SECONDS
@@ -14,6 +15,9 @@ from scalekit.net.deadlines import Wheel
 from scalekit.net.pool import Pool
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 from tests.net.conversation import MemoryTransport
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 
 
 class Attempt:
@@ -143,3 +147,51 @@ class Receiver:
 
     def release(self) -> None:
         self.events.append("release")
+
+
+class Case(SynchronousTestCase):
+    """A test with an app server, and one connection to it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wheel = Wheel(self.clock)
+        self.wheel.start()
+        self.app = AppServer(self.clock, self.wheel)
+        self.connection = self.open()
+
+    def open(self) -> UpstreamConnection:
+        ready: list[UpstreamConnection] = []
+        self.app.pool.open(ready.append, self.fail)
+        self.app.accepts()
+        return ready[0]
+
+    def ask(
+        self, connection: UpstreamConnection | None = None, method: bytes = b"GET", receiver: Receiver | None = None
+    ) -> Receiver:
+        receiver = receiver or Receiver()
+        (connection or self.connection).send(GET, method, receiver)
+        return receiver
+
+    def upload(self, is_chunked: bool = False) -> Receiver:
+        receiver = Receiver()
+        self.connection.send(GET, b"PUT", receiver, True, is_chunked)
+        return receiver
+
+    def wait(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.25)):
+            self.clock.advance(0.25)
+            self.app.wire.settle()
+
+    def assert_kept(self) -> None:
+        self.assertEqual(self.app.pool.idle, [self.connection])
+        again = self.app.pool.take()
+        assert again is not None
+        receiver = self.ask(again)
+        self.app.says(OK + b"again")
+        self.assertEqual(receiver.events, [("answered", 200, b"again")])
+
+    def assert_closed(self) -> None:
+        self.app.wire.settle()
+        self.assertEqual(self.app.pool.idle, [])
+        self.assertIsNotNone(self.app.wire.loss)
+        self.assertEqual(repr(self.wheel), "<Wheel 0 waiting>")

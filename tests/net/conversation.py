@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 from scalekit.errors import Fault
 from scalekit.net.deadlines import Timeouts
 from scalekit.net.factory import HTTPFactory
-from scalekit.net.server import ServerConnection
 from scalekit.net.transports import QUEUE_BYTES, READ_BYTES
 
 #: The lines of an answer that differ from answer to answer.
@@ -204,30 +203,35 @@ class Seen:
         return b"".join(event for event in self.events if isinstance(event, bytes))
 
 
-class Conversation:
+def take_body(seen: Seen) -> None:
+    """For a responder that wants every body."""
+    seen.exchange.receive(seen)
+
+
+class Listener:
     """
-    A client and a `ServerConnection`.
+    The server's side of a connection, in any HTTP version: our factory, and a responder that notes what it sees.
 
     :param then: what the responder does with each exchange, a `Seen`; nothing by default: the test answers.
+    :param options: of the `HTTPFactory`.
 
     :ivar seen: every exchange so far.
     :ivar outcomes: what was reported: ``(target, status, reason)``.
     """
 
-    def __init__(self, then: Callable[[Any], object] | None = None, timeouts: Timeouts | None = None) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Clock, then: Callable[[Any], object] | None, **options: Any) -> None:
+        self.clock = clock
         self.seen: list[Any] = []
         self.outcomes: list[tuple[bytes, int, str]] = []
         self._then = then
-        self.factory = HTTPFactory(self, self.clock, self.clock.seconds, b"t", timeouts=timeouts, outcomes=self._report)
+        self.factory = HTTPFactory(self, clock, clock.seconds, b"t", outcomes=self._report, **options)
         self.factory.startFactory()
-        self.connect()
 
-    def connect(self) -> None:
-        """A new connection of the same client."""
-        self.connection: ServerConnection = self.factory.buildProtocol(None)
+    def meets(self, connection: Any) -> None:
+        """A client connects, and this is what it talks to."""
+        self.connection = connection
         self.wire = MemoryTransport(self.clock)
-        self.wire.connect(self.connection)
+        self.wire.connect(connection)
         self._heard = 0
 
     def respond(self, exchange: Any) -> None:
@@ -250,11 +254,6 @@ class Conversation:
             self.wire.hear(piece)
             self.settle()
 
-    def leaves(self) -> None:
-        """The client closes its direction."""
-        self.wire.end()
-        self.settle()
-
     def takes(self, room: int | None) -> None:
         """The client reads so many bytes more, or everything."""
         self.wire.room = room
@@ -266,12 +265,33 @@ class Conversation:
             self.clock.advance(0.25)
             self.settle()
 
+    def sent(self) -> bytes:
+        """What the server has sent since the last time."""
+        self.settle()
+        sent = bytes(self.wire.sent[self._heard :])
+        self._heard = len(self.wire.sent)
+        return sent
+
+
+class Conversation(Listener):
+    """A client and a `ServerConnection`."""
+
+    def __init__(self, then: Callable[[Any], object] | None = None, timeouts: Timeouts | None = None) -> None:
+        super().__init__(Clock(), then, timeouts=timeouts)
+        self.connect()
+
+    def connect(self) -> None:
+        """A new connection of the same client."""
+        self.meets(self.factory.buildProtocol(None))
+
+    def leaves(self) -> None:
+        """The client closes its direction."""
+        self.wire.end()
+        self.settle()
+
     def hears(self) -> bytes:
         """What the client has got since it was last asked, without Date and request ids."""
-        self.settle()
-        heard = bytes(self.wire.sent[self._heard :])
-        self._heard = len(self.wire.sent)
-        return _VARYING.sub(b"", heard)
+        return _VARYING.sub(b"", self.sent())
 
     @property
     def is_over(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.h2.session import FieldList, ServerSession
 from scalekit.net.deadlines import Wheel
@@ -165,3 +166,38 @@ class Asked(Receiver):
         if self._body is not None:
             stream.write(self._body)
             stream.finish([])
+
+
+class Case(SynchronousTestCase):
+    """A test with an app server that speaks HTTP/2, and what talks to it."""
+
+    timeouts = UpstreamTimeouts()
+    streams = 100
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wheel = Wheel(self.clock)
+        self.wheel.start()
+        self.app = H2AppServer(self.clock, self.wheel, self.timeouts, self.streams)
+
+    def connect(self) -> Peer:
+        """A connection that stands and has carried one request."""
+        asked = Asked(self.app)
+        peer = self.app.meets()
+        peer.answers(1)
+        self.assertEqual(asked.events, [("answered", 200, b"")])
+        peer.take()
+        return peer
+
+    def waits(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.25)):
+            self.clock.advance(0.25)
+            for peer in self.app.peers:
+                peer.talk()
+
+    def check(self, asked: Asked, *events: Any) -> None:
+        self.assertEqual(asked.events, list(events))
+        asked.events.clear()
+
+    def body_of(self, asked: Asked) -> bytes:
+        return b"".join(event for event in asked.events if isinstance(event, bytes))

@@ -9,26 +9,29 @@ from twisted.internet.task import Clock
 
 from scalekit.http.h2.limits import Limits
 from scalekit.http.h2.session import ClientSession
+from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Timeouts
-from scalekit.net.factory import HTTPFactory
 from scalekit.net.h2_server import H2Connection
 from tests.http.h2.frames import PREFACE, SETTINGS, frame, split
 from tests.http.h2.recorder import Recorder
-from tests.net.conversation import MemoryTransport, Seen
+from tests.net.conversation import Listener, Seen
 
 GET = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a")]
+HEAD = [(b":method", b"HEAD"), *GET[1:]]
 POST = [(b":method", b"POST"), *GET[1:]]
+OK = (b":status", b"200")
 
 
-class H2Listener:
-    """
-    The server's side, and a client that sends frames made by hand.
+def head(status: int = 200, *fields: tuple[bytes, bytes], length: int | None = None) -> ResponseHead:
+    return ResponseHead(status, list(fields), length)
 
-    :param then: what the responder does with each exchange, a `Seen`; nothing by default: the test answers.
 
-    :ivar seen: every exchange so far.
-    :ivar outcomes: what was reported: ``(target, status, reason)``.
-    """
+def say_hello(seen: Seen) -> None:
+    seen.exchange.answer(ResponseHead(200, [(b"Content-Type", b"text/plain")]), b"hello")
+
+
+class H2Listener(Listener):
+    """The server's side, and a client that sends frames made by hand."""
 
     def __init__(
         self,
@@ -37,63 +40,10 @@ class H2Listener:
         limits: Limits | None = None,
         is_trusted: bool = False,
     ) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000)  # nothing may hang on what the clock says at first
-        self.seen: list[Any] = []
-        self.outcomes: list[tuple[bytes, int, str]] = []
-        self._then = then
-        self.factory = HTTPFactory(
-            self,
-            self.clock,
-            self.clock.seconds,
-            b"t",
-            timeouts=timeouts,
-            outcomes=self._report,
-            h2=limits or Limits(),
-            is_trusted=lambda client: is_trusted,
-        )
-        self.factory.startFactory()
-        self.connection = H2Connection(self.factory)
-        self.wire = MemoryTransport(self.clock)
-        self.wire.connect(self.connection)
-        self._heard = 0
-
-    def respond(self, exchange: Any) -> None:
-        seen = Seen(exchange)
-        self.seen.append(seen)
-        exchange.observe(seen)
-        if self._then is not None:
-            self._then(seen)
-
-    def _report(self, exchange: Any, seconds: float) -> None:
-        self.outcomes.append((exchange.head.target, exchange.record.status, exchange.record.reason))
-
-    def settle(self) -> None:
-        """Let everything happen that can happen without time going on."""
-        self.wire.settle()
-
-    def says(self, data: bytes) -> None:
-        """The client sends bytes."""
-        self.wire.hear(data)
-        self.settle()
-
-    def waits(self, seconds: float) -> None:
-        """Time goes on, in the wheel's ticks."""
-        for _ in range(round(seconds / 0.25)):
-            self.clock.advance(0.25)
-            self.settle()
-
-    def takes(self, room: int | None) -> None:
-        """The client reads so many bytes more, or everything."""
-        self.wire.room = room
-        self.settle()
-
-    def sent(self) -> bytes:
-        """What the server has sent since the last time."""
-        self.settle()
-        sent = bytes(self.wire.sent[self._heard :])
-        self._heard = len(self.wire.sent)
-        return sent
+        clock = Clock()
+        clock.advance(1000)  # nothing may hang on what the clock says at first
+        super().__init__(clock, then, timeouts=timeouts, h2=limits or Limits(), is_trusted=lambda client: is_trusted)
+        self.meets(H2Connection(self.factory))
 
     def greets(self) -> None:
         """The client's preface, by hand."""
