@@ -227,7 +227,7 @@ class Listener:
         self.factory = HTTPFactory(self, clock, clock.seconds, b"t", outcomes=self._report, **options)
         self.factory.startFactory()
 
-    def meets(self, connection: Any) -> None:
+    def _accept(self, connection: Any) -> None:
         """A client connects, and this is what it talks to."""
         self.connection = connection
         self.wire = MemoryTransport(self.clock)
@@ -282,7 +282,7 @@ class Conversation(Listener):
 
     def connect(self) -> None:
         """A new connection of the same client."""
-        self.meets(self.factory.buildProtocol(None))
+        self._accept(self.factory.buildProtocol(None))
 
     def leaves(self) -> None:
         """The client closes its direction."""

@@ -43,7 +43,7 @@ class H2Listener(Listener):
         clock = Clock()
         clock.advance(1000)  # nothing may hang on what the clock says at first
         super().__init__(clock, then, timeouts=timeouts, h2=limits or Limits(), is_trusted=lambda client: is_trusted)
-        self.meets(H2Connection(self.factory))
+        self._accept(H2Connection(self.factory))
 
     def greets(self) -> None:
         """The client's preface, by hand."""
