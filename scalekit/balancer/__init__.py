@@ -4,7 +4,8 @@ The balancer: which requests go to which app server, and which app servers there
 Control, what decides; all pure but the last four:
 
 * ``roster``: who is a member of which service, and in which state; **open this first**, then ``instance`` (the states),
-  ``standing`` (who of them takes requests), ``leases`` and ``generations``;
+  ``judging`` (what leads from one to the other), ``standing`` (who of them takes requests); beneath it ``directory``,
+  ``enrolment``, ``configured``, ``turnover``, ``leases``, ``generations`` and ``telling``;
 * ``health``: when an instance is probed, and when it counts as up or down;
 * ``routes``: host and path to the name of a service, as an immutable table;
 * ``addresses``: which addresses may be registered at all;

@@ -6,6 +6,9 @@ A generation is a number that rises with each start of an app, such as its start
 
 from __future__ import annotations
 
+from scalekit.balancer.instance import Instance
+from scalekit.errors import ClientFault
+
 # As many as instances of a large fleet in ten minutes of deployments; some 2 MiB.
 RETIRED_LIMIT = 10_000
 #: Longer than whatever was under way can be; an app that registers with a clock set back meanwhile is let in again.
@@ -32,6 +35,24 @@ class Retired:
         """The highest generation that is refused; 0: none."""
         return self._generations.get(key, (0, 0.0))[0]
 
+    def check(self, known: Instance | None, key: Key, generation: int, is_asking: bool = False) -> None:
+        """
+        Refuse a generation that another has followed, or that was drained, with a `ClientFault` 409.
+
+        :param known: who is there of this key, perhaps draining.
+        :param is_asking: whether somebody only wants to know, who may hear that it is draining.
+        """
+        if known is not None:
+            if generation < known.generation:
+                raise stale(key[1], generation, known.generation)
+            if is_asking and generation == known.generation:
+                return
+        retired = self.last(key)
+        if generation <= retired:
+            raise ClientFault(
+                409, "drained", f"Generation {retired} of {key[1]} was drained; only a higher one may come."
+            )
+
     def expire(self, now: float) -> None:
         """Forget what is long ago."""
         while self._generations:
@@ -46,3 +67,8 @@ class Retired:
 
     def __repr__(self) -> str:
         return f"<Retired {len(self._generations)}>"
+
+
+def stale(id: str, generation: int, present: int) -> ClientFault:
+    """What somebody hears who speaks for a generation that another has followed."""
+    return ClientFault(409, "stale-generation", f"Generation {generation} of {id} is over: {present} is there.")

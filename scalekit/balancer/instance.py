@@ -218,6 +218,20 @@ class Instance:
         """Whether it has missed its lease, and not renewed it since."""
         return self.lease_seconds is not None and self.lease_until is None
 
+    def enter(self, state: State, reason: str, now: float) -> Transition:
+        """Come into another state; what counts within a state begins anew."""
+        change = Transition(self, self.state, state, reason, now)
+        self.state = state
+        self.reason = reason
+        self.since = now
+        self.strikes = 0
+        self.share = warm_share(0.0) if state is State.WARMING else 1.0
+        if state not in ELIGIBLE:
+            self.eligible_since = None
+        elif self.eligible_since is None:
+            self.eligible_since = now
+        return change
+
     def __repr__(self) -> str:
         return f"<{self.service}@{self.id} {self.state} ({self.reason}) in_flight={self.in_flight}>"
 

@@ -7,7 +7,12 @@ us.  Then the instances are kept as they are.  Eureka's "self-preservation" is t
 
 from __future__ import annotations
 
-from scalekit.balancer.instance import Instance
+from typing import NamedTuple
+
+from scalekit.balancer.instance import LEASE_SECONDS, Instance, State
+
+BEAT = 1 / 3  # of a lease: one may be lost
+BEAT_JITTER = 0.2  # of a beat either way
 
 #: Of all leases; so many at once tell of the registry.
 DOUBTED_SHARE = 0.15
@@ -15,6 +20,28 @@ DOUBTED_SHARE = 0.15
 DOUBTED_LEAST = 2
 #: "At once" is within a lease: by then every app has missed its renewals, if none gets through.
 AT_ONCE_SECONDS = 15.0
+
+
+class Lapse(NamedTuple):
+    """
+    :ivar suspects: those that took requests, and may be dead now.
+    :ivar doubt: a sentence for people, when the registry has come under suspicion.
+    :ivar is_trusted_again: whether it no longer is.
+    """
+
+    suspects: list[Instance]
+    doubt: str
+    is_trusted_again: bool
+
+
+def renew_seconds(instance: Instance, chance: float) -> float:
+    """
+    After how long an instance should renew: a third of its lease, and not all at once.
+
+    :param chance: from 0 to 1.
+    """
+    seconds = (instance.lease_seconds or LEASE_SECONDS) * BEAT
+    return seconds * (1.0 + BEAT_JITTER * (2.0 * chance - 1.0))
 
 
 class Leases:
@@ -42,7 +69,22 @@ class Leases:
         self._held.pop(instance, None)
         self._lapsed.pop(instance, None)
 
-    def lapse(self, now: float) -> list[Instance]:
+    def lapse(self, now: float) -> Lapse:
+        """What has become of the leases since the last call."""
+        was_doubted = self.is_doubted
+        missed = self._settle(now)
+        doubt = ""
+        if self.is_doubted and not was_doubted:
+            count, total = len(self._lapsed), len(self._held)
+            doubt = f"{count} of {total} leases lapsed at once while probes pass: the instances are kept as they are"
+        suspects = [
+            one
+            for one in missed
+            if one.state in (State.WARMING, State.UP) and not (self.is_doubted and one.health.failures == 0)
+        ]
+        return Lapse(suspects, doubt, was_doubted and not self.is_doubted)
+
+    def _settle(self, now: float) -> list[Instance]:
         """Those that have missed their lease since the last call, and `is_doubted` brought up to date."""
         missed = [one for one in self._held if one.lease_until is not None and one.lease_until <= now]
         for instance in missed:
@@ -60,10 +102,6 @@ class Leases:
     def deadlines(self) -> list[float]:
         """When each of the leases that run ends."""
         return [one.lease_until for one in self._held if one.lease_until is not None]
-
-    def counts(self) -> tuple[int, int]:
-        """How many lapsed at once, of how many."""
-        return len(self._lapsed), len(self._held)
 
     def __repr__(self) -> str:
         return f"<Leases {len(self._held)} held, {len(self._lapsed)} lapsed{', doubted' if self.is_doubted else ''}>"

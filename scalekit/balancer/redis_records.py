@@ -25,10 +25,9 @@ from typing import NamedTuple
 import msgspec
 
 from scalekit.balancer.generations import RETIRED_SECONDS
-from scalekit.balancer.instance import Endpoint, Instance, Registration, State
+from scalekit.balancer.instance import Instance, State
+from scalekit.balancer.judging import FORGET_LAPSED_SECONDS
 from scalekit.balancer.registering import WEIGHTS
-from scalekit.balancer.roster import FORGET_LAPSED_SECONDS
-from scalekit.balancer.routes import Claim
 from scalekit.balancer.snapshot import Remembered, remembered
 from scalekit.config.kinds import is_service_name
 
@@ -203,22 +202,6 @@ def read_lines(lines: bytes) -> list[tuple[bytes, float]]:
         milliseconds, _, held = line.partition(b" ")
         found.append((held, int(milliseconds) / 1000))
     return found
-
-
-def registration_of(one: Remembered) -> Registration:
-    """For `scalekit.balancer.roster.Roster.enrol`; ValueError if the claim is none."""
-    return Registration(
-        one.id,
-        Endpoint(one.scheme, one.host, one.port, one.server_name),
-        one.generation,
-        one.weight,
-        one.lease_seconds or 0.0,
-        None if one.path is None else Claim.of(one.service, one.hosts, one.path),
-        one.meta,
-        one.keep_alive,
-        one.secret,
-        one.max_in_flight,
-    )
 
 
 def is_worth_repeating(instance: Instance) -> bool:

@@ -20,7 +20,8 @@ from scalekit.balancer.addresses import literal
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.listing import instance_view
 from scalekit.balancer.registry import IRegistry
-from scalekit.balancer.roster import DRAIN_SECONDS, Roster
+from scalekit.balancer.roster import Roster
+from scalekit.balancer.turnover import DRAIN_SECONDS
 from scalekit.errors import ClientFault
 from scalekit.web.answers import answer_later, json_answer, query_value
 from scalekit.web.guard import grant_of

@@ -21,7 +21,6 @@ from scalekit.balancer.redis_records import (
     is_worth_repeating,
     read_record,
     record_of,
-    registration_of,
     saying_of,
     stamp_of,
 )
@@ -29,7 +28,7 @@ from scalekit.balancer.registering import Listeners
 from scalekit.balancer.registry import IRegistry
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim
-from scalekit.balancer.snapshot import Remembered
+from scalekit.balancer.snapshot import Remembered, registration_of
 from scalekit.errors import ClientFault
 
 # What Redis has not been told yet, one for each instance: as many as were drained and are remembered. Beyond it the

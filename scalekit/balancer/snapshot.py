@@ -85,25 +85,35 @@ def restore_snapshot(roster: Roster, snapshot: Snapshot, now: float) -> int:
     for drained in snapshot.drained:
         roster.retire(drained.service, drained.id, drained.generation, now - drained.seconds_ago)
     for one in snapshot.instances:
-        registration = Registration(
-            one.id,
-            Endpoint(one.scheme, one.host, one.port, one.server_name),
-            one.generation,
-            one.weight,
-            claim=None if one.path is None else Claim(one.service, one.hosts, one.path),
-            meta=one.meta,
-            keep_alive=one.keep_alive,
-            secret=one.secret,
-            max_in_flight=one.max_in_flight,
-        )
         try:
             roster.recall(
-                one.service, registration, now, one.lease_seconds, one.has_consented, one.was_well and one.has_consented
+                one.service,
+                registration_of(one),
+                now,
+                one.lease_seconds,
+                one.has_consented,
+                one.was_well and one.has_consented,
             )
-        except ClientFault:
+        except (ClientFault, ValueError):
             continue
         count += 1
     return count
+
+
+def registration_of(one: Remembered) -> Registration:
+    """What it said of itself; ValueError if its claim is none."""
+    return Registration(
+        one.id,
+        Endpoint(one.scheme, one.host, one.port, one.server_name),
+        one.generation,
+        one.weight,
+        one.lease_seconds or 0.0,
+        None if one.path is None else Claim.of(one.service, one.hosts, one.path),
+        one.meta,
+        one.keep_alive,
+        one.secret,
+        one.max_in_flight,
+    )
 
 
 def remembered(one: Instance) -> Remembered:

@@ -1,5 +1,5 @@
 """
-Who of a service's members takes its requests, and who may be taken out: rules without a state of their own.
+Who of a service's members takes its requests, and who may be taken out: the rules, and what they come to now.
 
 ``spray`` in panic means: better to ask somebody who may be well after all than to bury the few who are.  It spares only
 those where nobody would take the request, since a refused connection is no opinion.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from scalekit.balancer.instance import ELIGIBLE, SICK, Instance, State
+from scalekit.balancer.telling import Telling
 
 #: What `panic` may say: ask everybody who is not leaving, or only those that are well.
 PANIC = ("spray", "fail")
@@ -66,3 +67,41 @@ def are_too_many_ejected(members: Sequence[Instance]) -> bool:
 def ejection_seconds(before: int) -> float:
     """How long an ejection takes, after so many before it."""
     return min(LONGEST_EJECTION_SECONDS, EJECTION_SECONDS * 2.0 ** min(before, 10))
+
+
+class Standings:
+    """
+    What `plan_standing` comes to for each service.
+
+    :param panic: one of `PANIC`.
+    :ivar available: who takes new requests; a tuple stays the same object until something changes.
+    """
+
+    def __init__(self, panic: str) -> None:
+        self.panic = panic
+        self.available: dict[str, tuple[Instance, ...]] = {}
+        self._panicking: set[str] = set()
+
+    def is_panicking(self, service: str) -> bool:
+        """Whether fewer than half of its members are well."""
+        return service in self._panicking
+
+    def settle(self, service: str, members: Sequence[Instance], telling: Telling, now: float) -> None:
+        """Bring what is known of a service up to date; panic, and its end, are noticed."""
+        standing = plan_standing(members, self.panic)
+        if standing.available != self.available.get(service, ()):
+            if standing.available:
+                self.available[service] = standing.available
+            else:
+                self.available.pop(service, None)
+        if standing.is_panicking and service not in self._panicking:
+            self._panicking.add(service)
+            asked = "all that can be reached are asked" if self.panic == "spray" else "only the others are asked"
+            telling.notice("panic", service, f"more than half of the instances are down or ejected: {asked}", now)
+        elif service in self._panicking and not standing.is_panicking:
+            self._panicking.discard(service)
+            detail = "at least half of the instances are well again" if members else "no instances are left"
+            telling.notice("panic-over", service, detail, now)
+
+    def __repr__(self) -> str:
+        return f"<Standings of {len(self.available)} services, {len(self._panicking)} in panic>"

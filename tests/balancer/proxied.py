@@ -5,17 +5,31 @@ from __future__ import annotations
 from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
+from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer.instance import Endpoint, Instance
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.tunnels import Tunnels
 from scalekit.errors import ClientFault
 from scalekit.http.forwarding import Forwarder
 from scalekit.http.reader import RequestReader
 from scalekit.net.pool import Pool
 from tests.net.app_server import AppServer
 from tests.net.conversation import Conversation, MemoryTransport
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+HELLO = OK + b"hello"
+
+
+def get(path: bytes = b"/", *lines: bytes, method: bytes = b"GET") -> bytes:
+    return b"%b %b HTTP/1.1\r\nHost: a\r\n%b\r\n" % (method, path, b"".join(line + b"\r\n" for line in lines))
+
+
+def send(method: bytes, length: int, *lines: bytes) -> bytes:
+    return get(b"/", b"Content-Length: %d" % length, *lines, method=method)
 
 
 class Proxied(Conversation):
@@ -37,11 +51,14 @@ class Proxied(Conversation):
         self.apps = [AppServer(self.clock, self.factory.wheel) for _ in range(count)]
         self.asked: list[AppServer] = []
         self.blamed: list[str] = []
+        self.tunnels = Tunnels(self.factory.wheel, lambda: 0.5)
+        self.roster.observe(self.tunnels.transition)
         forwarder = Forwarder(b"test", (), lambda: (1, 2))
         self.proxy: Any = ReverseProxy(
             self.roster,
             Routing(claims),
             cast(Any, self),
+            self.tunnels,
             forwarder,
             self.clock,
             max_body_bytes=max_body_bytes,
@@ -141,3 +158,22 @@ def requests_on(wire: MemoryTransport) -> list[Received]:
             received.is_complete = reader.decoder.is_complete
             if not piece and not received.is_complete and not reader.ready:
                 return found
+
+
+class Case(SynchronousTestCase):
+    """Tests with a `Proxied`."""
+
+    def ends(self, it: Proxied, *outcomes: tuple[int, str]) -> None:
+        """Every exchange was reported once, and nothing is in flight."""
+        it.settle()
+        self.assertEqual([(status, reason) for _, status, reason in it.outcomes], list(outcomes))
+        self.assertEqual(it.in_flight, [0] * len(it.apps))
+
+    def warm(self, it: Proxied) -> None:
+        """Each app server has one idle connection."""
+        for _ in it.apps:
+            it.says(GET)
+            it.accepts()
+            it.answers(HELLO)
+        it.hears()
+        it.outcomes.clear()

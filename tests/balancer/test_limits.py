@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.waiting import MOST_WAITING, PATIENCE_SECONDS
-from tests.balancer.proxied import Proxied
-from tests.balancer.test_proxy import HELLO, Case, get
+from tests.balancer.proxied import HELLO, Case, Proxied, get
 
 
 class Limited(Proxied):

@@ -9,8 +9,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from scalekit.http.h2.session import ErrorCode
 from scalekit.http.upgrade import accept_of
 from scalekit.net.tunnel import HALF_CLOSED_SECONDS
-from tests.balancer.proxied import Proxied
-from tests.balancer.test_proxy import Case, get, send
+from tests.balancer.proxied import Case, Proxied, get, send
 from tests.balancer.test_tunnels import ASK, KEY
 from tests.http.h2.frames import GOAWAY, SETTINGS, frame
 from tests.net.h2_app_server import H2AppServer, Peer

@@ -16,8 +16,9 @@ from twisted.web.server import Site
 
 from scalekit.balancer.listing import Missing
 from scalekit.balancer.registrar import RegistrarResource
-from scalekit.balancer.roster import DRAIN_SECONDS, Endpoint, Roster, State
+from scalekit.balancer.roster import Endpoint, Roster, State
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.turnover import DRAIN_SECONDS
 from scalekit.config.tokens import Grant, Tokens
 from scalekit.http.heads import Client
 from scalekit.web.access import registration_role

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from scalekit.balancer import retrying
 from scalekit.balancer.retrying import EARNED, IDEMPOTENT
-from tests.balancer.proxied import Proxied, requests_on
-from tests.balancer.test_proxy import GET, HELLO, Case, get, send
+from tests.balancer.proxied import GET, HELLO, Case, Proxied, get, requests_on, send
 
 AWAY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\naway"
 

@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.balancer.generations import RETIRED_SECONDS
 from scalekit.balancer.instance import ELIGIBLE, LEAVING
 from scalekit.balancer.roster import (
-    DRAIN_SECONDS,
     Endpoint,
     Instance,
     Notice,
@@ -20,6 +19,7 @@ from scalekit.balancer.roster import (
     Transition,
 )
 from scalekit.balancer.snapshot import read_snapshot, restore_snapshot, take_snapshot
+from scalekit.balancer.turnover import DRAIN_SECONDS
 from scalekit.errors import ClientFault
 
 SERVICES = st.sampled_from(["default", "shop"])

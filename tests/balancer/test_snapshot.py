@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.balancer import roster as roster_module
+from scalekit.balancer import directory
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.keeping import SAVE_SECONDS, SnapshotKeeper
 from scalekit.balancer.roster import Endpoint, Registration, Roster, State
@@ -88,7 +88,7 @@ class SnapshotTests(SynchronousTestCase):
         snapshot = read_snapshot(take_snapshot(self.roster, 0.0))
         roster = Roster(lambda: 0.5)
         there = roster.register("default", Endpoint("https", "127.0.0.1", 3000), 0.0)
-        self.patch(roster_module, "INSTANCES_LIMIT", 2)
+        self.patch(directory, "INSTANCES_LIMIT", 2)
         self.assertEqual(restore_snapshot(roster, snapshot, 0.0), 1)
         self.assertEqual([one.id for one in roster.instances("default")], [there.id, "127.0.0.1:3001"])
 

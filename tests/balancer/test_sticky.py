@@ -13,9 +13,8 @@ from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.traffic import Traffic
 from scalekit.http.heads import Client, RequestHead, ResponseHead
-from tests.balancer.proxied import Proxied
+from tests.balancer.proxied import GET, HELLO, Case, Proxied, get
 from tests.balancer.test_picking import several
-from tests.balancer.test_proxy import GET, HELLO, Case, get
 from tests.balancer.test_tunnels import AGREE, ASK
 
 KEY = b"k" * 32

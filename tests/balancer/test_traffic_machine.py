@@ -33,8 +33,7 @@ from scalekit.balancer.retrying import EARNED, LEAST
 from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.traffic import Traffic
 from scalekit.net.pool import Pool
-from tests.balancer.proxied import Proxied, requests_on
-from tests.balancer.test_proxy import HELLO, get
+from tests.balancer.proxied import HELLO, Proxied, get, requests_on
 from tests.net.app_server import AppServer, Attempt
 
 AWAY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\naway"

@@ -13,8 +13,7 @@ from scalekit.http.upgrade import accept_of
 from scalekit.net.transports import QUEUE_BYTES
 from scalekit.net.tunnel import HALF_CLOSED_SECONDS
 from scalekit.web.compress import Compress
-from tests.balancer.proxied import Proxied, requests_on
-from tests.balancer.test_proxy import GET, HELLO, Case, get
+from tests.balancer.proxied import GET, HELLO, Case, Proxied, get, requests_on
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ASKED = (b"Connection: keep-alive, Upgrade", b"Upgrade: WebSocket", b"Sec-WebSocket-Key: " + KEY)
