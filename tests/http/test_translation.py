@@ -28,7 +28,7 @@ from tests.http.oracles import (
     ours,
     plain,
 )
-from tests.http.test_differential import SIDES, Side, changed_messages, odd_messages
+from tests.http.sides import SIDES, Side, changed_messages, odd_messages
 
 CLIENT = Client("192.0.2.1", 4711, False, 2000)
 FORWARDER = Forwarder(b"a1", (), lambda: (7, 8))

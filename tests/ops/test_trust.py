@@ -13,7 +13,7 @@ from scalekit.config import Config
 from scalekit.config.model import Balancer, UpstreamTLS
 from scalekit.errors import ConfigurationFault
 from scalekit.ops.trust import UpstreamTrust
-from tests.ops.test_certificates import CertificatesCase, said
+from tests.ops.certificates import CertificatesCase, said
 
 
 class TrustCase(CertificatesCase):

@@ -13,8 +13,8 @@ from scalekit.http.heads import RequestHead, ResponseHead
 from scalekit.web.coder import QUEUE, CodedStream, Turns
 from scalekit.web.compressors import CODINGS
 from scalekit.web.memory import MemoryExchange
+from tests.web.coded import Threads
 from tests.web.decoders import NAMES, decoded, partly
-from tests.web.test_compress import Threads
 
 LARGEST = 600_000
 STEPS = st.lists(
