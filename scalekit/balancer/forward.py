@@ -14,6 +14,7 @@ from zope.interface import implementer
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.retrying import IDEMPOTENT, MOST_ATTEMPTS, Refusal, after_answer, after_failure
 from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.tunnels import Tunnel
 from scalekit.balancer.waiting import PATIENCE_SECONDS
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import safe_trailers
@@ -91,32 +92,6 @@ class _Body:
         connection.finish(self.trailers if connection.takes_trailers else [])
 
 
-@implementer(IBodyReceiver)
-class _Tunnel:
-    """
-    The client's end of a tunnel.
-
-    :ivar open_ends: how many directions have not ended.
-    """
-
-    __slots__ = ("_forward", "open_ends")
-
-    def __init__(self, forward: Forward) -> None:
-        self._forward = forward
-        self.open_ends = 2
-
-    def data(self, piece: bytes) -> None:
-        connection = self._forward.connection
-        if connection is not None:
-            connection.write(piece)
-
-    def end(self, trailers: Fields) -> None:
-        connection = self._forward.connection
-        if connection is not None:
-            connection.finish([])
-        self._forward.one_ended(self)
-
-
 @implementer(IAnswerReceiver, IAnswerObserver)
 class Forward:
     """
@@ -156,7 +131,7 @@ class Forward:
         self._has_replayed = False
         self._continue_call: Any = None
         self._handshake: Handshake | None = None
-        self._tunnel: _Tunnel | None = None
+        self._tunnel: Tunnel | None = None
 
     def wait(self) -> None:
         """Nobody has room for it now."""
@@ -211,9 +186,12 @@ class Forward:
         else:
             self._open(pool)
 
-    def _open(self, pool: Pool) -> None:
+    def _open(self, pool: Pool, is_fresh: bool = False) -> None:
         self.connection = None
-        self._give_up = (pool.open if self._handshake is None else pool.open_alone)(self._send, self.failed)
+        if self._handshake is None:
+            self._give_up = pool.open(self._send, self.failed, is_fresh)
+        else:
+            self._give_up = pool.open_alone(self._send, self.failed)
 
     def _send(self, connection: UpstreamConnection | H2Stream) -> None:
         self._give_up = None
@@ -307,7 +285,8 @@ class Forward:
         self._judge(101)
         if self._traffic.sticky is not None:
             head = self._marked(head)
-        tunnel = self._tunnel = _Tunnel(self)
+        assert self._instance is not None
+        tunnel = self._tunnel = self._proxy.tunnels.begin(self, self._exchange, self._instance)
         self._exchange.switch(head, tunnel)
 
     def _marked(self, head: Any) -> Any:
@@ -316,20 +295,25 @@ class Forward:
         assert sticky is not None and self._instance is not None
         return sticky.marked(head, exchange, self._instance, self._proxy.roster.available(exchange.record.service))
 
-    def one_ended(self, tunnel: _Tunnel) -> None:
+    def one_ended(self, tunnel: Tunnel) -> None:
         """One direction of the tunnel has ended, and the other side knows."""
         tunnel.open_ends -= 1
         if not tunnel.open_ends:
             self._leave()
 
     def data(self, piece: bytes) -> None:
-        self._exchange.write(piece)
+        if self._tunnel is None:
+            self._exchange.write(piece)
+        else:
+            self._tunnel.answer(piece)
 
     def ended(self, trailers: Fields) -> None:
         exchange = self._exchange
         if self._tunnel is not None:
             exchange.finish()
             self.one_ended(self._tunnel)
+            if self._tunnel.is_told:
+                self._leave()  # What is left of it is between the client and us.
             return
         self._leave()
         if trailers:
@@ -359,7 +343,10 @@ class Forward:
         if self._has_begun:
             self._refuse_retry(Refusal.ANSWER_BEGUN)
             self._leave()
-            exchange.abort(fault)
+            if self._tunnel is not None and self._tunnel.is_told:
+                exchange.finish()
+            else:
+                exchange.abort(fault)
             return
         if not was_sent or not self._was_unlucky(fault):
             proxy.roster.struck(instance, fault.reason, proxy.clock.seconds())
@@ -378,7 +365,7 @@ class Forward:
                 self._has_replayed = True
                 self._traffic.replays += 1
                 self._hold_back()
-                self._open(proxy.upstreams.pool(instance))
+                self._open(proxy.upstreams.pool(instance), is_fresh=True)
                 return
             refusal = self._send_elsewhere()
         if refusal:
@@ -473,6 +460,8 @@ class Forward:
         instance, self._instance = self._instance, None
         if instance is not None:
             instance.in_flight -= 1
+            if self._tunnel is not None:
+                self._tunnel.left()
         self.connection = None
         self._give_up = None
         if self._continue_call is not None:

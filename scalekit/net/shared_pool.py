@@ -15,24 +15,12 @@ from scalekit.errors import UpstreamFault
 from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import H2Stream
 from scalekit.net.h2_upstream import STREAMS, H2Upstream, Soon
-from scalekit.net.pool import Opener, Pool
+from scalekit.net.pool import MOST_OPENING, Failed, Opener, Pool, Waiting
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 
 #: HTTP/2 connections to one app server.  One is the rule; more are for servers that take few streams on each: gRPC's
 #: and Go's servers would be at 6400 requests, one that takes a single stream is used as if it spoke HTTP/1.
 MOST_CONNECTIONS = 64
-
-Failed = Callable[[UpstreamFault], None]
-
-
-class _Waiting:
-    """A request without a connection."""
-
-    __slots__ = ("failed", "ready")
-
-    def __init__(self, ready: Callable[[Any], None], failed: Failed) -> None:
-        self.ready = ready
-        self.failed = failed
 
 
 class SharedPool(Pool):
@@ -57,7 +45,7 @@ class SharedPool(Pool):
         self._open_http_1 = open_http_1
         self._knows_http2 = open_http_1 is None
         self.shared: list[H2Upstream] = []
-        self._queue: list[_Waiting] = []
+        self._queue: dict[Waiting, None] = {}
         #: Connections under way, the oldest first, and how each is given up.
         self._openings: dict[Any, Callable[[], None]] = {}
         #: How many requests one that is under way is expected to carry; for the very first, one by prior knowledge.
@@ -79,26 +67,41 @@ class SharedPool(Pool):
                 return connection.new_stream()
         return None
 
-    def open(self, ready: Callable[[Any], None], failed: Failed) -> Callable[[], None]:
+    def open(self, ready: Callable[[Any], None], failed: Failed, is_fresh: bool = False) -> Callable[[], None]:
         """A stream of a connection that stands, or of one that is under way; or a connection."""
-        waiting = _Waiting(ready, failed)
-        self._queue.append(waiting)
-        if any(connection.room > 0 for connection in self.shared):
+        waiting = Waiting(self._open_connection, ready, failed, is_fresh, self._late)
+        has_room = any(connection.room > 0 for connection in self.shared)
+        if has_room or len(self._openings) >= MOST_OPENING:
+            self._line_up(self._queue, waiting)
+        else:
+            self._queue[waiting] = None  # what is opened for it has a deadline of its own
+        if has_room:
             self._soon(self._serve)
         else:
             self._open_more()
+        return lambda: self._give_up(waiting)
 
-        def give_up() -> None:
-            if waiting in self._queue:
-                self._queue.remove(waiting)
-                self._open_fewer()
+    def _give_up(self, waiting: Waiting) -> None:
+        if waiting in self._queue:
+            self._take_out(waiting)
+            self._open_fewer()
+        else:
+            super()._give_up(waiting)
 
-        return give_up
+    def _take_out(self, waiting: Waiting) -> None:
+        del self._queue[waiting]
+        self._wheel.forget(waiting)
+
+    def _first(self) -> Waiting:
+        """Take out the one that has waited longest."""
+        waiting = next(iter(self._queue))
+        self._take_out(waiting)
+        return waiting
 
     def open_alone(self, ready: Callable[[Any], None], failed: Failed) -> Callable[[], None]:
         """A connection that speaks HTTP/1.1; without it, a stream that can become a tunnel (RFC 8441)."""
         if self._open_http_1 is not None:
-            return self._open(self._open_http_1, ready, failed)
+            return self._open(self._open_http_1, ready, failed, is_fresh=True)
 
         def judge(stream: H2Stream) -> None:
             if stream.takes_tunnels:
@@ -126,7 +129,7 @@ class SharedPool(Pool):
             give_up()
 
     def _open_more(self) -> None:
-        while len(self._openings) < self._wanted:
+        while len(self._openings) < min(self._wanted, MOST_OPENING):
             if len(self.shared) + len(self._openings) >= MOST_CONNECTIONS and self._is_sharing:
                 self._soon(self._turn_away)
                 return
@@ -140,9 +143,7 @@ class SharedPool(Pool):
         )
 
     def _fail(self, count: int, fault: UpstreamFault) -> None:
-        failing = self._queue[:count]
-        del self._queue[:count]
-        for waiting in failing:
+        for waiting in [self._first() for _ in range(count)]:
             waiting.failed(fault)
 
     def _serve(self) -> None:
@@ -150,7 +151,7 @@ class SharedPool(Pool):
             stream = self._stream()
             if stream is None:
                 break
-            self._queue.pop(0).ready(stream)
+            self._first().ready(stream)
         self._open_fewer()
         self._open_more()
 
@@ -170,11 +171,11 @@ class SharedPool(Pool):
 
     def connected(self, connection: UpstreamConnection) -> None:
         """One that speaks HTTP/1.1 is there for one request."""
-        if connection in self._waiting:
+        if connection in self._opening:
             super().connected(connection)
             return
         if self._queue:
-            self._queue.pop(0).ready(connection)
+            self._first().ready(connection)
         else:
             connection.close()
         self._open_fewer()
@@ -193,11 +194,17 @@ class SharedPool(Pool):
             connection.leave_when_idle()
 
     def lost(self, opening: Any, fault: UpstreamFault) -> None:
-        """One under way has failed, and so have the requests that are too many for the others."""
+        """One under way has failed, and so have as many requests as it was to carry."""
         if self._openings.pop(opening, None) is not None:
-            self._fail(self._too_many, fault)
+            self._fail(min(self._too_many, self._each), fault)
+            self._open_more()
 
     # The end of connections.
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """One that speaks HTTP/1.1 is free: for who waits and has none under way, or for the next request."""
+        if not (self._queue and self._too_many and self._hand_over(connection, self._queue)):
+            super().give_back(connection)
 
     def forget(self, connection: Any) -> None:
         if connection in self.shared:

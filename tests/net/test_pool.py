@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.net import pool
 from scalekit.net.deadlines import Wheel
-from scalekit.net.pool import MOST_IDLE, YOUNG_SECONDS
+from scalekit.net.pool import MOST_IDLE, MOST_OPENING, YOUNG_SECONDS
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 from tests.net.app_server import AppServer, Receiver
 from tests.net.conversation import MemoryTransport
@@ -106,6 +109,119 @@ class Opening(Case):
         self.assertEqual(repr(self.pool), "<Pool 1 idle, 1 opening>")
         self.pool.close()
         self.assertEqual(repr(self.pool), "<Pool 0 idle, 1 opening closed>")
+
+
+class Many(Case):
+    """More than may be opened at a time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.give_ups = [self.want() for _ in range(MOST_OPENING)]
+
+    def want(self, is_fresh: bool = False) -> Callable[[], None]:
+        return self.pool.open(self.ready.append, lambda fault: self.failed.append(fault.reason), is_fresh)
+
+    def check(self, attempts: int, waiting: int) -> None:
+        """How many connects there have been, and who waits for one."""
+        self.assertEqual(len(self.app.attempts), attempts)
+        under_way = [one for one in self.app.attempts if one.wire is None and one._deadline.active()]
+        line = f", {waiting} waiting" if waiting else ""
+        self.assertEqual(repr(self.pool), f"<Pool {len(self.pool.idle)} idle, {len(under_way)} opening{line}>")
+        self.assertLessEqual(len(under_way), MOST_OPENING)
+
+    def test_the_next_begins_when_one_stands_or_has_failed(self) -> None:
+        for _ in range(3):
+            self.want()
+        self.check(MOST_OPENING, 3)
+        self.app.attempts[0].succeed()
+        self.check(MOST_OPENING + 1, 2)
+        self.app.attempts[1].fail()
+        self.check(MOST_OPENING + 2, 1)
+        self.give_ups[2]()
+        self.check(MOST_OPENING + 3, 0)
+        self.assertEqual((len(self.ready), self.failed), (1, ["connect-refused"]))
+
+    def test_given_up_it_leaves_the_line(self) -> None:
+        give_up, other = self.want(), self.want()
+        give_up()
+        give_up()
+        self.check(MOST_OPENING, 1)
+        self.app.attempts[0].succeed()
+        self.check(MOST_OPENING + 1, 0)
+        other()
+        self.assertTrue(self.app.attempts[-1].was_given_up)
+        self.clock.pump([0.25] * 20)
+        self.assertEqual(len(self.failed), MOST_OPENING - 1, "those that were not given up")
+
+    def test_a_connection_that_is_free_again_serves_who_waits(self) -> None:
+        for _ in range(3):
+            self.want()
+        wire = self.app.attempts[0].succeed()
+        connection = self.ready[0]
+        for _ in range(2):
+            self.use(connection, wire)
+        self.assertEqual(self.ready, [connection] * 3)
+        self.use(connection, wire)
+        self.check(MOST_OPENING + 1, 0)
+        self.assertEqual(self.pool.idle, [connection])
+        self.clock.pump([0.25] * 20)
+        self.assertEqual(len(self.failed), MOST_OPENING, "whoever was served is not told that it was not")
+
+    def test_who_wants_a_new_one_waits_for_that(self) -> None:
+        self.want()
+        for _ in range(2):
+            self.pool.open_alone(self.ready.append, self.fail)
+        self.want()
+        wire = self.app.attempts[0].succeed()  # and the first one's begins
+        self.use(self.ready[0], wire)
+        self.check(MOST_OPENING + 1, 3)
+        self.assertEqual(len(self.pool.idle), 1)
+
+    def test_waiting_has_an_end(self) -> None:
+        self.want()
+        self.clock.pump([0.25] * 8)
+        # The others' time is over, and its own not yet: it may have had to wait for a moment only.
+        self.assertEqual((len(self.failed), len(self.app.attempts)), (MOST_OPENING, MOST_OPENING + 1))
+        self.clock.pump([0.25] * 3)
+        self.assertEqual(self.failed, ["connect-timeout"] * (MOST_OPENING + 1))
+        self.assertTrue(self.app.attempts[-1].was_given_up)
+        self.check(MOST_OPENING + 1, 0)
+
+    def test_also_in_the_line(self) -> None:
+        self.want()
+        for _ in range(5):
+            self.clock.advance(1.0)
+            for attempt in self.app.attempts:  # whose own deadlines are longer
+                if attempt._deadline.active():
+                    attempt._deadline.reset(10)
+        self.assertEqual((self.failed, len(self.app.attempts)), (["connect-timeout"], MOST_OPENING))
+        self.check(MOST_OPENING, 0)
+
+    def test_the_line_has_an_end(self) -> None:
+        self.patch(pool, "MOST_WAITING", 2)
+        self.want()
+        for _ in range(2):
+            self.pool.open(self.ready.append, self.fail)
+        self.assertEqual(self.failed, ["connect-queue-full"])
+        self.check(MOST_OPENING, 2)
+
+    def test_a_closed_pool_serves_who_waits(self) -> None:
+        for _ in range(2):
+            self.want()
+        self.pool.close()
+        wire = self.app.attempts[0].succeed()
+        self.use(self.ready[0], wire)
+        self.assertEqual(len(self.ready), 2)
+        self.use(self.ready[1], wire)
+        self.assertIs(wire.loss, ConnectionDone)
+
+    def test_what_cannot_be_tried_takes_no_room(self) -> None:
+        def raising(protocol: object, failed: object) -> Callable[[], None]:
+            raise ValueError
+
+        broken = pool.Pool(raising, self.wheel, UpstreamTimeouts())
+        self.assertRaises(ValueError, broken.open, self.fail, self.fail)
+        self.assertEqual(repr(broken), "<Pool 0 idle, 0 opening>")
 
 
 class Closing(Case):

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.http.h2.session import ErrorCode
 from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import H2Stream
+from scalekit.net.pool import MOST_OPENING
 from scalekit.net.shared_pool import MOST_CONNECTIONS
 from scalekit.net.upstream import UpstreamConnection
 from tests.net.app_server import Attempt
@@ -177,8 +178,9 @@ class FewStreams(Case):
         self.ask(1)
         self.serve(self.app.meets(take=False))
         asked = self.ask(most + 3)
-        for attempt in self.app.attempts[1:]:
-            self.app.meets(attempt, take=False)
+        for attempt in self.app.attempts:  # which grows meanwhile
+            if attempt.wire is None:
+                self.app.meets(attempt, take=False)
         self.turn()
         self.assertEqual(len(self.app.attempts), MOST_CONNECTIONS)
         self.assertEqual(self.failures(asked), ["streams-used-up"] * 3)
@@ -257,3 +259,54 @@ class Negotiated(Case):
         self.app.attempts[1].succeed("http/1.1")
         self.assertIsInstance(connections[0], UpstreamConnection)
         self.assertEqual(self.serve(self.app.meets(self.app.attempts[0], take=False)), 1)
+
+
+class Many(Case):
+    """More at once than may be opened, by an app server that nobody knows yet."""
+
+    knows_http2 = False
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked = self.ask(MOST_OPENING + 10)
+        self.assertEqual(len(self.app.attempts), MOST_OPENING)
+
+    def test_one_connection_of_http_2_carries_them_all(self) -> None:
+        self.assertEqual(self.serve(self.app.meets(self.app.attempts[1], take=False)), MOST_OPENING + 10)
+        self.assertEqual(len(self.alive()), 1)
+        self.clock.pump([0.25] * 20)
+        self.assertEqual(self.failures(self.asked), [])
+
+    def test_of_http_1_the_first_ones_are_used_again(self) -> None:
+        wire = self.app.attempts[0].succeed("http/1.1")
+        self.assertEqual(len(self.app.attempts), MOST_OPENING + 1)
+        for number in range(1, 10):
+            self.app.says(HELLO, wire=wire)
+            self.assertEqual(len([one for one in self.asked if one.events]), number)
+        # There is a connect under way for each of the rest.
+        self.app.says(HELLO, wire=wire)
+        self.assertEqual(repr(self.pool), "<SharedPool [], 1 idle, 50 opening, 50 waiting>")
+
+    def test_a_failed_connect_is_one_requests_and_the_next_begins(self) -> None:
+        self.app.attempts[0].fail()
+        self.assertEqual(self.failures(self.asked), ["connect-refused"])
+        self.assertEqual(len(self.app.attempts), MOST_OPENING + 1)
+
+    def test_waiting_has_an_end(self) -> None:
+        self.clock.pump([0.25] * 11)
+        self.assertEqual(self.failures(self.asked), ["connect-timeout"] * (MOST_OPENING + 10))
+        self.assertEqual(repr(self.pool), "<SharedPool [], 0 idle, 0 opening, 0 waiting>")
+
+    def test_given_up_in_the_line(self) -> None:
+        for one in self.asked:
+            one.give_up()
+        self.assertTrue(all(attempt.was_given_up for attempt in self.app.attempts))
+        self.assertEqual(len(self.app.attempts), MOST_OPENING)
+
+    def test_what_is_to_be_a_tunnel_waits_for_its_own(self) -> None:
+        connections: list[UpstreamConnection] = []
+        for _ in range(MOST_OPENING + 1):
+            self.pool.open_alone(connections.append, self.fail)
+        self.assertEqual(len(self.app.attempts), 2 * MOST_OPENING)
+        self.app.attempts[-1].succeed("http/1.1")
+        self.assertEqual((len(connections), len(self.app.attempts)), (1, 2 * MOST_OPENING + 1))
