@@ -8,7 +8,7 @@ without the fields that our heads keep apart (Host, framing, and in answers thos
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import h11
 import httptools
 
 from scalekit.errors import Fault
-from scalekit.http.heads import Fields, RequestHead, ResponseHead
+from scalekit.http.heads import Fields
 from scalekit.http.reader import RequestReader, ResponseReader
 
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -73,32 +73,41 @@ def answer_of(status: int, fields: Fields, body: bytes, trailers: Fields) -> Mes
     return Message((status,), b"", plain(fields, *hidden), body, plain(trailers))
 
 
+def _messages(
+    reader: RequestReader | ResponseReader, read_head: Callable[[], Any], pieces: Iterable[bytes]
+) -> Iterator[tuple[Any, bytes, Fields]]:
+    """Head, body and trailers of each message that our reader takes whole; one of an answer may end with the stream."""
+    head, body = None, b""
+    for piece in pieces:
+        reader.feed(piece)
+        while True:
+            if head is None:
+                head, body = read_head(), b""
+                if head is None:
+                    break
+            trailers: Fields = []
+            if reader.decoder is not None:
+                body += reader.read_body()
+                if not reader.decoder.is_complete:
+                    break
+                trailers = reader.decoder.trailers
+            yield head, body, trailers
+            head = None
+    if head is not None and isinstance(reader, ResponseReader):
+        yield head, body, reader.end_of_stream()
+
+
 # Requests.
 
 
 def ours(pieces: Iterable[bytes]) -> Reading:
     """`RequestReader`."""
     reader, reading = RequestReader(), Reading()
-    head: RequestHead | None = None
-    body = b""
     try:
-        for piece in pieces:
-            reader.feed(piece)
-            while True:
-                if head is None:
-                    head, body = reader.read_head(), b""
-                    if head is None:
-                        break
-                trailers: Fields = []
-                if reader.decoder is not None:
-                    body += reader.read_body()
-                    if not reader.decoder.is_complete:
-                        break
-                    trailers = reader.decoder.trailers
-                reading.taken.append(_request(head.method, head.target, head.fields, body, trailers, head.host))
-                if not head.keep_alive:
-                    return reading
-                head = None
+        for head, body, trailers in _messages(reader, reader.read_head, pieces):
+            reading.taken.append(_request(head.method, head.target, head.fields, body, trailers, head.host))
+            if not head.keep_alive:
+                break
     except Fault as fault:
         reading.why = fault.reason
     return reading
@@ -200,33 +209,11 @@ def by_httptools(pieces: Iterable[bytes]) -> Reading:
 def our_answer(pieces: Iterable[bytes]) -> Reading:
     """`ResponseReader`, up to the final answer."""
     reader, reading = ResponseReader(), Reading()
-    head: ResponseHead | None = None
-    body = b""
-
-    def take(trailers: Fields) -> bool:
-        assert head is not None
-        reading.taken.append(answer_of(head.status, head.fields, body, trailers))
-        return head.status >= 200
-
     try:
-        for piece in pieces:
-            reader.feed(piece)
-            while True:
-                if head is None:
-                    head, body = reader.read_head(b"GET"), b""
-                    if head is None:
-                        break
-                trailers: Fields = []
-                if reader.decoder is not None:
-                    body += reader.read_body()
-                    if not reader.decoder.is_complete:
-                        break
-                    trailers = reader.decoder.trailers
-                if take(trailers):
-                    return reading
-                head = None
-        if head is not None:
-            take(reader.end_of_stream())
+        for head, body, trailers in _messages(reader, lambda: reader.read_head(b"GET"), pieces):
+            reading.taken.append(answer_of(head.status, head.fields, body, trailers))
+            if head.status >= 200:
+                break
     except Fault as fault:
         reading.why = fault.detail
     return reading

@@ -17,8 +17,10 @@ import json
 import random
 import socket
 import struct
-import sys
+from asyncio import StreamReader, StreamWriter
 from collections import Counter
+
+from tests.scenarios.asyncio_app import run
 
 #: About as long as clients pause: as many connections are closed just as they are used again as can be.
 MOST_IDLE_SECONDS = 0.01
@@ -32,43 +34,30 @@ posts: Counter[str] = Counter()
 connections = 0
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve(reader: StreamReader, writer: StreamWriter) -> None:
     """One connection."""
     global connections
     connections += 1
     patience = FIRST_SECONDS
-    try:
-        while True:
-            try:
-                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)
-            except TimeoutError:
-                if random.random() < 0.5:
-                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                    writer.transport.abort()
-                return
-            method, path, _ = head.decode("latin-1").split(" ", 2)
-            if method == "POST":
-                await reader.readexactly(len(BODY))
-                posts[path] += 1
-            body = path.encode()
-            if path.startswith("/counts"):
-                body = json.dumps({"posts": posts, "connections": connections}).encode()
-            writer.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-            )
-            await writer.drain()
-            patience = random.random() * MOST_IDLE_SECONDS
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
-
-
-async def main(port: int) -> None:
-    """Serve until killed."""
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
-    await server.serve_forever()
+    while True:
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)
+        except TimeoutError:
+            if random.random() < 0.5:
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                writer.transport.abort()
+            return
+        method, path, _ = head.decode("latin-1").split(" ", 2)
+        if method == "POST":
+            await reader.readexactly(len(BODY))
+            posts[path] += 1
+        body = path.encode()
+        if path.startswith("/counts"):
+            body = json.dumps({"posts": posts, "connections": connections}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        patience = random.random() * MOST_IDLE_SECONDS
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    run(serve)

@@ -11,8 +11,9 @@ anything else          its path
 
 from __future__ import annotations
 
-import asyncio
-import sys
+from asyncio import StreamReader, StreamWriter
+
+from tests.scenarios.asyncio_app import run
 
 LARGE_BYTES = 64 * 1024 * 1024
 _BLOCK = b"x" * 65_536
@@ -20,43 +21,32 @@ _BLOCK = b"x" * 65_536
 count = 0
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve(reader: StreamReader, writer: StreamWriter) -> None:
     """One connection."""
     global count
-    try:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1]
-            if path.startswith(b"/count"):
-                body = b"%d" % count
-            else:
-                body = path
-                count += path in (b"/large", b"/never")
-            if path == b"/never":
-                await reader.read()  # until the balancer gives up
-                return
-            length = LARGE_BYTES if path == b"/large" else len(body)
-            writer.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % length
-            )
-            if path == b"/large":
-                for _ in range(LARGE_BYTES // len(_BLOCK)):
-                    writer.write(_BLOCK)
-                    await writer.drain()
-            else:
-                writer.write(body)
+    while True:
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ", 2)[1]
+        if path.startswith(b"/count"):
+            body = b"%d" % count
+        else:
+            body = path
+            count += path in (b"/large", b"/never")
+        if path == b"/never":
+            await reader.read()  # until the balancer gives up
+            return
+        length = LARGE_BYTES if path == b"/large" else len(body)
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n" % length
+        )
+        if path == b"/large":
+            for _ in range(LARGE_BYTES // len(_BLOCK)):
+                writer.write(_BLOCK)
                 await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
-
-
-async def main(port: int) -> None:
-    """Serve until killed."""
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
-    await server.serve_forever()
+        else:
+            writer.write(body)
+            await writer.drain()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    run(serve)
