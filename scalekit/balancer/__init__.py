@@ -24,5 +24,6 @@ Data path, what reads the immutable view of it:
 * ``sticky``: brings clients back to the instance that they have been at;
 * ``traffic``: all of these for one service; ``metrics``: their numbers;
 * ``proxy``: takes each request in; ``forward``: sends it there, on a connection of ``upstreams``;
+* ``tunnels``: the WebSockets that have come of it, and how they end when their app server leaves;
 * ``tap``: puts all of it together for twistd.
 """

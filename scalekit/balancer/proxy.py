@@ -17,6 +17,7 @@ from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
 from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop
@@ -50,6 +51,7 @@ class ReverseProxy:
         roster: Roster,
         routing: Routing,
         upstreams: Upstreams,
+        tunnels: Tunnels,
         forwarder: Forwarder,
         clock: Any,
         new_traffic: Callable[[str], Traffic] = lambda service: Traffic(RoundRobin()),
@@ -57,6 +59,7 @@ class ReverseProxy:
     ) -> None:
         self.roster = roster
         self.upstreams = upstreams
+        self.tunnels = tunnels
         self.forwarder = forwarder
         self.clock = clock
         self.max_body_bytes = max_body_bytes

@@ -51,6 +51,7 @@ from scalekit.balancer.sharing import SharingMetrics, new_link
 from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.streams import EventsResource, EventStreams
 from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
 from scalekit.config.loading import load_password
@@ -70,6 +71,7 @@ from scalekit.net.upstream import UpstreamTimeouts
 from scalekit.ops.access_log import AccessLog
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
+from scalekit.ops.draining import INTERRUPTED_DRAIN_SECONDS
 from scalekit.ops.metrics import BUCKETS, ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
 from scalekit.ops.trust import UpstreamTrust
@@ -160,6 +162,8 @@ def add_balancer(
         secrets.token_urlsafe,
     )
     roster.observe(upstreams.transition)
+    tunnels = Tunnels(wheel, random.random)
+    roster.observe(tunnels.transition)
     roster.observe(_tell)
     roster.observe_notices(_tell)
     events = EventLog(secrets.token_hex(4), time.time)
@@ -185,7 +189,9 @@ def add_balancer(
         sticky = Sticky(sticky_key, name, service.sticky_cookie or "") if service.sticky else None
         return Traffic(picker, service.max_in_flight or inf, sticky)
 
-    proxy = ReverseProxy(roster, routing, upstreams, forwarder, reactor, traffic_of, config.limits.max_body_bytes)
+    proxy = ReverseProxy(
+        roster, routing, upstreams, tunnels, forwarder, reactor, traffic_of, config.limits.max_body_bytes
+    )
     wheel.every_tick(proxy.tick)
     responder: Any = proxy
     if config.compression.enabled:
@@ -236,6 +242,9 @@ def add_balancer(
         # Until it is told, a load balancer above us goes on sending: take it, and say on every answer that we close.
         factory.is_draining = True
         announced: Deferred[Any] = deferLater(reactor, 0 if is_hurried else ANNOUNCE_SECONDS)
+        announced.addCallback(
+            lambda _: tunnels.end_all(INTERRUPTED_DRAIN_SECONDS if is_hurried else config.drain.deadline)
+        )
         return announced.addCallback(lambda _: public.drain())
 
     # First: the private listener answers /readyz meanwhile, and apps that leave find it.

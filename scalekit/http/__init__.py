@@ -6,7 +6,7 @@ Start with `heads` (what an exchange is made of), then `requests` and `bodies` (
 * `grammar`: RFC 9110/9112 as regular expressions; `limits`: where reading stops; `diagnosis`: why a head is refused.
 * `requests`, `responses`: one head each way; `reader`: a connection's messages, one by one; `targets`: hosts and paths.
 * `forwarding`: the head a proxy sends on, without hop-by-hop and forged fields; `origin`: what it tells of the client.
-* `upgrade`: the handshake of WebSocket.
+* `upgrade`: the handshake of WebSocket; `websocket`: its frames; `farewell`: how somebody in the middle ends it.
 * `negotiation`, `coding`, `conditional`: what a client accepts, what may be compressed, entity tags under coding.
 * `problems`: faults as answers (RFC 9457).
 * `h2`: the same for HTTP/2.

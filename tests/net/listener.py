@@ -19,6 +19,7 @@ from scalekit.balancer.instance import Endpoint
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.http.bodies import ChunkedDecoder, LengthDecoder
 from scalekit.http.forwarding import Forwarder
@@ -238,4 +239,5 @@ class ProxyTestCase(ListenerTestCase):
         upstreams = Upstreams(REACTOR, self.wheel, UpstreamTimeouts(), no_tls, "/ping")
         self.addCleanup(self.backend.close_all)
         forwarder = Forwarder(b"t", (), lambda: (1, 1))
-        return ReverseProxy(roster, routing, upstreams, forwarder, REACTOR, max_body_bytes=self.max_body_bytes)
+        tunnels = Tunnels(self.wheel, lambda: 0.5)
+        return ReverseProxy(roster, routing, upstreams, tunnels, forwarder, REACTOR, max_body_bytes=self.max_body_bytes)

@@ -26,6 +26,7 @@ from scalekit.balancer.instance import Endpoint
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Routing
+from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.cache.resource import CacheResource
 from scalekit.cache.store import Store
@@ -112,7 +113,8 @@ class StockSiteTests(TestCase):
         if port is not None:
             roster.settle_static("default", [Endpoint("http", "127.0.0.1", port)], reactor.seconds())
             self.addCleanup(upstreams.pool(roster.instances("default")[0]).close)
-        return ReverseProxy(roster, Routing(()), upstreams, Forwarder(b"test", (), lambda: (1, 2)), reactor)
+        forwarder = Forwarder(b"test", (), lambda: (1, 2))
+        return ReverseProxy(roster, Routing(()), upstreams, Tunnels(wheel, lambda: 0.5), forwarder, reactor)
 
     async def ask(self, method: str, path: str, body: bytes | None = None, **fields: str) -> tuple[Any, bytes]:
         headers = Headers({name.replace("_", "-"): [value] for name, value in fields.items()})
