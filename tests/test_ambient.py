@@ -7,7 +7,8 @@ argument ``clock=time.monotonic`` is a clock that a test can forget to replace.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -89,28 +90,34 @@ def mentions(module: str, tree: ast.Module) -> Iterator[tuple[int, str, str]]:
             yield line, *found
 
 
-def ambient(module: str, tree: ast.Module) -> list[str]:
-    """The same as lines for people, each once, without the exceptions."""
+def told(found: Iterable[tuple[str, int, str, str]]) -> list[str]:
+    """The same as lines for people, without the exceptions; each has the name of its module first."""
     return [
         f"{module}:{line} takes its own {what}: {name}"
-        for line, what, name in sorted(set(mentions(module, tree)))
+        for module, line, what, name in found
         if (module, name) not in EXCEPTIONS
     ]
 
 
+def ambient(module: str, tree: ast.Module) -> list[str]:
+    """What is told of a module, each once."""
+    return told((module, *found) for found in sorted(set(mentions(module, tree))))
+
+
+@cache
+def all_mentions() -> list[tuple[str, int, str, str]]:
+    """Those of every module, with its name."""
+    return [(module, *found) for module, tree in modules("scalekit") for found in set(mentions(module, tree))]
+
+
 class AmbientTests(SynchronousTestCase):
     def test_only_composition_roots(self) -> None:
-        found = []
-        for module, tree in modules("scalekit"):
-            if not is_root(module):
-                found += ambient(module, tree)
+        found = told(one for one in sorted(all_mentions()) if not is_root(one[0]))
         if found:
             self.fail("\n".join(found))
 
     def test_exceptions_are_needed(self) -> None:
-        used = set()
-        for module, tree in modules("scalekit"):
-            used |= {(module, name) for _, _, name in mentions(module, tree)}
+        used = {(module, name) for module, _, _, name in all_mentions()}
         self.assertEqual(set(EXCEPTIONS) - used, set())
 
 

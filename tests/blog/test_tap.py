@@ -138,8 +138,7 @@ class ProcessTests(TestCase):
             (["scalekit-blog", "--listen", f"https://127.0.0.1:{taken}"], b"Address already in use"),
             (["scalekit-data", "--listen", "http://127.0.0.1:0", "--database", str(self.state)], b"data.database"),
         ]
-        for arguments, expected in rows:
-            process = self.start(*arguments)
+        for process, expected in [(self.start(*arguments), expected) for arguments, expected in rows]:
             _, said = await self.ended(process)
             self.assertEqual(process.returncode, 1, said)
             self.assertIn(expected, said)

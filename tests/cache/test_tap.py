@@ -238,13 +238,16 @@ class TwistdTests(SynchronousTestCase):
         taken = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(taken.close)
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        for arguments, part in (
-            (("--max-bytes", "much"), "--max-bytes"),
-            (("--listen", "http://0.0.0.0:0"), "cache.token_file"),
-            (("--listen", "http://0.0.0.0:0", "--token-file", "/does/not/exist"), "/does/not/exist"),
-            (("--listen", url), f"cannot listen on {url}"),
-        ):
-            process = self.start(*arguments)
+        started = [
+            (self.start(*arguments), part)
+            for arguments, part in (
+                (("--max-bytes", "much"), "--max-bytes"),
+                (("--listen", "http://0.0.0.0:0"), "cache.token_file"),
+                (("--listen", "http://0.0.0.0:0", "--token-file", "/does/not/exist"), "/does/not/exist"),
+                (("--listen", url), f"cannot listen on {url}"),
+            )
+        ]
+        for process, part in started:
             output, _ = process.communicate()
             self.assertEqual(process.returncode, 1, output)
             told = [line for line in output.splitlines() if not re.match(r"\d{4}-\d\d-\d\d", line)]

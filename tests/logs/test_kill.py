@@ -92,7 +92,7 @@ class KillTests(SynchronousTestCase):
             writers = [Writer(daemon, f"{number}-{who}", chance.randrange(1 << 32), answers) for who in range(WRITERS)]
             for writer in writers:
                 writer.start()
-            for _ in range(chance.randrange(20, 800)):
+            for _ in range(chance.randrange(20, 300)):
                 self.assertTrue(answers.acquire(timeout=20))
             self.assertEqual(daemon.end(signal.SIGKILL), -signal.SIGKILL)
             for writer in writers:

@@ -65,7 +65,10 @@ class DaemonTestCase(SynchronousTestCase):
 
     def failed_start(self, *arguments: str, twistd: tuple[str, ...] = ("-n",)) -> str:
         """What is on the standard error of a start that fails with status 1."""
-        process = self.start(*arguments, twistd=twistd)
+        return self.failed(self.start(*arguments, twistd=twistd))
+
+    def failed(self, process: subprocess.Popen[str]) -> str:
+        """What is on its standard error, once it has ended with status 1."""
         _out, err = process.communicate(timeout=PATIENCE_SECONDS)
         self.assertEqual(process.returncode, 1)
         return err
@@ -87,11 +90,12 @@ class FailingStartTests(DaemonTestCase):
         )
 
     def test_a_wrong_flag_is_one_line(self) -> None:
+        size, place = self.start("--max-bytes", "1KB"), self.start("--listen", "nowhere")
         self.assertEqual(
-            self.failed_start("--max-bytes", "1KB"),
+            self.failed(size),
             '--max-bytes: found "1KB", expected a size such as "64KiB" or "1GiB", or a number of bytes\n',
         )
-        self.assertIn("--listen[0]: found", self.failed_start("--listen", "nowhere"))
+        self.assertIn("--listen[0]: found", self.failed(place))
 
     def test_an_unknown_flag_is_one_line(self) -> None:
         err = self.failed_start("--no-such-flag")
@@ -101,12 +105,10 @@ class FailingStartTests(DaemonTestCase):
     def test_an_unusable_state_directory_is_one_line(self) -> None:
         self.state.write_text("")
         expected = "expected a directory that can be written to\n"
-        self.assertEqual(self.failed_start(), f"state_directory: found {self.state} (a file in its place), {expected}")
         below = str(self.state / "below")
-        self.assertEqual(
-            self.failed_start("--state-directory", below),
-            f"state_directory: found {below} (Not a directory), {expected}",
-        )
+        at, under = self.start(), self.start("--state-directory", below)
+        self.assertEqual(self.failed(at), f"state_directory: found {self.state} (a file in its place), {expected}")
+        self.assertEqual(self.failed(under), f"state_directory: found {below} (Not a directory), {expected}")
 
     def test_a_listener_that_others_reach_needs_a_token(self) -> None:
         err = self.failed_start("--listen", "https://[::]:5000")
@@ -114,12 +116,13 @@ class FailingStartTests(DaemonTestCase):
         self.assertTrue(err.startswith('cache.token_file: found ""'), err)
 
     def test_what_goes_wrong_later_is_one_line_too(self) -> None:
-        for trouble, line in {
+        expected = {
             "start": "tiny: the port is in use\n",
             "file": "[Errno 2] No such file or directory: '/nowhere/key.pem'\n",
             "make": "[Errno 13] Permission denied: 'key.pem'\n",
-        }.items():
-            self.assertEqual(self.failed_start("--trouble", trouble), line)
+        }
+        started = {trouble: self.start("--trouble", trouble) for trouble in expected}
+        self.assertEqual({trouble: self.failed(process) for trouble, process in started.items()}, expected)
 
     def test_a_daemon_in_the_background_says_it_on_the_terminal_and_in_its_log(self) -> None:
         err = self.failed_start("--trouble", "start", twistd=())
