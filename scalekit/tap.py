@@ -50,6 +50,7 @@ class Options(DaemonOptions):
 
     daemon = "scalekit-all"
     sections = ("balancer", "registration", "cache", "logs")
+    shared = ("state_directory", "tls", "redis")
     environ = os.environ
     optParameters = [
         ["demo", None, 0, "Also run the data service and so many blog app servers, as processes of their own.", _blogs],

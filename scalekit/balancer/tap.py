@@ -93,6 +93,7 @@ class Options(DaemonOptions):
 
     daemon = "scalekit-balancer"
     sections = ("balancer", "registration")
+    shared = (*DaemonOptions.shared, "redis")
     environ = os.environ
     optParameters = [
         ["access-log", None, None, "A file, or - for stdout."],
@@ -152,7 +153,7 @@ def add_balancer(
     timeouts = config.timeouts
     trust = UpstreamTrust(settings, reactor)
     trust.setServiceParent(daemon)
-    daemon.on_reload(trust.reload)
+    daemon.on_reload(trust.reload, "balancer.upstream_tls", check=trust.check)
     upstreams = Upstreams(
         reactor,
         wheel,
@@ -201,7 +202,11 @@ def add_balancer(
 
     access_log = AccessLog(config.access_log, reactor, time.time, sink)
     access_log.setServiceParent(daemon)
-    daemon.on_reload(lambda fresh: access_log.reopen(fresh.balancer.access_log))
+    daemon.on_reload(
+        lambda fresh: access_log.reopen(fresh.balancer.access_log),
+        "balancer.access_log",
+        check=lambda fresh: access_log.check(fresh.balancer.access_log),
+    )
     metrics = RequestMetrics()
     instances = InstanceMetrics(roster)
     limits = Timeouts(

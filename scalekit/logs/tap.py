@@ -42,6 +42,7 @@ class Options(DaemonOptions):
 
     daemon = "scalekit-logs"
     sections = ("logs",)
+    shared = ("state_directory", "tls")
     environ = os.environ
     optParameters = [
         ["directory", None, None, "Where log.txt and its journal are kept."],

@@ -6,6 +6,7 @@ The data path only appends a tuple to a list; a tick formats and writes what has
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -113,6 +114,12 @@ class AccessLog(Service):
                 ) from None
         self._close()
         self._path, self._file = path, opened
+
+    def check(self, path: str) -> None:
+        """Raise `ConfigurationFault` if `reopen` would; nothing is made."""
+        place = path if os.path.lexists(path) else os.path.dirname(path)
+        if path and path != "-" and (os.path.isdir(path) or not os.access(place, os.W_OK)):
+            raise ConfigurationFault(f"balancer.access_log: found {path}, expected a file that can be written to")
 
     def _close(self) -> None:
         if self._file is not None and self._path != "-":

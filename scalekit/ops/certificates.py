@@ -17,8 +17,8 @@ from twisted.logger import Logger
 from scalekit.config import Config, ListenURL
 from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import CA, CA_KEY, SERVER, SERVER_KEY, ensure_local_ca, ensure_server_certificate
-from scalekit.net.contexts import HTTP, SESSION_SECONDS, read_chain
-from scalekit.net.pairs import ClientCA, Ending, Pair
+from scalekit.net.contexts import HTTP, SESSION_SECONDS, certified, read_chain
+from scalekit.net.pairs import ClientCA, Ending, Pair, check_names, doubtful_names
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.draining import DrainingService
 from scalekit.ops.options import DaemonOptions
@@ -297,7 +297,11 @@ def add_certificate(
         return None
     certificate = ServerCertificate(options.settings, names, reactor, wall, listen, protocols)
     certificate.setServiceParent(daemon)
-    daemon.on_reload(certificate.reload)
+
+    def check(config: Config) -> None:
+        check_certificates(config, [url for url in listen(config) if url.is_secure])
+
+    daemon.on_reload(certificate.reload, "tls", check=check)
     return certificate.tls
 
 
@@ -306,12 +310,32 @@ def listeners_of(config: Config) -> list[ListenURL]:
     return [url for section in _LISTENING for url in getattr(config, section).listen if url.is_secure]
 
 
-def configured_pairs(config: Config) -> list[Pair]:
-    """The certificates that a configuration names, each once; none where the local CA makes one."""
+def configured_pairs(config: Config, listeners: Iterable[ListenURL]) -> list[Pair]:
+    """The certificates that a configuration names for listeners, each once; none where the local CA makes one."""
     pairs = [Pair(Path(config.tls.certificate), Path(config.tls.private_key), place="tls")]
     pairs = [*(pairs if config.tls.certificate else ()), *sni_pairs(config)]
-    pairs += [_own_pair(config, url) for url in listeners_of(config) if url.certificate]
+    pairs += [_own_pair(config, url) for url in listeners if url.certificate]
     return list({pair[:2]: pair for pair in reversed(pairs)}.values())[::-1]
+
+
+def check_certificates(config: Config, listeners: Iterable[ListenURL]) -> list[str]:
+    """
+    Read all that a configuration names for these listeners.
+
+    :return: what works, and is perhaps not meant.
+    :raises ConfigurationFault: something of it cannot be used.
+    """
+    listeners = tuple(listeners)
+    for pair in configured_pairs(config, listeners):
+        certified(pair.read())
+    chosen = [(pair, pair.read()) for pair in sni_pairs(config)]
+    for entry in chosen:
+        check_names(*entry)
+    for url in listeners:
+        demanded = client_ca(config, url)
+        if demanded is not None:
+            demanded.read()
+    return list(doubtful_names(chosen))
 
 
 def sni_pairs(config: Config) -> list[Pair]:

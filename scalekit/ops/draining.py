@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -29,6 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scalekit.config import Config
+from scalekit.config.changes import changed_keys, is_within
 from scalekit.errors import ConfigurationFault
 from scalekit.ops.leash import Leash, descriptor_of
 from scalekit.ops.options import DaemonOptions
@@ -54,6 +56,7 @@ class DrainingService(MultiService):
     What a daemon's ``makeService`` returns: the parent of all its services.
 
     :ivar is_draining: whether it is about to end; ``/readyz`` says so.
+    :ivar reloads: how often the configuration was read again, by what came of it: ``done``, ``refused`` or ``partly``.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class DrainingService(MultiService):
         """
         super().__init__()
         self.is_draining = False
+        self.reloads: Counter[str] = Counter()
         self._options = options
         self._reactor = reactor
         self._drain_seconds = drain_seconds
@@ -77,6 +81,9 @@ class DrainingService(MultiService):
         self._drains: list[Drain] = []
         self._first_drains: list[Drain] = []
         self._reloads: list[Reload] = []
+        self._checks: list[Reload] = []
+        self._live_keys: list[str] = []
+        self._started_with = options.settings
         self._deadline: IDelayedCall | None = None
         self._is_stopping = False
         self._has_failed = False
@@ -93,9 +100,17 @@ class DrainingService(MultiService):
         """
         (self._first_drains if is_first else self._drains).append(drain)
 
-    def on_reload(self, reload: Reload) -> None:
-        """Have this called with the new `Config` at each SIGHUP; certificates and log files are to be opened anew."""
+    def on_reload(self, reload: Reload, *keys: str, check: Reload | None = None) -> None:
+        """
+        Have this called with the new `Config` at each SIGHUP; certificates and log files are to be opened anew.
+
+        :param keys: what it brings into force, such as ``balancer.health``; what else has changed needs a restart.
+        :param check: called before anything is changed; raises `ConfigurationFault` if ``reload`` could not do it.
+        """
         self._reloads.append(reload)
+        self._live_keys += keys
+        if check is not None:
+            self._checks.append(check)
 
     def privilegedStartService(self) -> None:
         with self._explained():
@@ -139,24 +154,42 @@ class DrainingService(MultiService):
             self.reload()
 
     def reload(self) -> None:
-        """Read the configuration again and hand it on; a wrong one is told and the old one stays."""
+        """Read the configuration again and hand it on; of a wrong one the fault is told, and nothing changes."""
         try:
-            config = self._options.reload()
+            config = self._options.read()
+            for check in self._checks:
+                check(config)
         except ConfigurationFault as fault:
+            self.reloads["refused"] += 1
             _log.error("the old configuration stays: {fault}", fault=fault)
             return
+        self._options.settings = config
         is_whole = True
         for reload in self._reloads:
             try:
                 reload(config)
             except ConfigurationFault as fault:
+                # What could be used when it was checked, a moment ago.
                 is_whole = False
                 _log.error("the old state stays: {fault}", fault=fault)
             except Exception:
                 is_whole = False
                 _log.failure("reloading with {reload}", reload=reload)
+        self.reloads["done" if is_whole else "partly"] += 1
         if is_whole:
             _log.info("configuration read again")
+        waiting = self._waiting_keys(config)
+        if waiting:
+            _log.warn("needs a restart: {keys}", keys=", ".join(waiting))
+
+    def _waiting_keys(self, config: Config) -> list[str]:
+        """What of it concerns this daemon, is not what it was started with, and does not change while it runs."""
+        ours = (*self._options.sections, *self._options.shared)
+        return [
+            key
+            for key in changed_keys(self._started_with, config)
+            if is_within(key, ours) and not is_within(key, self._live_keys)
+        ]
 
     def end(self, number: int = signal.SIGTERM) -> None:
         """Take the next step towards the end, as this signal asks for."""

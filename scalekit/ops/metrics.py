@@ -7,7 +7,7 @@ Numbers of a daemon: plain integers on the data path, read by the Prometheus lib
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -50,6 +50,25 @@ class _Service:
             instances[""] = [one + other for one, other in zip(nobody, instances.pop(oldest), strict=True)]
         buckets = instances[instance] = [0] * (len(BUCKETS) + 1)
         return buckets
+
+
+class ReloadMetrics(Collector):
+    """
+    How often a daemon has read its configuration again.
+
+    :param reloads: see `scalekit.ops.draining.DrainingService`.
+    """
+
+    def __init__(self, reloads: Mapping[str, int]) -> None:
+        self._reloads = reloads
+
+    def collect(self) -> Iterator[Metric]:
+        reloads = CounterMetricFamily(
+            "scalekit_reloads", "How often the configuration was read again, by what came of it.", labels=["outcome"]
+        )
+        for outcome in ("done", "partly", "refused"):
+            reloads.add_metric([outcome], self._reloads.get(outcome, 0))
+        yield reloads
 
 
 class RequestMetrics(Collector):

@@ -39,6 +39,7 @@ class DaemonOptions(usage.Options):
 
     :cvar daemon: its name under twistd, and of its pid and log file.
     :cvar sections: the tables of the configuration that it runs; ``--listen`` is about the first.
+    :cvar shared: further tables and keys that it reads.
     :cvar environ: the process' environment, for the state directory.
     :cvar flag_keys: which key each further flag stands for; its value is read as the file's would be.
     :ivar settings: the `Config`, after `postOptions`.
@@ -46,6 +47,7 @@ class DaemonOptions(usage.Options):
 
     daemon: ClassVar[str]
     sections: ClassVar[tuple[str, ...]]
+    shared: ClassVar[tuple[str, ...]] = ("state_directory", "tls", "log_client")
     environ: ClassVar[Mapping[str, str]]
     flag_keys: ClassVar[Mapping[str, str]] = {}
     settings: Config
@@ -76,7 +78,7 @@ class DaemonOptions(usage.Options):
         :raises SystemExit: with one line; the exit status is 1.
         """
         try:
-            self.reload()
+            self.settings = self.read()
         except ConfigurationFault as fault:
             raise SystemExit(str(fault)) from None
         raise_descriptor_limit()
@@ -84,11 +86,11 @@ class DaemonOptions(usage.Options):
         if self.parent is not None:
             self._prepare_twistd(self.parent)
 
-    def reload(self) -> Config:
+    def read(self) -> Config:
         """
-        Read the configuration again, the flags above it.
+        Read the configuration, the flags above it; ``settings`` stays as it was.
 
-        :raises ConfigurationFault: it is wrong; ``settings`` stays as it was.
+        :raises ConfigurationFault: it is wrong.
         """
         config = load(self["config"], self["state-directory"], self.environ)
         if self._listen:
@@ -105,7 +107,6 @@ class DaemonOptions(usage.Options):
             if section in PRIVATE:
                 table, name = getattr(config, section), PRIVATE[section]
                 check_private_listener(section, table.listen, getattr(table, name) if name else None)
-        self.settings = config
         return config
 
     def pidfile(self) -> str:

@@ -20,7 +20,7 @@ from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.certificates import CertificateMetrics
 from scalekit.ops.daemon import DrainingService, fail_start
-from scalekit.ops.metrics import ConnectionMetrics, Outcomes, RequestMetrics, add_operational_routes, told_both
+from scalekit.ops.metrics import ConnectionMetrics, Outcomes, ReloadMetrics, RequestMetrics, add_operational_routes, told_both
 from scalekit.web.access import RoleOf, data_role
 from scalekit.web.guard import Guard
 from scalekit.web.site import Site
@@ -81,14 +81,18 @@ def add_private_listener(
     listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start)
     listening.setServiceParent(daemon)
     registry.register(ConnectionMetrics(section, listening))
+    registry.register(ReloadMetrics(daemon.reloads))
     if certificate is not None:
         registry.register(CertificateMetrics(certificate))
 
-    def reload(config: Config) -> None:
+    def check(config: Config) -> None:
         # The ports stay as they are until the next start: what may be asked of the new ones is asked of these.
         check_private_listener(section, listen, token_file(config))
+        load_tokens(token_file(config) or "", f"{section}.token_file")
+
+    def reload(config: Config) -> None:
         factory.respond = guarded(config).respond
 
-    daemon.on_reload(reload)
+    daemon.on_reload(reload, f"{section}.token_file", check=check)
     daemon.on_drain(lambda is_hurried: listening.drain())
     return listening

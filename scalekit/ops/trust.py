@@ -59,6 +59,11 @@ class UpstreamTrust(Service):
         if self._tls is not None:
             self._tls = self._read()
 
+    def check(self, config: Config) -> None:
+        """Raise `ConfigurationFault` if `reload` would."""
+        if self._tls is not None or config.balancer.upstream_tls.ca:
+            client_tls(config)
+
     def _read(self) -> ClientTLS:
         self._watch.have_read([_authorities(self._config)])
         return client_tls(self._config)

@@ -262,6 +262,16 @@ class AccessLogTests(SynchronousTestCase):
         self.assertEqual(len(torn), 20)
         self.assertEqual([json.loads(line)["target"] for line in whole], ["/1", "/2"])
 
+    def test_whether_it_could_be_another_file(self) -> None:
+        log = self.make()
+        place = Path(self.mktemp()).absolute()
+        place.mkdir()
+        for path in ("", "-", str(place / "new.log")):
+            log.check(path)
+        self.assertEqual(list(place.iterdir()), [])
+        for path in (str(place / "none" / "new.log"), str(place)):
+            self.assertIn(f"found {path}", str(self.assertRaises(ConfigurationFault, log.check, path)))
+
     def test_a_tick_that_fails_is_not_the_last(self) -> None:
         log = self.make()
         broken: Any = SimpleNamespace()

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ConfigurationFault
@@ -215,6 +216,33 @@ class ReloadTests(DrainingTestCase):
         self.assertEqual(self.sizes, [])
         self.assertEqual(self.options.settings.cache.max_bytes, 1)
 
+    def test_what_one_of_them_cannot_use_reaches_nobody(self) -> None:
+        def check(config: Any) -> None:
+            if config.cache.max_bytes == 2:
+                raise ConfigurationFault("key.pem: cannot be read")
+
+        self.daemon.on_reload(self.reload)
+        self.daemon.on_reload(self.reload, check=check)
+        self.file.write_text("[cache]\nmax_bytes = 2\n")
+        self.signals.send(signal.SIGHUP)
+        self.assertEqual((self.sizes, self.options.settings.cache.max_bytes), ([], 1))
+        self.file.write_text("[cache]\nmax_bytes = 3\n")
+        self.signals.send(signal.SIGHUP)
+        self.assertEqual((self.sizes, dict(self.daemon.reloads)), ([3, 3], {"refused": 1, "done": 1}))
+
+    def test_what_has_to_wait_is_told_as_long_as_it_waits(self) -> None:
+        """Of what this daemon uses, and nobody brings into force."""
+        self.daemon.on_reload(self.reload, "tls", "cache.token_file")
+        lines = (
+            "[cache]\nmax_bytes = {}\n[balancer]\nalgorithm = 'random'\n[tls]\ncertificate = 'a'\nprivate_key = 'b'\n"
+        )
+        for size in (2, 2, 1):
+            self.file.write_text(lines.format(size))
+            with capturedLogs() as events:
+                self.signals.send(signal.SIGHUP)
+            told = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
+            self.assertEqual(told, ["needs a restart: cache.max_bytes"] if size == 2 else [])
+
     def test_one_that_fails_does_not_keep_it_from_the_others(self) -> None:
         def refuse(config: Any) -> None:
             raise ConfigurationFault("key.pem: cannot be read")
@@ -227,6 +255,7 @@ class ReloadTests(DrainingTestCase):
         self.signals.send(signal.SIGHUP)
         self.assertEqual(self.sizes, [1])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(dict(self.daemon.reloads), {"partly": 1})
 
     def test_the_terminal_that_went_away_ends_the_daemon(self) -> None:
         self.daemon._had_terminal = True

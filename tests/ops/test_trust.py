@@ -60,7 +60,10 @@ class UpstreamTrustTests(TrustCase):
         self.make()
         trust = self.trust()
         before = trust()
-        self.assertRaises(ConfigurationFault, trust.reload, self.with_trust(ca="/does/not/exist.pem"))
+        for attempt in (trust.check, trust.reload):
+            self.assertRaises(ConfigurationFault, attempt, self.with_trust(ca="/does/not/exist.pem"))
+            self.assertIs(trust(), before)
+        trust.check(self.with_trust(verify=False))
         self.assertIs(trust(), before)
 
 

@@ -26,7 +26,7 @@ from scalekit.net.certificates import (
 from scalekit.net.contexts import read_chain
 from scalekit.net.names import hostname, names_in
 from scalekit.net.pem import write
-from scalekit.ops.certificates import WARNING, configured_pairs, tls_directory
+from scalekit.ops.certificates import WARNING, configured_pairs, listeners_of, tls_directory
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
 
 #: Whoever asks sits in front of it.
@@ -139,7 +139,7 @@ def served_files(settings: Config) -> list[Path]:
 
     :raises ConfigurationFault: there is none yet.
     """
-    files = [pair.certificate for pair in configured_pairs(settings)]
+    files = [pair.certificate for pair in configured_pairs(settings, listeners_of(settings))]
     local = tls_directory(settings) / SERVER
     if not settings.tls.certificate and local.exists():
         files.insert(0, local)

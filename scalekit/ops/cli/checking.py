@@ -7,9 +7,7 @@ import click
 from scalekit.config import Config
 from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
-from scalekit.net.contexts import certified
-from scalekit.net.pairs import check_names, doubtful_names
-from scalekit.ops.certificates import client_ca, configured_pairs, listeners_of, sni_pairs
+from scalekit.ops.certificates import check_certificates, listeners_of
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
 from scalekit.ops.options import PRIVATE
 from scalekit.ops.trust import client_tls
@@ -43,15 +41,7 @@ def check_files(settings: Config) -> list[str]:
         check_private_listener(section, table.listen, token_file)
         if token_file:
             load_tokens(token_file, f"{section}.{key}")
-    for pair in configured_pairs(settings):
-        certified(pair.read())
-    chosen = [(pair, pair.read()) for pair in sni_pairs(settings)]
-    for entry in chosen:
-        check_names(*entry)
-    for url in listeners_of(settings):
-        demanded = client_ca(settings, url)
-        if demanded is not None:
-            demanded.read()
+    doubts = check_certificates(settings, listeners_of(settings))
     if settings.balancer.upstream_tls.ca:
         client_tls(settings)
-    return list(doubtful_names(chosen))
+    return doubts
