@@ -19,6 +19,7 @@ from zope.interface import implementer
 from scalekit.balancer.events import EventLog
 from scalekit.balancer.listing import Branch
 from scalekit.errors import OurFault
+from scalekit.web.guard import has_lapsed
 
 #: Below the least time after which something on the way cuts a connection that is silent (many firewalls: 60 s).
 HEARTBEAT_SECONDS = 15.0
@@ -90,8 +91,10 @@ class Reader:
             self._request.write(written)
 
     def beat(self) -> None:
-        """Show that we are there."""
-        if not self._is_paused and not self._is_over:
+        """Show that we are there, to whoever may still know."""
+        if has_lapsed(self._request):
+            self.end()
+        elif not self._is_paused and not self._is_over:
             self._request.write(b": still here\n\n")
 
     def end(self) -> None:

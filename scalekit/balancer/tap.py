@@ -29,7 +29,7 @@ from twisted.logger import Logger
 
 from scalekit.balancer.dashboard.overview import Overview
 from scalekit.balancer.dashboard.rates import Rates
-from scalekit.balancer.dashboard.resource import Dashboard
+from scalekit.balancer.dashboard.resource import STYLESHEET, Dashboard
 from scalekit.balancer.events import EventLog
 from scalekit.balancer.explaining import ExplainResource
 from scalekit.balancer.health import HealthRules
@@ -78,6 +78,7 @@ from scalekit.ops.trust import UpstreamTrust
 from scalekit.web.access import registration_role
 from scalekit.web.compress import Compress
 from scalekit.web.covered import CoveredHosts
+from scalekit.web.login import Login
 
 reactor = cast(Any, _reactor)
 _log = Logger(namespace="scalekit.balancer")
@@ -315,6 +316,7 @@ def add_balancer(
         body_limit=REGISTRATION_BYTES,
         wheel=wheel,
         counts_requests=False,
+        login=Login("scalekit balancer", STYLESHEET, os.urandom, reactor.seconds),
     )
     public.setServiceParent(daemon)
     return Balancer(roster, public, private)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from scalekit.config.kinds import is_service_name, shown
 from scalekit.config.urls import ListenURL
@@ -65,9 +65,13 @@ class Tokens:
 
     def grant_for(self, presented: bytes) -> Grant | None:
         """What this token allows; None if it is not known.  The time it takes tells nothing about the tokens."""
+        return self.grant_where(lambda token: hmac.compare_digest(token, presented))
+
+    def grant_where(self, is_it: Callable[[bytes], bool]) -> Grant | None:
+        """What the token of which this is true allows; None without one.  All are looked at, for the time it takes."""
         found = None
         for token, grant in self._grants:
-            if hmac.compare_digest(token, presented):
+            if is_it(token):
                 found = grant
         return found
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from scalekit.http.heads import Fields, values_of
 
+#: Of who has logged in to a page of ours.  A browser sends it to every https port of its host (RFC 6265 section 8.5),
+#: also to where others answer: they may not see it.
+SESSION_COOKIE = b"__Host-scalekit-session"
+
 
 def cookie_value(fields: Fields, name: bytes) -> bytes | None:
     """
@@ -17,3 +21,8 @@ def cookie_value(fields: Fields, name: bytes) -> bytes | None:
             if mark and found.strip() == name:
                 return value.strip()
     return None
+
+
+def without_cookie(line: bytes, name: bytes) -> bytes:
+    """A Cookie field's value without the cookies of this name; empty if that is all of it."""
+    return b";".join(pair for pair in line.split(b";") if pair.partition(b"=")[0].strip() != name).strip()

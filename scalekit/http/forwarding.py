@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 
 from scalekit.errors import ClientFault
+from scalekit.http.cookies import SESSION_COOKIE, without_cookie
 from scalekit.http.grammar import TOKEN_LIST_ITEM
 from scalekit.http.heads import Client, Fields, RequestHead
 from scalekit.http.origin import Network, is_within, origin_address, origin_lines
@@ -143,6 +144,10 @@ class Forwarder:
                 if not hop or name.lower() not in hop:
                     out += (name, b": ", value, b"\r\n")
             elif kind == _PINNED:
+                if SESSION_COOKIE in value:  # of the registration port, which is another port of this host
+                    value = without_cookie(value, SESSION_COOKIE)
+                    if not value:
+                        continue
                 out += (name, b": ", value, b"\r\n")
             elif kind == _CHAIN:
                 chain.append((name.lower(), value))

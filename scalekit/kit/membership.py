@@ -1,7 +1,9 @@
 """
 An app server's place behind the balancer: taken by registering, kept by renewing, given up by draining.
 
-A balancer that does not know us, as after a restart without its snapshot, answers 404: then we register again.
+A balancer that does not know us, as after a restart without its snapshot, answers 404: then we register again.  One
+that has known us and answers 409 will not have us any more: an operator has drained us, or another has taken our place.
+Then we stay out; whoever is started after us comes with a higher generation.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class Membership:
         self._asking: Deferred[None] | None = None
         self._is_leaving = False
         self._is_known = False
+        self._has_been_known = False
         self.secret = ""
         self.on_secret: Callable[[str], object] = lambda secret: None
 
@@ -64,7 +67,7 @@ class Membership:
         return self._rhythm.is_registered
 
     def start(self) -> None:
-        """Register now, and from now on; never fails, but tries until `drain`."""
+        """Register now, and from now on; never fails, but tries until `drain`, or until we are taken out."""
         self._beat()
 
     def drain(self, wait_seconds: float = 30.0) -> Deferred[bool]:
@@ -100,14 +103,19 @@ class Membership:
         self._next = None
         is_renewal = self._is_known
 
-        def judge(answer: Answer) -> float:
+        def judge(answer: Answer) -> float | None:
             if answer.status < 300:
                 return self._registered(b"" if is_renewal else answer.body)
             self._is_known = False
             if is_renewal and answer.status == 404:
                 _log.info("The balancer does not know us any more, registering again.")
                 return 0.0
-            return self._failed(f"answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}")
+            cause = f"answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}"
+            if answer.status == 409 and self._has_been_known:
+                self._rhythm.is_registered = False
+                _log.warn("The balancer has taken us out, and so we stay until the next start: {cause}", cause=cause)
+                return None
+            return self._failed(cause)
 
         def unreachable(failure: Failure) -> float:
             return self._failed(why_unreachable(failure))
@@ -116,9 +124,9 @@ class Membership:
             _log.failure("registering with {url}", failure, url=self._registration.balancer)
             return self._rhythm.failed(self._clock.seconds())[0]
 
-        def plan(seconds: float) -> None:
+        def plan(seconds: float | None) -> None:
             self._asking = None
-            if not self._is_leaving:
+            if seconds is not None and not self._is_leaving:
                 self._next = self._clock.callLater(seconds, self._beat)
 
         ask = self._registration.renew() if is_renewal else self._registration.register()
@@ -131,7 +139,7 @@ class Membership:
         """Note a success; seconds to the next beat."""
         if not self.is_registered:
             _log.info("Registered with the balancer: {registration}", registration=self._registration)
-        self._is_known = True
+        self._is_known = self._has_been_known = True
         secret = secret_in(body)
         if secret and secret != self.secret:
             self.secret = secret

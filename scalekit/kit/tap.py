@@ -46,7 +46,7 @@ class Terms(NamedTuple):
     :ivar balancer: the URL of the registration service.
     :ivar ca: what signs the balancer's certificate; empty: an authority that the system trusts.
     :ivar token_file: empty: the balancer is on this machine.
-    :ivar is_vouched: see `Registration`.
+    :ivar is_vouched: see `Registration`; ``keep_alive`` too.
     """
 
     arguments: Sequence[str]
@@ -60,6 +60,7 @@ class Terms(NamedTuple):
     start_seconds: float
     drain_seconds: float
     is_vouched: bool
+    keep_alive: float | None = None
 
 
 def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
@@ -82,7 +83,8 @@ def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
         id_for(terms.balancer, terms.port, socket.gethostname()),
         terms.service,
         terms.scheme,
-        is_vouched=terms.is_vouched,
+        terms.keep_alive,
+        terms.is_vouched,
     )
     membership = Membership(registration, client=client, clock=reactor, random=random.random, headers=token.headers)
     with TemporaryDirectory(prefix="scalekit-") as directory:

@@ -75,6 +75,22 @@ def server_of(function: Any) -> str | None:
     return next((name for name in (GUNICORN, UVICORN) if module.startswith(f"{name}.")), None)
 
 
+def keep_alive_of(function: Any) -> float | None:
+    """
+    After how many seconds the server whose function this is closes an idle connection; None: it does not tell.
+
+    Both have it among their settings, which the function's owner holds.
+    """
+    owner = getattr(function, "__self__", None)
+    server = server_of(function)
+    seconds: object = None
+    if server == UVICORN:
+        seconds = getattr(getattr(owner, "config", None), "timeout_keep_alive", None)
+    elif server == GUNICORN:
+        seconds = getattr(getattr(owner, "cfg", None), "keepalive", None)
+    return float(seconds) if isinstance(seconds, int | float) and seconds > 0 else None
+
+
 def is_listening(pid: int, port: int, proc: Path = Path("/proc")) -> bool:
     """
     Whether another process holds a socket that listens on a port; False too where the system does not tell.

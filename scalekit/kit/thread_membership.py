@@ -3,7 +3,7 @@ A `Membership` for servers that have no Twisted reactor: the same rhythm, kept b
 
 Several worker processes share one port.  Each registers it: the registration is the same for all, its generation too,
 so nobody has to be chosen, and nothing is missed when the chosen one dies; it costs one small request per worker and
-five seconds.  Once one of them has left with that generation, none of the others brings it back.
+five seconds.  Once one of them has left with that generation, or an operator has drained it, none brings it back.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class ThreadMembership:
     :param now: as `time.monotonic`.
     :param random: as `random.random`.
 
+    :ivar registration: what is said; may be changed until the start.
     :ivar secret: for answering the challenges of a balancer elsewhere (`response_to`); empty: there are none.
     :ivar is_leaving: whether it was told to leave; ``/ping`` says so.
     """
@@ -49,7 +50,7 @@ class ThreadMembership:
         now: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
-        self._registration = registration
+        self.registration = registration
         self._ask = ask
         self._is_answering = is_answering
         self._headers = headers
@@ -59,6 +60,7 @@ class ThreadMembership:
         self._mail: queue.SimpleQueue[tuple[float, Callable[[], object]]] = queue.SimpleQueue()
         self._has_asked = False
         self._is_known = False
+        self._has_been_known = False
         self.secret = ""
         self.is_leaving = False
 
@@ -79,7 +81,7 @@ class ThreadMembership:
 
     def live(self) -> None:
         """What the thread does."""
-        seconds = 0.0
+        seconds: float | None = 0.0
         while True:
             try:
                 drain_seconds, then = self._mail.get(timeout=seconds)
@@ -91,13 +93,13 @@ class ThreadMembership:
             then()
             _, then = self._mail.get()
 
-    def step(self) -> float:
-        """Do what is to be done now; seconds until the next step."""
+    def step(self) -> float | None:
+        """Do what is to be done now; seconds until the next step, None if we are out, see `scalekit.kit.membership`."""
         if not self._has_asked and not self._is_answering():
             return POLL_SECONDS
         self._has_asked = True
         is_renewal = self._is_known
-        ask = self._registration.renew() if is_renewal else self._registration.register()
+        ask = self.registration.renew() if is_renewal else self.registration.register()
         try:
             status, body = self._ask(ask, self._headers(), ANSWER_SECONDS)
         except (OSError, http.client.HTTPException, ConfigurationFault) as why:
@@ -106,24 +108,29 @@ class ThreadMembership:
             self._is_known = False
             if is_renewal and status == 404:  # it was restarted, and remembers nothing
                 return 0.0
-            return self._failed(f"answered {status}: {body[:300].decode('utf-8', 'replace')}")
-        self._is_known = True
+            cause = f"answered {status}: {body[:300].decode('utf-8', 'replace')}"
+            if status == 409 and self._has_been_known:
+                self._rhythm.is_registered = False
+                _log.warning("the balancer has taken us out, and so we stay until the next start: %s", cause)
+                return None
+            return self._failed(cause)
+        self._is_known = self._has_been_known = True
         if not is_renewal:
             self.secret = secret_in(body)
-            _log.info("registered with the balancer: %s", self._registration)
+            _log.info("registered with the balancer: %s", self.registration)
         return self._rhythm.succeeded()
 
     def _failed(self, cause: str) -> float:
         seconds, is_news = self._rhythm.failed(self._now())
         if is_news:
-            _log.warning("not registered with the balancer at %s, trying on: %s", self._registration.balancer, cause)
+            _log.warning("not registered with the balancer at %s, trying on: %s", self.registration.balancer, cause)
         return seconds
 
     def _leave(self, drain_seconds: float) -> None:
         if not self._has_asked:
             return
         try:
-            ask = self._registration.drain(drain_seconds)
+            ask = self.registration.drain(drain_seconds)
             status, body = self._ask(ask, self._headers(), drain_seconds + DRAIN_GRACE_SECONDS)
         except (OSError, http.client.HTTPException, ConfigurationFault) as why:
             _log.warning("leaving without the balancer's word: %s", why)
@@ -134,4 +141,4 @@ class ThreadMembership:
 
     def __repr__(self) -> str:
         state = "leaving" if self.is_leaving else "registered" if self._rhythm.is_registered else "not registered"
-        return f"<ThreadMembership of {self._registration.id} at {self._registration.balancer}: {state}>"
+        return f"<ThreadMembership of {self.registration.id} at {self.registration.balancer}: {state}>"

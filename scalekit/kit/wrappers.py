@@ -16,13 +16,13 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from scalekit.kit import asgi_app, wsgi_app
 from scalekit.kit.asking import fetch, is_answering
 from scalekit.kit.registration import Registration, id_for
-from scalekit.kit.termination import GUNICORN, Termination, is_listening, server_of
+from scalekit.kit.termination import GUNICORN, Termination, is_listening, keep_alive_of, server_of
 from scalekit.kit.thread_membership import ThreadMembership
 from scalekit.kit.token_file import TokenFile
 from scalekit.kit.told import LOOPBACK, Balancers
@@ -34,8 +34,27 @@ DRAIN_SECONDS = 25.0
 PATIENCE_SECONDS = 10.0
 
 
-class Settings(NamedTuple):
-    """What `wsgi` and `asgi` were called with; what is empty is taken from the environment."""
+class Options(TypedDict, total=False):
+    """
+    What `wsgi` and `asgi` may be called with.
+
+    ``port``
+        what the server listens on; none: somebody else registers it, such as ``scalekit run``
+    ``service``
+        ``default``
+    ``scheme``
+        what the server speaks: ``http``, the default, or ``https``
+    ``balancer``, ``ca``, ``token_file``
+        where to register, what signs the balancer's certificate, what a balancer elsewhere wants to see
+    ``trusted_proxies``
+        networks whose word counts, besides loopback and the balancer's address
+    ``drain_seconds``
+        how long what is in flight may take, 25; less than the server gives its workers
+    ``host``
+        where the port is tried until it answers; 127.0.0.1, unless the server listens on another address only
+    ``keep_alive``
+        seconds after which the server closes an idle connection; gunicorn and uvicorn are asked, where it is left out
+    """
 
     port: int
     service: str
@@ -45,7 +64,23 @@ class Settings(NamedTuple):
     token_file: str
     trusted_proxies: Iterable[str]
     drain_seconds: float
+    host: str
+    keep_alive: float
+
+
+class Settings(NamedTuple):
+    """The same with defaults; what is empty is taken from the environment."""
+
+    port: int = 0
+    service: str = ""
+    scheme: str = "http"
+    balancer: str = ""
+    ca: str = ""
+    token_file: str = ""
+    trusted_proxies: Iterable[str] = ()
+    drain_seconds: float = DRAIN_SECONDS
     host: str = ""
+    keep_alive: float | None = None
 
 
 class Joining:
@@ -74,7 +109,13 @@ class Joining:
         token_file = settings.token_file or environ.get("SCALEKIT_TOKEN_FILE") or ""
         self._membership = ThreadMembership(
             Registration(
-                url, port, server_generation(), id_for(url, port, socket.gethostname()), service, settings.scheme
+                url,
+                port,
+                server_generation(),
+                id_for(url, port, socket.gethostname()),
+                service,
+                settings.scheme,
+                settings.keep_alive,
             ),
             ask=partial(fetch, ca=ca),
             is_answering=partial(is_answering, settings.host or environ.get("SCALEKIT_HOST") or "127.0.0.1", port),
@@ -100,7 +141,11 @@ class Joining:
         if self._membership is None or self._is_joined:
             return
         self._is_joined = True
-        self._is_gunicorn = server_of(signal.getsignal(signal.SIGTERM)) == GUNICORN
+        theirs = signal.getsignal(signal.SIGTERM)
+        self._is_gunicorn = server_of(theirs) == GUNICORN
+        said = self._membership.registration
+        if said.keep_alive is None:
+            self._membership.registration = said._replace(keep_alive=keep_alive_of(theirs))
         leave = partial(self._membership.leave, self._drain_seconds)
         if not Termination(leave, self._is_staying).install():
             # We will hear of the end when the server has stopped accepting: what it has not accepted by then is never
@@ -127,57 +172,28 @@ class Joining:
             pass  # the thread says in the log what it waits for
 
 
-def wsgi(
-    application: wsgi_app.Application,
-    *,
-    port: int = 0,
-    service: str = "",
-    scheme: str = "http",
-    balancer: str = "",
-    ca: str = "",
-    token_file: str = "",
-    trusted_proxies: Iterable[str] = (),
-    drain_seconds: float = DRAIN_SECONDS,
-    host: str = "",
-) -> wsgi_app.BehindWSGI:
+def wsgi(application: wsgi_app.Application, **options: Unpack[Options]) -> wsgi_app.BehindWSGI:
     """
-    A WSGI application behind the balancer: see `BehindWSGI` for what it gets, README.rst for what servers lose nothing.
+    A WSGI application behind the balancer: see `BehindWSGI` for what it gets, README.rst for what servers lose nothing,
+    and `Options`.
 
     With a port it registers itself from each process that imports it; under ``gunicorn --preload`` from each for which
     ``join()`` is called (in ``post_worker_init``).  What is left out is taken from ``SCALEKIT_PORT``,
     ``SCALEKIT_HOST``, ``SCALEKIT_SERVICE``, ``SCALEKIT_BALANCER``, ``SCALEKIT_CA``, ``SCALEKIT_TOKEN_FILE`` and
     ``SCALEKIT_TRUSTED_PROXIES``.
 
-    :param port: what the server listens on; none: somebody else registers it, such as ``scalekit run``.
-    :param scheme: what the server speaks: ``http`` or ``https``.
-    :param trusted_proxies: networks whose word counts, besides loopback and the balancer's address.
-    :param drain_seconds: how long what is in flight may take; less than the server gives its workers.
-    :param host: where the port is tried until it answers; 127.0.0.1, unless the server listens on another address only.
+    :raises TypeError: there is no such option.
     """
-    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds, host)
-    joining = Joining(given, os.environ)
+    joining = Joining(Settings(**options), os.environ)
     wrapped = wsgi_app.BehindWSGI(application, joining.balancers, joining.is_leaving, joining.join, joining.secret)
     if not _is_preloading():
         wrapped.join()
     return wrapped
 
 
-def asgi(
-    application: asgi_app.Application,
-    *,
-    port: int = 0,
-    service: str = "",
-    scheme: str = "http",
-    balancer: str = "",
-    ca: str = "",
-    token_file: str = "",
-    trusted_proxies: Iterable[str] = (),
-    drain_seconds: float = DRAIN_SECONDS,
-    host: str = "",
-) -> asgi_app.BehindASGI:
+def asgi(application: asgi_app.Application, **options: Unpack[Options]) -> asgi_app.BehindASGI:
     """The same for an ASGI application, see `wsgi` and `BehindASGI`: it registers when its lifespan begins."""
-    given = Settings(port, service, scheme, balancer, ca, token_file, trusted_proxies, drain_seconds, host)
-    joining = Joining(given, os.environ)
+    joining = Joining(Settings(**options), os.environ)
     return asgi_app.BehindASGI(
         application, joining.balancers, joining.is_leaving, joining.join, joining.leave, joining.secret
     )

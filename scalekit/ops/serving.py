@@ -30,6 +30,7 @@ def add_private_listener(
     daemon: DrainingService,
     settings: Config,
     section: str,
+from scalekit.web.login import Login
     root: Resource,
     *,
     names: list[str],
@@ -51,6 +52,7 @@ def add_private_listener(
     :param section: the configuration's table with ``listen`` and, unless it knows no tokens, ``token_file``.
     :param names: what this machine is called, as it may stand in Host.
     :param request_name: starts the request ids of this listener.
+    login: Login | None = None,
     :param collectors: further numbers for ``/metrics``.
     :param role_of: the role that a request needs off this machine.
     :param body_limit: bytes of a request's body.
@@ -63,6 +65,7 @@ def add_private_listener(
         registry.register(collector)
     told = [] if outcomes is None else [outcomes]
     if counts_requests:
+    :param login: how people get to its pages off this machine.
         metrics = RequestMetrics()
         registry.register(metrics)
         told.append(metrics.record)
@@ -73,8 +76,11 @@ def add_private_listener(
         path: str | None = getattr(getattr(config, section), "token_file", None)
         return path
 
+    if login is not None:
+        for path, resource in login.resources.items():
+            root.putChild(path, resource)
     def guarded(config: Config) -> Guard:
-        return Guard(site, names, load_tokens(token_file(config) or "", f"{section}.token_file"), role_of)
+        return Guard(site, names, load_tokens(token_file(config) or "", f"{section}.token_file"), role_of, login)
 
     factory = HTTPFactory(guarded(settings), reactor, wall, request_name, wheel, outcomes=told_both(*told))
     listen = getattr(settings, section).listen

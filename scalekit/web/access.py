@@ -9,7 +9,8 @@ A browser on the same machine is a stranger too: any page it shows can send requ
 | Sec-Fetch-Site is there and neither ``same-origin`` nor ``none`` | 403: another site's page asks |
 | Origin is there and not the one that Host names (``null`` too) | 403: for browsers without Sec-Fetch-Site |
 | tokens are set, and a token is given that is not one of them | 401 |
-| tokens are set, off loopback, no token, no client certificate, and the path is not open | 401 |
+| tokens are set, off loopback, no token, no session, no client certificate, and the path is not open | 401 |
+| it has a session, would change something, and does not say that it comes from a page of ours | 403: CSRF |
 | the token's role does not cover what is asked; a client certificate's is ``register`` | 403 |
 
 Programs that are no browsers send none of the first three and pass.
@@ -63,7 +64,12 @@ def registration_role(head: RequestHead) -> str | None:
 
 
 def verdict(
-    head: RequestHead, client: Client, names: Collection[str], tokens: Tokens | None, role_of: RoleOf = data_role
+    head: RequestHead,
+    client: Client,
+    names: Collection[str],
+    tokens: Tokens | None,
+    role_of: RoleOf = data_role,
+    session: Grant | None = None,
 ) -> ClientFault | Grant | None:
     """
     What is to become of a request to a private listener.
@@ -71,6 +77,7 @@ def verdict(
     :param names: our own names and addresses, lower case, addresses without brackets.
     :param tokens: None where none are needed to reach this listener.
     :param role_of: the role that a request needs.
+    :param session: what its session allows, see `scalekit.web.login`; None without one.
     :return: a `ClientFault` 401, 403 or 421 to answer with; the `Grant` of its token; None: it passes without one.
     """
     fault = _foreign(head, client, names)
@@ -83,6 +90,11 @@ def verdict(
             return ClientFault(401, "bad-token", "The token is not one of those for this listener.")
     elif is_local(client.address) or role_of(head) is None:
         return None
+    elif session is not None:
+        if role_of(head) != "read" and not is_from_here(head):
+            # Its cookie came by itself: that the page wanted this as well has to be said (a browser does).
+            return ClientFault(403, "no-origin", "The request does not say that it comes from a page of this listener.")
+        grant = session
     elif client.certificate is not None:
         # Signed by the listener's own authority. It says who the app is, so what it may do is what apps do.
         grant = Grant("register")
@@ -92,6 +104,12 @@ def verdict(
     if role is not None and not is_local(client.address) and not grant.allows(role, grant.service):
         return ClientFault(403, "token-role", f"The token's role is {grant.role}; this needs {role}.")
     return grant
+
+
+def is_from_here(head: RequestHead) -> bool:
+    """Whether a browser says that the listener's own page asks; of what `verdict` lets through, as it judges Origin."""
+    sites = values_of(head.fields, b"sec-fetch-site")
+    return sites == [b"same-origin"] or (not sites and bool(values_of(head.fields, b"origin")))
 
 
 @lru_cache(1024)  # parsing an address takes 2 us; peers are few, and a stranger's many cannot grow this

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.balancer.dashboard.overview import Overview
 from scalekit.balancer.dashboard.page import page, seconds_for_people
 from scalekit.balancer.dashboard.rates import OLDEST_SECONDS, SAMPLES, Rates
-from scalekit.balancer.dashboard.resource import Dashboard
+from scalekit.balancer.dashboard.resource import STYLESHEET, Dashboard
 from scalekit.balancer.events import EventLog
 from scalekit.balancer.instance import Registration
 from scalekit.balancer.listing import Listing, Missing
@@ -25,6 +25,7 @@ from scalekit.config.tokens import Grant, Tokens
 from scalekit.http.heads import Client
 from scalekit.web.access import registration_role
 from scalekit.web.guard import Guard
+from scalekit.web.login import Login
 from scalekit.web.memory import ask
 from scalekit.web.site import Site
 
@@ -251,6 +252,24 @@ class PageTests(Case):
             token = (b"Authorization", b"Bearer " + b"r" * 16)
             answer = ask(guard, b"GET", path, [HTML, token], client=client, host=b"10.0.0.1:2001")
             self.assertEqual(answer.status, 200)
+
+    def test_who_may_only_look(self) -> None:
+        """Neither weight nor drain is offered; who has logged in can log out."""
+        self.add()
+        tokens = Tokens([("r" * 16, Grant("read")), ("o" * 16, Grant("operator"))])
+        login = Login("dashboard", STYLESHEET, lambda size: b"k" * size, self.clock.seconds)
+        guard = Guard(self.site, ["10.0.0.1"], tokens, registration_role, login)
+        client = Client("10.0.0.7", 1, True, 2001)
+        shown = []
+        for token in ("r" * 16, "o" * 16):
+            cookie = (b"Cookie", login.log_in(token.encode(), client))
+            bearer = (b"Authorization", b"Bearer " + token.encode())
+            for field in (cookie, bearer):
+                text = ask(guard, b"GET", b"/", [HTML, field], client=client, host=b"10.0.0.1:2001").sent
+                shown.append((b"data-drain" in text, b"data-weight" in text, b'action="/logout"' in text))
+        self.assertEqual(shown, [(False, False, True), (False, False, False), (True, True, True), (True, True, False)])
+        self.assertIn(b'<form method="post" action="/login">', ask(guard, b"GET", b"/", [HTML], client=client).sent)
+        self.assertNotIn(b"/logout", self.ask("/", HTML).sent)
 
     def test_seconds(self) -> None:
         said = [seconds_for_people(seconds) for seconds in (None, 0.0004, 0.038, 2.5)]

@@ -114,6 +114,14 @@ class StreamTests(StreamCase):
         self.clock.advance(HEARTBEAT_SECONDS)
         self.assertTrue(reader.sent.endswith(b"\n\n: still here\n\n"))
 
+    def test_a_session_that_has_lapsed(self) -> None:
+        """Who has logged out, or did so too long ago, hears no more."""
+        reader = self.open()
+        self.patch(streams_module, "has_lapsed", lambda request: True)
+        self.clock.advance(HEARTBEAT_SECONDS)
+        self.assertTrue(reader.is_finished)
+        self.assertEqual(self.streams.readers, set())
+
     def test_leaving_and_ending(self) -> None:
         """A reader that leaves is forgotten; when we end all streams end, and there is none any more."""
         gone, there = self.open(), self.open()

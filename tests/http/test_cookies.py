@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.http.cookies import cookie_value
+from scalekit.http.cookies import cookie_value, without_cookie
 
 
 class CookieTests(SynchronousTestCase):
@@ -27,6 +27,16 @@ class CookieTests(SynchronousTestCase):
     def test_several_fields(self) -> None:
         """HTTP/2 may bring each cookie in a field of its own (RFC 9113 section 8.2.3)."""
         self.assertEqual(cookie_value([(b"cookie", b"a=1"), (b"cookie", b"b=2")], b"b"), b"2")
+
+    def test_without_one(self) -> None:
+        for line, expected in (
+            (b"a=1", b""),
+            (b"a=1; b=2", b"b=2"),
+            (b"b=2; a=1; c=3; a=4", b"b=2; c=3"),
+            (b"b=2;  aa=1 ;a", b"b=2;  aa=1"),
+            (b"b=a=1", b"b=a=1"),
+        ):
+            self.assertEqual(without_cookie(line, b"a"), expected, line)
 
     @given(st.lists(st.binary(max_size=40), max_size=3))
     def test_whatever_comes(self, lines: list[bytes]) -> None:

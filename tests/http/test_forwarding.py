@@ -46,6 +46,12 @@ class HeadTests(ForwardingTestCase):
             self.raw(head(b"B: c", b"b: d", start=b"GET /x?y HTTP/1.1")),
         )
 
+    def test_the_session_of_the_registration_port_is_not_for_apps(self) -> None:
+        """A browser sends it to all ports of the host."""
+        session = b"__Host-scalekit-session=1.x.y"
+        for line, expected in ((b"a=b; " + session + b"; c=d", [b"a=b; c=d"]), (session, []), (b"", [b""])):
+            self.assertEqual(self.values(b"cookie", b"Cookie: " + line), expected)
+
     def test_framing_is_one_and_ours(self) -> None:
         for data, expected in (
             (post(b"Content-Length: 0005"), b"Content-Length: 5\r\n"),

@@ -66,13 +66,38 @@ class MembershipTests(SynchronousTestCase):
         self.clock.advance(0.25)
         self.assertEqual(self.client.requests, [REGISTER, RENEW, RENEW])
 
-    def test_a_generation_that_is_over_is_not_renewed(self) -> None:
+    def test_one_that_was_taken_out_stays_out(self) -> None:
+        """Drained by an operator, for one; the balancer forgets that after ten minutes, and we do not."""
         self.member.start()
         self.client.answer()
         self.clock.advance(5.0)
-        self.client.answer(409, b"another is there")
-        self.clock.advance(0.25)
+        self.client.answer(409, b"drained")
+        self.clock.advance(1000.0)
+        self.assertEqual(self.client.requests, [REGISTER, RENEW])
+        self.assertFalse(self.member.is_registered)
+        self.assertEqual(len(self.warnings), 1)
+        left = self.member.drain()
+        self.client.answer(404)
+        self.assertTrue(self.successResultOf(left))
+
+    def test_one_that_was_taken_out_while_the_balancer_was_forgetful(self) -> None:
+        self.member.start()
+        self.client.answer()
+        self.clock.advance(5.0)
+        self.client.answer(404)
+        self.clock.advance(0.0)
+        self.client.answer(409, b"drained")
+        self.clock.advance(1000.0)
         self.assertEqual(self.client.requests, [REGISTER, RENEW, REGISTER])
+
+    def test_one_that_never_was_in_tries_on(self) -> None:
+        """A clock that was set back gives a generation that is refused for ten minutes."""
+        self.member.start()
+        self.client.answer(409, b"drained")
+        self.clock.advance(0.25)
+        self.client.answer(201)
+        self.assertEqual(self.client.requests, [REGISTER, REGISTER])
+        self.assertTrue(self.member.is_registered)
 
     def test_the_secret_for_challenges(self) -> None:
         secrets: list[str] = []

@@ -37,7 +37,7 @@ class FakeListening(Service):
         return [self.address]
 
     def drain(self, seconds: float) -> None:
-        self.told.append("stops listening")
+        self.told.append(f"stops listening, {seconds:g} s for the rest")
 
     def stopService(self) -> None:
         self.told.append("ends")
@@ -99,7 +99,7 @@ class AppServerTests(SynchronousTestCase):
         self.assertEqual(self.told, ["listens"])
         self.client.answer()
         self.successResultOf(stopped)
-        self.assertEqual(self.told, ["listens", "stops listening", "ends"])
+        self.assertEqual(self.told, ["listens", "stops listening, 2 s for the rest", "ends"])
 
     def test_a_drain_before_the_stop_is_not_repeated(self) -> None:
         server = self.make()
@@ -120,6 +120,17 @@ class AppServerTests(SynchronousTestCase):
         stopped = server.stopService()
         self.client.cut()
         self.successResultOf(stopped)
+        # What the balancer has sent may still be under way.
+        self.assertEqual(self.told, ["listens", "stops listening, 30 s for the rest", "ends"])
+
+    def test_without_a_balancer_what_is_under_way_finishes(self) -> None:
+        def listen(responder: Any) -> FakeListening:
+            return FakeListening(responder, self.told, IPv4Address("TCP", "127.0.0.1", 3001))
+
+        server = AppServer(Application(), listen)
+        self.start(server)
+        self.successResultOf(server.stopService())
+        self.assertEqual(self.told, ["listens", "stops listening, 30 s for the rest", "ends"])
 
     def test_a_unix_socket_is_not_registered(self) -> None:
         server = self.make(UNIXAddress("/run/app.sock"))

@@ -72,6 +72,26 @@ class ThreadMembershipTests(SynchronousTestCase):
         self.assertEqual((self.member.step(), self.member.step()), (0.0, 5.0))
         self.assertEqual(self.asked, [REGISTER, RENEW, REGISTER])
 
+    def test_one_that_was_taken_out_stays_out(self) -> None:
+        """Drained by an operator, for one; a first try may be refused because the clock was set back."""
+        self.answers = [(409, b"drained"), (201, b""), (409, b"drained")]
+        self.assertEqual([self.member.step() for _ in range(3)], [0.25, 5.0, None])
+        self.assertEqual(self.asked, [REGISTER, REGISTER, RENEW])
+        self.assertIn("taken us out", self.log[-1])
+
+    def test_its_thread_waits_for_the_end_then(self) -> None:
+        self.member.step()
+
+        def step() -> None:
+            self.member.leave(25.0, end)
+
+        def end() -> None:
+            raise StopIteration
+
+        self.patch(self.member, "step", step)
+        self.assertRaises(StopIteration, self.member.live)
+        self.assertEqual(self.asked, [REGISTER, LEAVE])
+
     def test_a_balancer_that_is_away_is_tried_again_and_told_once_a_minute(self) -> None:
         faults: list[tuple[int, bytes] | Exception] = [
             ConnectionRefusedError("refused"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +19,7 @@ from scalekit.kit.registration import Registration
 from scalekit.kit.wrappers import Joining, Settings, server_generation
 from tests.sources import ROOT
 
-NOTHING = Settings(0, "", "http", "", "", "", (), 25.0)
+NOTHING = Settings()
 
 
 class Started:
@@ -78,6 +80,32 @@ class JoiningTests(SynchronousTestCase):
         )
         self.assertEqual([each.id for each in said], [f"{socket.gethostname()}-1", f"{socket.gethostname()}-2"])
 
+    def test_when_the_server_closes_idle_connections(self) -> None:
+        """Said, or asked of the server once it has begun."""
+
+        class Server:
+            def __init__(self, **settings: float) -> None:
+                self.cfg = self.config = SimpleNamespace(**settings)
+
+            def handle_exit(self, number: int, frame: Any) -> None: ...
+
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        self.patch(wrappers, "Termination", lambda *arguments: SimpleNamespace(install=lambda: True))
+        rows: list[tuple[str, dict[str, float], float | None, float | None]] = [
+            ("uvicorn.server", {"timeout_keep_alive": 7}, None, 7.0),
+            ("gunicorn.workers.base", {"keepalive": 2}, None, 2.0),
+            ("gunicorn.workers.base", {"keepalive": 2}, 60.0, 60.0),
+            ("gunicorn.workers.base", {"keepalive": 0}, None, None),
+            ("gunicorn.workers.base", {}, None, None),
+            ("hypercorn.run", {"timeout_keep_alive": 7}, None, None),
+        ]
+        for module, settings, given, expected in rows:
+            self.patch(Server.handle_exit, "__module__", module)
+            joining = Joining(NOTHING._replace(port=3000, keep_alive=given), {})
+            signal.signal(signal.SIGTERM, Server(**settings).handle_exit)
+            joining.join()
+            self.assertEqual(self.started[-1].registration.keep_alive, expected, module)
+
     def test_the_secret_that_scalekit_run_was_given(self) -> None:
         file = Path(self.mktemp())
         joining = Joining(NOTHING, {"SCALEKIT_RUN": "3000", "SCALEKIT_SECRET_FILE": str(file)})
@@ -111,6 +139,7 @@ class JoiningTests(SynchronousTestCase):
 
         asgi(application, port=3000)
         self.assertEqual(self.started[1].starts, 0, "only when its lifespan begins")
+        self.assertRaises(TypeError, asgi, application, prot=3000)
 
     def test_the_standard_library_is_enough(self) -> None:
         script = Path(self.mktemp())

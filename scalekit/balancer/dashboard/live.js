@@ -48,6 +48,7 @@
     clearTimeout(timer);
     try {
       const answer = await fetch("/", { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(LATE) });
+      if (answer.status === 401) location.reload(); // the session is over: the form comes
       if (!answer.ok) throw new Error(String(answer.status));
       put(new DOMParser().parseFromString(await answer.text(), "text/html"));
       show(true);

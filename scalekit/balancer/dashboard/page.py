@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -24,7 +25,7 @@ _PAGE = """<!doctype html>
 <noscript><meta http-equiv="refresh" content="{seconds}"></noscript>
 </head>
 <body>
-<header><h1>scalekit <span>balancer</span></h1><p id="link" role="status">not live</p></header>
+<header><h1>scalekit <span>balancer</span></h1><p id="link" role="status">not live</p>{leave}</header>
 <p id="said" role="alert" hidden></p>
 <main id="now">
 {now}
@@ -34,17 +35,26 @@ _PAGE = """<!doctype html>
 """
 
 
-def page(view: dict[str, Any]) -> str:
-    """The whole page of an `scalekit.balancer.dashboard.overview.Overview.view`."""
+_LEAVE = '<form method="post" action="/logout"><button type="submit">Log out</button></form>'
+
+
+def page(view: dict[str, Any], may_change: bool = True, can_leave: bool = False) -> str:
+    """
+    The whole page of an `scalekit.balancer.dashboard.overview.Overview.view`.
+
+    :param may_change: whether its reader is an operator.
+    :param can_leave: whether its reader has logged in.
+    """
     sick = sum(one["state"] in ("down", "ejected") for each in view["services"] for one in each["instances"])
     title = f"{sick} down · scalekit" if sick else "scalekit"
-    parts = [_service(each) for each in view["services"]]
+    parts = [_service(each, may_change) for each in view["services"]]
     parts.append(_hidden(view["hidden"]))
     parts.append(_events(view["events"]))
-    return _PAGE.format(title=_text(title), seconds=RELOAD_SECONDS, now="\n".join(filter(None, parts)))
+    now = "\n".join(filter(None, parts))
+    return _PAGE.format(title=_text(title), seconds=RELOAD_SECONDS, leave=_LEAVE if can_leave else "", now=now)
 
 
-def _service(view: dict[str, Any]) -> str:
+def _service(view: dict[str, Any], may_change: bool) -> str:
     name, instances = view["name"], view["instances"]
     routes = "".join(f"<code>{_text(route)}</code>" for route in view["routes"]) or "<span>no route</span>"
     facts = [
@@ -54,8 +64,13 @@ def _service(view: dict[str, Any]) -> str:
         _fact(seconds_for_people(view["rate"]["p99"]), "p99"),
         _fact(str(view["waiting"]), "waiting") if view["waiting"] else "",
     ]
+    ill = Counter(one["state"] for one in instances if one["state"] != "up")
+    states = "".join(
+        f'<span class="{_text(state)}"><span class="state">{count} {_text(state)}</span></span>'
+        for state, count in ill.items()
+    )
     panic = '<p class="panic">Panic: fewer than half of the app servers are well.</p>' if view["panic"] else ""
-    rows = "".join(_instance(name, one) for one in instances)
+    rows = "".join(_instance(name, one, may_change) for one in instances)
     table = (
         '<div class="wide"><table><thead><tr><th>App server<th>State<th class=n>In flight<th class=n>Requests/s'
         "<th class=n>p50<th class=n>p99<th>Probes<th class=n>Weight<th><span class=unseen>Actions</span>"
@@ -65,27 +80,29 @@ def _service(view: dict[str, Any]) -> str:
     )
     return (
         f'<section class="service"><div class="top"><h2>{_text(name)}</h2><p class="routes">{routes}</p>'
+        f'<p class="states">{states}</p>'
         f"<dl>{''.join(facts)}</dl></div>{panic}{table}</section>"
     )
 
 
-def _instance(service: str, one: dict[str, Any]) -> str:
+def _instance(service: str, one: dict[str, Any], may_change: bool) -> str:
     state, id = one["state"], one["id"]
     place = f"/v1/services/{quote(service, safe='')}/instances/{quote(id, safe='')}"
     key = _text(f"{service}/{id}/{one['generation']}")
     known = list(one["meta"].items())
-    meta = "".join(f"<li>{_text(name)}: {_text(value)}" for name, value in known[:META_SHOWN])
+    said = [_text(f"{name}: {value}") for name, value in known[:META_SHOWN]]
+    meta = "".join(f'<li title="{each}">{each}' for each in said)
     if len(known) > META_SHOWN:
         meta += f"<li>and {len(known) - META_SHOWN} more"
     most = one["max_in_flight"]
-    share = "" if one["share"] >= 1 else f"<small>{one['share']:.0%} of it now</small>"
+    share = "" if one["share"] >= 1 else f"<small>{one['share']:.0%} now</small>"
     rate, probes = one["rate"], one["probes"]
     host = f"[{one['address']}]" if ":" in one["address"] else one["address"]
     url = f"{one['scheme']}://{host}:{one['port']}"
     ticks = "".join(f'<i class="{"pass" if each == "+" else "fail"}">{each}</i>' for each in probes["recent"])
     told = "" if probes["seconds"] is None else f"{probes['last']}, {for_people(probes['seconds'])} ago"
     weight, drain = str(one["weight"]), ""
-    if state != "draining":
+    if may_change and state != "draining":
         weight = (
             f'<span class="still">{weight}</span><input class="act" type="number" min="1" max="256" required '
             f'value="{weight}" id="weight:{key}" data-weight="{_text(place)}" aria-label="Weight of {_text(id)}">'
@@ -101,11 +118,12 @@ def _instance(service: str, one: dict[str, Any]) -> str:
         + (f'<ul class="meta">{meta}</ul>' if meta else "")
         + f'<td><span class="state">{_text(state)}</span> <span class="quiet">{for_people(one["state_seconds"])}</span>'
         f"<small>{_text(one['reason'])}</small>"
-        f'<td class="n">{one["in_flight"]}{"" if most is None else f" of {most:g}"}'
-        f'<td class="n">{_number(rate["per_second"])}<td class="n">{seconds_for_people(rate["p50"])}'
-        f'<td class="n">{seconds_for_people(rate["p99"])}'
-        f'<td><span class="ticks">{ticks}</span><small>{_text(told)}</small>'
-        f'<td class="n">{weight}{share}<td class="last">{drain}'
+        f'<td class="n" data-name="In flight">{one["in_flight"]}{"" if most is None else f" of {most:g}"}'
+        f'<td class="n" data-name="Requests/s">{_number(rate["per_second"])}'
+        f'<td class="n" data-name="p50">{seconds_for_people(rate["p50"])}'
+        f'<td class="n" data-name="p99">{seconds_for_people(rate["p99"])}'
+        f'<td data-name="Probes"><span class="ticks">{ticks}</span><small>{_text(told)}</small>'
+        f'<td class="n" data-name="Weight">{weight}{share}<td class="last">{drain}'
     )
 
 

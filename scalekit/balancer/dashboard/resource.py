@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
 
 from twisted.web.http import CACHED
 from twisted.web.resource import Resource
@@ -14,12 +13,14 @@ from scalekit.balancer.dashboard.overview import Overview
 from scalekit.balancer.dashboard.page import page
 from scalekit.balancer.listing import Branch
 from scalekit.web.answers import json_answer
+from scalekit.web.guard import grant_of, has_session
 
 #: Nothing from elsewhere, nothing inline, nobody's frame; `data:` is the empty icon, so that none is asked for.
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+STYLESHEET = "/dashboard.css"
 
 
 class Dashboard:
@@ -31,8 +32,9 @@ class Dashboard:
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
-        self._shown: dict[str, Any] | None = None
-        self._page = b""
+        #: The page of the present view, for those who may change something or not, and who can log out or not.
+        self._pages: dict[tuple[bool, bool], bytes] = {}
+        self._shown: object = None
         self.overview: Resource = _OverviewResource(overview)
         folder = files(__package__)
         self.assets: dict[bytes, Resource] = {
@@ -52,8 +54,14 @@ class Dashboard:
         request.setHeader(b"cache-control", b"no-store")
         view = self._overview.view()
         if view is not self._shown:
-            self._shown, self._page = view, page(view).encode("utf-8", "replace")
-        return self._page
+            self._shown = view
+            self._pages.clear()
+        grant = grant_of(request)
+        reader = (grant is None or grant.allows("operator", grant.service), has_session(request))
+        made = self._pages.get(reader)
+        if made is None:
+            made = self._pages[reader] = page(view, *reader).encode("utf-8", "replace")
+        return made
 
 
 class _OverviewResource(Branch):
@@ -82,4 +90,5 @@ class _Asset(Branch):
 
 def _protect(request: Request) -> None:
     request.setHeader(b"x-content-type-options", b"nosniff")
-    request.setHeader(b"referrer-policy", b"no-referrer")
+    # With no-referrer the origin of the form that logs out would be null (Fetch, "append a request Origin header").
+    request.setHeader(b"referrer-policy", b"same-origin")

@@ -41,6 +41,11 @@ from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
     help="How long what is in flight may take once it is to end.",
 )
 @click.option(
+    "--keep-alive",
+    type=click.FloatRange(0.0, 86400.0),
+    help="After how many seconds the command closes an idle connection: the balancer does so a second before.",
+)
+@click.option(
     "--vouch",
     "is_vouched",
     is_flag=True,
@@ -60,6 +65,7 @@ def run_behind(
     state_directory: str | None,
     start_seconds: float,
     drain_seconds: float,
+    keep_alive: float | None,
     is_vouched: bool,
     command: tuple[str, ...],
 ) -> int:
@@ -90,7 +96,20 @@ def run_behind(
     # Only now: it brings the reactor, which no other command needs.
     from scalekit.kit.tap import Terms, die_as, run_command
 
-    terms = Terms(command, service, scheme, host, port, url, ca, token_file, start_seconds, drain_seconds, is_vouched)
+    terms = Terms(
+        command,
+        service,
+        scheme,
+        host,
+        port,
+        url,
+        ca,
+        token_file,
+        start_seconds,
+        drain_seconds,
+        is_vouched,
+        keep_alive,
+    )
     # For the wrappers in the command, scalekit.kit.wsgi and asgi: whom to believe, and that the port is registered.
     told = {"SCALEKIT_BALANCER": url, "SCALEKIT_RUN": str(port)}
     return die_as(run_command(terms, {**environ, **told}))
