@@ -8,29 +8,23 @@ import os
 import signal
 import ssl
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.http_servers import Answers, serve
 from tests.twistd import DaemonCase, ask, free_port, json_lines
 
 AUTHORITY = trustme.CA()
 
 
-class AppServer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class AppServer(Answers):
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "4")
         self.end_headers()
         self.wfile.write(b"here")
-
-    def log_message(self, *_arguments: object) -> None:
-        """Nothing."""
 
 
 class BalancerCase(DaemonCase):
@@ -59,13 +53,7 @@ class BalancerCase(DaemonCase):
         pair.private_key_pem.write_to_path(str(self.state / "server.key"))
 
     def app_server(self) -> str:
-        server = HTTPServer(("127.0.0.1", 0), AppServer)
-        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(serving.join)
-        self.addCleanup(server.shutdown)
-        return f"http://127.0.0.1:{server.server_port}"
+        return f"http://127.0.0.1:{serve(self, AppServer)}"
 
     def run_balancer(self) -> subprocess.Popen[bytes]:
         process = self.start("scalekit-balancer", "--config", str(self.config))

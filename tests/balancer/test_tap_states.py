@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 from tests.balancer import test_tap
+from tests.http_servers import serve
 from tests.twistd import ask
 
 
@@ -33,16 +32,6 @@ class Ill(test_tap.AppServer):
 
 
 class StateTests(test_tap.BalancerCase):
-    def serve(self, kind: type[test_tap.AppServer]) -> int:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-        server.block_on_close = False  # a kept connection ends with the balancer, later
-        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(serving.join)
-        self.addCleanup(server.shutdown)
-        return int(server.server_port)
-
     def register(self, id: str, port: int) -> None:
         private = self.client(self.private, self.ca)
         private.request(
@@ -66,8 +55,8 @@ class StateTests(test_tap.BalancerCase):
 
     def test_one_of_two_that_fails_every_request_is_out(self) -> None:
         self.start_balancer()
-        self.register("good", self.serve(test_tap.AppServer))
-        self.register("bad", self.serve(Failing))
+        self.register("good", serve(self, test_tap.AppServer))
+        self.register("bad", serve(self, Failing))
         self.eventually(lambda: self.states() == {"good": "up", "bad": "up"})
         client = self.client(self.public, self.ca)
         failed = 0
@@ -79,7 +68,7 @@ class StateTests(test_tap.BalancerCase):
 
     def test_one_alone_that_is_ill_is_asked_all_the_same(self) -> None:
         self.start_balancer()
-        self.register("ill", self.serve(Ill))
+        self.register("ill", serve(self, Ill))
         self.eventually(lambda: self.states() == {"ill": "down"})
         self.assertTrue(self.service()["panic"])
         self.assertEqual(ask(self.client(self.public, self.ca), "/")[0].status, 200)

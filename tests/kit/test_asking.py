@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLCertVerificationError, SSLContext
 
@@ -12,10 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.asking import fetch, is_answering
 from scalekit.kit.registration import Ask
+from tests.http_servers import Answers, serve
 
 
-class Echo(BaseHTTPRequestHandler):
-    """Answers with what it was asked."""
+class Echo(Answers):
+    """Answers with what it was asked, up to the end of the connection."""
+
+    protocol_version = "HTTP/1.0"
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -25,22 +26,10 @@ class Echo(BaseHTTPRequestHandler):
 
     do_POST = do_PUT
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nobody looks."""
-
 
 class FetchTests(SynchronousTestCase):
     def serve(self, context: SSLContext | None = None) -> str:
-        server = HTTPServer(("127.0.0.1", 0), Echo)
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.handle_error = lambda request, address: None  # type: ignore[method-assign, assignment]
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(server.shutdown)
-        self.addCleanup(server.server_close)
-        return f"127.0.0.1:{server.server_address[1]}"
+        return f"127.0.0.1:{serve(self, Echo, context)}"
 
     def test_in_clear(self) -> None:
         place = self.serve()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.http_servers import Answers, serving
 from tests.requirements import require
 from tests.scenarios.running import Demo, until
 from tests.scenarios.webdriver import Browser
@@ -203,7 +202,7 @@ class ForeignPageTests(BrowserCase):
         """Serve the page on a port of 127.0.0.1."""
         body = f"<!DOCTYPE html><title>trying</title><body><script>{ATTACK % json.dumps(self.targets())}</script>"
 
-        class Page(http.server.BaseHTTPRequestHandler):
+        class Page(Answers):
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -211,20 +210,8 @@ class ForeignPageTests(BrowserCase):
                 self.end_headers()
                 self.wfile.write(body.encode())
 
-            def log_message(self, format: str, *arguments: Any) -> None:
-                """Nothing."""
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=[0.05])
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with serving(Page, context) as port:
+            yield port
 
     def test_it_changes_nothing(self) -> None:
         """Not from another site, not from a name that leads here, not from another port of this very host."""
