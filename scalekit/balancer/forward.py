@@ -244,6 +244,7 @@ class Forward:
             self._judge(head.status)
             if self._is_sent_again(head):
                 return
+            head = self._passed_on(head)
         if self._traffic.sticky is not None:
             head = self._marked(head)
         exchange = self._exchange
@@ -260,6 +261,7 @@ class Forward:
             if self._is_sent_again(head):
                 connection.cancel()  # type: ignore[union-attr]
                 return
+            head = self._passed_on(head)
         self._has_begun = True
         if self._traffic.sticky is not None:
             head = self._marked(head)
@@ -279,6 +281,15 @@ class Forward:
             proxy.roster.struck(instance, f"answered {status}", proxy.clock.seconds())
         else:
             instance.strikes = 0
+
+    def _passed_on(self, head: Any) -> Any:
+        """The head of an answer; one that might be taken for ours says whose it is."""
+        if not 502 <= head.status <= 504:
+            return head
+        fields = [*head.fields, passed_on(self._proxy.forwarder.via, head.status)]
+        told = ResponseHead(head.status, fields, head.length, head.reason, head.has_date)
+        told.upgrade = head.upgrade
+        return told
 
     def switched(self, head: Any) -> None:
         self._has_begun = True
@@ -313,7 +324,10 @@ class Forward:
             exchange.finish()
             self.one_ended(self._tunnel)
             if self._tunnel.is_told:
-                self._leave()  # What is left of it is between the client and us.
+                # What is left of it is between the client and us: the app server would hear no end of it later.
+                if self.connection is not None:
+                    self.connection.finish([])
+                self._leave()
             return
         self._leave()
         if trailers:

@@ -89,6 +89,7 @@ class Told(FarewellCase):
         it.app.wire.end()
         it.settle()
         self.drained(instance, it)
+        self.assertIs(it.app.wire.loss, ConnectionDone)
         self.assertFalse(it.is_over)
         it.leaves()
         self.ends(it, (101, "going-away"))
