@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+import random
 import signal
 import ssl
 import subprocess
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
+from websockets.asyncio.client import ClientConnection as AsyncConnection
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -163,6 +170,53 @@ class Ending(WebSocketCase):
         self.echo(client, "x")
         self.assertEqual(self.await_end(client), 1006)
         self.assertEqual(self.lines(1), [(101, "tunnel-idle")])
+
+    def test_one_of_two_servers_is_drained(self) -> None:
+        """Its clients hear 1001 between two messages, those of the other one go on, and nothing is torn."""
+        self.serve()
+        other = free_ports(1)[0]
+        self.start("-m", "tests.scenarios.websocket_app", str(other))
+        until(lambda: is_listening(other), "the other WebSocket server listens")
+        self.balancer.register(other)
+        self.balancer.await_up(self.port, other)
+
+        def drain() -> Any:
+            path = f"/v1/services/default/instances/127.0.0.1:{self.port}/drain?wait=30"
+            return json.loads(ask(f"{self.balancer.private_url}{path}", "POST")[1])
+
+        async def talk_meanwhile() -> tuple[list[int | None], Any]:
+            said = [0]
+            is_over = asyncio.Event()
+
+            async def talk(client: AsyncConnection) -> int | None:
+                """Say something large in several frames and hear it, over and over; the code that it ends with."""
+                with contextlib.suppress(ConnectionClosed):
+                    while not is_over.is_set():
+                        pieces = [random.randbytes(20_000 + number) for number in range(3)]
+                        await client.send(pieces)
+                        self.assertEqual(await client.recv(), b"".join(pieces))
+                        said[0] += 1
+                await client.close()
+                return client.close_code
+
+            context = ssl.create_default_context(cafile=str(self.balancer.ca))
+            async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
+                url = self.url("/pieces")
+                clients = [
+                    await stack.enter_async_context(connect_async(url, ssl=context, proxy=None)) for _ in range(20)
+                ]
+                tasks = [asyncio.create_task(talk(client)) for client in clients]
+                while said[0] < 20:
+                    await asyncio.sleep(0)
+                left = await asyncio.to_thread(drain)
+                is_over.set()
+                return [await task for task in tasks], left
+
+        codes, left = asyncio.run(talk_meanwhile())
+        self.assertEqual(Counter(codes), {1001: 10, 1000: 10})
+        self.assertEqual((left["state"], left["in_flight"]), ("gone", 0))
+        until(lambda: self.count() == 0, "the server knows")
+        self.assertEqual(Counter(self.lines(20)), {(101, "going-away"): 10, (101, ""): 10})
 
     def test_the_balancer_ends(self) -> None:
         """Its clients are told, and may have the last word."""

@@ -9,6 +9,7 @@ The ``websockets`` package on asyncio, over TLS if there is a certificate.
 ``/page``        a page that sends ``hello`` through one and shows what comes back
 ``/plain``       a WebSocket request is answered 403
 ``/close``       a WebSocket that is closed with 4001 at the first message
+``/pieces``      a WebSocket that says what it hears in several frames
 any other        a WebSocket that says what it hears; of subprotocols it speaks ``chat``
 ===============  ==================================================================================
 """
@@ -31,6 +32,7 @@ socket.onmessage = (event) => { document.querySelector("#heard").textContent = e
 socket.onclose = (event) => { document.title = `closed ${event.code} ${event.wasClean}`; };
 </script>"""
 
+PIECE = 20_000
 opened: set[Any] = set()
 
 
@@ -59,6 +61,8 @@ async def talk(connection: Any) -> None:
         async for message in connection:
             if connection.request.path == "/close":
                 await connection.close(4001, "enough")
+            elif connection.request.path == "/pieces":
+                await connection.send([message[start : start + PIECE] for start in range(0, len(message), PIECE)])
             else:
                 await connection.send(message)
     finally:
