@@ -44,15 +44,22 @@ class Registrar:
     :param clock: of the roster's time.
     :param listeners: host and port of all listeners of ours, as they are really bound.
     :param registry: is told all changes; None: the roster itself.
+    :param awaited: is told whenever somebody waits for an instance to be drained, and for how many seconds.
     """
 
     def __init__(
-        self, roster: Roster, clock: IReactorTime, listeners: Listeners, registry: IRegistry | None = None
+        self,
+        roster: Roster,
+        clock: IReactorTime,
+        listeners: Listeners,
+        registry: IRegistry | None = None,
+        awaited: Callable[[Instance, float], object] = lambda instance, seconds: None,
     ) -> None:
         self.roster = roster
         self.registry: IRegistry = roster if registry is None else registry
         self.clock = clock
         self.listeners = listeners
+        self._awaited = awaited
 
     def permit(self, request: Request, service: str) -> bool:
         """Check the token's service; returns whether the peer is an operator.  Raises `ClientFault` 403."""
@@ -70,6 +77,7 @@ class Registrar:
         """Answer with the instance once it is gone, or when the wait is over."""
         if wait_seconds == 0:
             return self._told(request, instance)
+        self._awaited(instance, wait_seconds)
         return answer_later(request, self._waited(request, instance, wait_seconds))
 
     def _waited(self, request: Request, instance: Instance, seconds: float) -> Deferred[bytes]:

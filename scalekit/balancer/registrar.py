@@ -21,6 +21,7 @@ from twisted.web.server import Request
 
 from scalekit.balancer.addresses import judge
 from scalekit.balancer.dashboard.resource import Dashboard
+from scalekit.balancer.instance import Instance
 from scalekit.balancer.listing import Branch, Listing, ServicesResource, instance_view
 from scalekit.balancer.members import MembersResource
 from scalekit.balancer.registering import (
@@ -144,6 +145,7 @@ class RegistrarResource(Branch):
         explain: Resource | None = None,
         registry: IRegistry | None = None,
         dashboard: Dashboard | None = None,
+        awaited: Callable[[Instance, float], object] = lambda instance, seconds: None,
     ) -> None:
         """
         :param new_secret: what nobody can guess, for each app that is to consent to being sent requests.
@@ -151,10 +153,11 @@ class RegistrarResource(Branch):
         :param explain: ``/v1/explain``, where there is a data path to explain.
         :param dashboard: what browsers are shown; None: the same as everybody.
         :param registry: is told all changes; None: the roster itself.
+        :param awaited: is told whenever somebody waits for an instance to be drained, and for how many seconds.
         """
         super().__init__()
         self._listing = Listing(roster, routing, clock)
-        registrar = Registrar(roster, clock, listeners, registry)
+        registrar = Registrar(roster, clock, listeners, registry, awaited)
 
         def members(service: str) -> Resource:
             return MembersResource(registrar, service, new_secret)

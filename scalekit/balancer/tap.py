@@ -299,6 +299,7 @@ def add_balancer(
             explain,
             shared,
             dashboard,
+            tunnels.end,
         ),
         names=names,
         certificate=certificate,

@@ -61,7 +61,9 @@ class RegistrarTestCase(SynchronousTestCase):
             lambda: [("::", 2000), ("127.0.0.1", 2001)],
             lambda: "secret",
             Missing(),
+            awaited=lambda instance, seconds: self.awaited.append((instance.id, seconds)),
         )
+        self.awaited: list[tuple[str, float]] = []
         self.site = Site(self.resource, timeout=None)
 
     def open(self, target: str, method: str = "GET", peer: Any = HERE) -> StringTransport:
@@ -306,6 +308,7 @@ class UnregisterTests(RegistrarTestCase):
         self.busy()
         answer = self.ask("/unregister?port=3000")
         self.assertEqual((answer.value["state"], answer.value["in_flight"]), ("draining", 2))
+        self.assertEqual(self.awaited, [])
 
     def test_wait_until_drained(self) -> None:
         """With wait the answer comes when nothing is in flight."""
@@ -325,6 +328,7 @@ class UnregisterTests(RegistrarTestCase):
         """When the wait is over the answer says what is left."""
         self.busy()
         transport = self.open("/unregister?port=3000&wait=2.5")
+        self.assertEqual(self.awaited, [("127.0.0.1:3000", 2.5)])
         self.clock.advance(2.4)
         self.assertEqual(transport.value(), b"")
         self.clock.advance(0.1)
