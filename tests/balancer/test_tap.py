@@ -103,8 +103,7 @@ class ServingTests(BalancerCase):
         cookie = first.headers["Set-Cookie"].partition(";")[0]
         self.assertIn("Secure", first.headers["Set-Cookie"])
         self.assertEqual((self.state / "sticky.key").stat().st_mode & 0o777, 0o600)
-        process.terminate()
-        process.wait(30)
+        self.end(process)
         self.run_balancer()
         client = self.client(self.public, self.ca)
         self.eventually(lambda: self.served(client))

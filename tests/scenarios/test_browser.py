@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -242,7 +243,7 @@ class ForeignPageTests(BrowserCase):
                     # Four variants of GET and of POST by fetch, four elements, three forms, and the beacon, at least.
                     self.assertGreater(count - refused[port], 16, f"{origin} at {port}")
                 refused = more
-        demo.end()
+        demo.end(signal.SIGINT)  # SIGTERM waits for a load balancer above
         log = (demo.state / "logs" / "log.txt").read_text()
         self.assertNotIn("evil entry", log)
         self.assertIn("POST /posts 403", log)
