@@ -3,10 +3,13 @@ An application with nothing of ours in it, as WSGI (`application`) and as ASGI (
 
 =============  ====================================================================================
 ``GET /ping``  200
-``GET /slow``  twenty lines within two seconds, as they come
+``GET /slow``  twenty lines within ``DEPLOY_APP_SECONDS`` (2), as they come
 any ``GET``    the process' number
 ``POST``       appends the body, a line, to the file that ``DEPLOY_APP_FILE`` names
+a WebSocket    says what it hears, in ASGI
 =============  ====================================================================================
+
+`deploy_twisted` is the same for Twisted.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 LINES = [b"%d\n" % number for number in range(20)]
-LINE_SECONDS = 0.1
+LINE_SECONDS = float(os.environ.get("DEPLOY_APP_SECONDS", "2")) / len(LINES)
 
-_ANSWER = b"%d\n" % os.getpid()
+ANSWER = b"%d\n" % os.getpid()
 
 
 def note(body: bytes) -> None:
@@ -38,8 +41,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         return slowly()
     if environ["REQUEST_METHOD"] == "POST":
         note(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(_ANSWER)))])
-    return [_ANSWER]
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(ANSWER)))])
+    return [ANSWER]
 
 
 def slowly() -> Iterator[bytes]:
@@ -52,6 +55,9 @@ async def app(
     scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
 ) -> None:
     """As ASGI."""
+    if scope["type"] == "websocket":
+        await echo(receive, send)
+        return
     assert scope["type"] == "http", "no lifespan here"
     body = b""
     is_whole = False
@@ -66,4 +72,16 @@ async def app(
             await send({"type": "http.response.body", "body": line, "more_body": True})
     elif scope["method"] == "POST":
         note(body)
-    await send({"type": "http.response.body", "body": b"" if scope["path"] == "/slow" else _ANSWER})
+    await send({"type": "http.response.body", "body": b"" if scope["path"] == "/slow" else ANSWER})
+
+
+async def echo(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    """One WebSocket."""
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.connect":
+            await send({"type": "websocket.accept"})
+        elif message["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+        else:
+            return
