@@ -89,7 +89,7 @@ def after_answer(method: bytes, is_kept: bool, has_informed: bool, head: Respons
 
 class RetryBudget:
     """
-    A bucket of retries.  It holds what the requests of the last ten seconds have earned, and three at least.
+    A bucket of retries.  It holds what the requests of the last ten seconds have earned, and `LEAST` in any case.
 
     :ivar requests: how many there were; whoever sends one adds 1.
     """

@@ -140,10 +140,14 @@ class HTTPListening(ListeningService):
 
         :param seconds: fire after so long in any case; None: whoever waits has a deadline.
         """
-        drained: Deferred[None] = self.http.drain()
+        for _, port in self._ports:
+            port.take_last()
+        closed = self.stop_listening()
+        # Those in their handshake are no connections of HTTP's yet.
+        drained = self.http.drain().addCallback(lambda _: self.admission.when_empty())
         if seconds is not None:
             drained.addTimeout(seconds, self._reactor).addErrback(lambda failure: failure.trap(TimeoutError) and None)
-        return DeferredList([self.stop_listening(), drained])
+        return DeferredList([closed, drained])
 
 
 class ListeningRefused(CannotListenError):

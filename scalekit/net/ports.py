@@ -7,13 +7,17 @@ process has no descriptor left it stops accepting for a moment: the clients wait
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
+import struct
+import sys
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -31,6 +35,20 @@ BACKLOG = 1024
 ACCEPTS_PER_TURN = 64
 #: How long a port rests when there is no descriptor or memory for a connection (nginx: accept_mutex_delay, 500 ms).
 REST_SECONDS = 0.5
+
+#: socket(7), a number of Linux; Python does not name it.
+_SO_ATTACH_FILTER = 26
+#: BPF: drop the packet if of SYN and ACK, in byte 13 of the TCP header, SYN alone is set; else take all of it.
+_NO_SYN = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),
+        (0x54, 0, 0, 0x12),
+        (0x15, 0, 1, 0x02),
+        (0x06, 0, 0, 0),
+        (0x06, 0, 0, 0xFFFFFFFF),
+    )
+)
 
 Network = IPv4Network | IPv6Network
 
@@ -53,10 +71,24 @@ class Admission:
         self.refused = 0
         self.failed_handshakes = 0
         self.bad_greetings = 0
+        self._waiting: list[Deferred[None]] = []
+
+    def when_empty(self) -> Deferred[None]:
+        """Fires once none is open, those in their handshake included; may be cancelled."""
+        empty: Deferred[None] = Deferred(lambda cancelled: self._waiting.remove(cancelled))
+        if self.open:
+            self._waiting.append(empty)
+        else:
+            empty.callback(None)
+        return empty
 
     def leave(self) -> None:
         """One has closed."""
         self.open -= 1
+        if not self.open:
+            waiting, self._waiting = self._waiting, []
+            for empty in waiting:
+                empty.callback(None)
 
     def handshake_failed(self, why: Exception) -> None:
         """One never got through TLS: port scanners and plain HTTP are worth a number, not a line in the log."""
@@ -64,7 +96,7 @@ class Admission:
 
     def greeting_failed(self, why: str | None) -> None:
         """One never said for whom it is; None: it has gone before that was to be known."""
-        self.open -= 1
+        self.leave()
         if why is not None:
             self.bad_greetings += 1
 
@@ -223,6 +255,25 @@ class Port(tcp.Port):
             except Exception:
                 _log.failure("connectionMade of {protocol!r}", protocol=protocol)
                 transport.abortConnection()
+
+    def take_last(self) -> None:
+        """
+        Accept all who have connected, and nobody who connects from now on: a listening socket that is closed resets
+        those who wait in its queue, who may have sent a request already.
+
+        Between the last accept and the close nobody can come either, on Linux.  Whoever tries is not refused but tries
+        again after a second: our successor may listen then.
+        """
+        if self.addressFamily != socket.AF_UNIX and sys.platform == "linux":
+            instructions = ctypes.create_string_buffer(_NO_SYN)
+            program = struct.pack("HP", len(_NO_SYN) // 8, ctypes.addressof(instructions))
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+            except OSError:
+                pass  # A sandbox without it: what comes in that moment is reset.
+        for _ in range(BACKLOG // ACCEPTS_PER_TURN):
+            if self._rest is None:
+                self.doRead()
 
     def _exhausted(self, why: OSError) -> None:
         if not self._is_exhausted:

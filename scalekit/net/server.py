@@ -48,6 +48,10 @@ IDLE, HEAD, BODY, PROGRESS, LINGER = range(5)
 #: is not lost to a reset (RFC 9112 section 9.6); nginx's lingering_timeout is 5 s.
 LINGER_SECONDS = 2.0
 
+#: Who has just connected is about to say something.  A listener that drains waits so long for it, a round trip or two,
+#: or it would cut what is on its way; nginx, too, ends idle connections at once, and new ones later.
+FIRST_SECONDS = 1.0
+
 #: Reads of under so many bytes, which no request fits in, count as tiny: each costs a hundred times its bytes.
 _TINY_BYTES = 16
 #: After so many tiny reads in a row, in one tick, what follows gathers in the kernel until the next.  64 KiB that are
@@ -109,7 +113,7 @@ class ServerConnection(Protocol):
         self.factory.connections.add(self)
         self.client = client_of(transport)
         transport.registerProducer(self, True)
-        self._wheel.arm(self, self.factory.timeouts.idle)
+        self._wheel.arm(self, FIRST_SECONDS if self.factory.is_draining else self.factory.timeouts.idle)
 
     def dataReceived(self, data: bytes) -> None:
         if len(data) < _TINY_BYTES:
@@ -482,7 +486,10 @@ class ServerConnection(Protocol):
         self.keeps_alive = False
         # Of a head that has begun to arrive it is the last request.
         if self._exchange is None and not self._is_closing and not self._reader.held_bytes:
-            self._close()
+            if self._was_used:
+                self._close()
+            else:
+                self._wheel.arm(self, FIRST_SECONDS)
 
     def _close(self) -> None:
         self._is_closing = True

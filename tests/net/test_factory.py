@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
+from scalekit.net.server import FIRST_SECONDS
 from tests.net.conversation import Conversation
 from tests.net.messages import GET, HELLO_CLOSE, get, ok, say_hello
 
@@ -51,6 +52,25 @@ class Draining(SynchronousTestCase):
         self.assertEqual(it.hears(), HELLO_CLOSE)
         self.assertTrue(it.is_over)
 
+    def test_who_has_just_connected_is_answered(self) -> None:
+        it = Conversation(say_hello)
+        drained = it.factory.drain()
+        it.waits(FIRST_SECONDS - 0.25)
+        it.says(GET)
+        self.assertEqual(it.hears(), HELLO_CLOSE)
+        self.assertIsNone(self.successResultOf(drained))
+
+    def test_but_must_say_something_soon(self) -> None:
+        """Whoever comes when all is said as well: out of a handshake."""
+        it = Conversation()
+        first = it.wire
+        drained = it.factory.drain()
+        it.connect()
+        it.waits(FIRST_SECONDS + 0.5)
+        first.settle()
+        self.assertTrue(it.is_over)
+        self.assertIsNone(self.successResultOf(drained))
+
     def test_outcomes_are_reported_before_it_is_over(self) -> None:
         it = Conversation()
         it.says(GET)
@@ -60,7 +80,8 @@ class Draining(SynchronousTestCase):
         self.assertEqual(outcomes, [1])
 
     def test_waiting_for_it_can_be_given_up(self) -> None:
-        it = Conversation()
+        it = Conversation(say_hello)
+        it.says(GET)
         drained = it.factory.drain()
         drained.addErrback(lambda _: None)
         drained.cancel()

@@ -2,13 +2,17 @@
 What a daemon's listeners do, over real sockets: from binding one to what happens when that cannot be done.
 """
 
+import errno
 import os
 import resource
 import socket
+import ssl
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -19,13 +23,16 @@ from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate as TrustedCertificate
 from twisted.internet.ssl import optionsForClientTLS, trustRootFromCertificates
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from scalekit.config.urls import ListenURL
+from scalekit.http.heads import ResponseHead
 from scalekit.net.certificates import ensure_server_certificate
-from scalekit.net.listening import ListeningService, connection_limit
+from scalekit.net.factory import HTTPFactory
+from scalekit.net.listening import HTTPListening, ListeningService, connection_limit
 from scalekit.net.tls import ServerTLS
 
 LOCAL = ListenURL("http", "127.0.0.1", 0)
@@ -268,6 +275,80 @@ class StoppingTests(ListeningCase):
         service.startService()
         client = await self.connect_to(service)
         self.assertEqual(await client.until(b"\n"), b"127.0.0.1\n")
+
+
+class DrainingTests(TestCase):
+    """`HTTPListening.drain`: whoever has connected is served, and nobody connects any more."""
+
+    timeout = 60
+
+    def listen(self, url: ListenURL, tls: ServerTLS | None = None) -> HTTPListening:
+        def respond(exchange: Any) -> None:
+            exchange.answer(ResponseHead(200, []), b"hello")
+
+        responder: Any = SimpleNamespace(respond=respond)
+        service = HTTPListening([url], HTTPFactory(responder, reactor, time.time, b"t"), reactor, tls)
+        service.privilegedStartService()
+        service.startService()
+        self.addCleanup(service.stopService)
+        return service
+
+    def dial(self, service: HTTPListening) -> socket.socket:
+        address = service.addresses()[0]
+        client = socket.create_connection((address.host, address.port), 20)
+        self.addCleanup(client.close)
+        return client
+
+    def heard(self, client: socket.socket) -> Deferred[bytes]:
+        def read() -> bytes:
+            return b"".join(iter(lambda: client.recv(65_536), b""))
+
+        return deferToThread(read)
+
+    async def test_who_waits_to_be_accepted(self) -> None:
+        service = self.listen(LOCAL)
+        clients = [self.dial(service) for _ in range(100)]
+        for client in clients[:50]:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        drained = service.drain()
+        for client in clients[50:]:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for client in clients:
+            heard = await self.heard(client)
+            self.assertTrue(heard.startswith(b"HTTP/1.1 200 OK\r\n") and heard.endswith(b"\r\n\r\nhello"), heard)
+            self.assertIn(b"\r\nConnection: close\r\n", heard)
+        await drained
+
+    async def test_who_comes_before_it_is_closed_is_not_taken(self) -> None:
+        """Not accepted, then to be reset, that is: it tries again, and hears then that nobody is there."""
+        service = self.listen(LOCAL)
+        (_, port), host = service._ports[0], service.addresses()[0]
+        client = self.dial(service)
+        port.take_last()
+        self.assertEqual(service.admission.open, 1)
+        with socket.socket() as late:
+            late.setblocking(False)
+            self.assertEqual(late.connect_ex((host.host, host.port)), errno.EINPROGRESS)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            self.assertTrue((await self.heard(client)).startswith(b"HTTP/1.1 200 OK\r\n"))
+            await service.stop_listening()
+            self.assertRaises(OSError, late.getpeername)
+        self.assertEqual(service.admission.open, 0)
+
+    async def test_a_handshake_is_waited_for(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        pair = ensure_server_certificate(folder, ["localhost", "127.0.0.1"], datetime.now(UTC))
+        service = self.listen(ListenURL("https", "127.0.0.1", 0), ServerTLS(*pair))
+        client = self.dial(service)
+        drained = service.drain()
+        self.assertNoResult(drained)
+        context = ssl.create_default_context(cafile=folder / "ca.pem")
+        secure = await deferToThread(context.wrap_socket, client, server_hostname="localhost")
+        self.addCleanup(secure.close)
+        secure.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertTrue((await self.heard(secure)).startswith(b"HTTP/1.1 200 OK\r\n"))
+        secure.close()
+        await drained
 
 
 class LimitTests(ListeningCase):

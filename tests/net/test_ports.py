@@ -7,6 +7,7 @@ import os
 import socket
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
@@ -88,6 +89,16 @@ class AcceptTests(SynchronousTestCase):
         port.doRead()
         self.assertEqual(len(self.factory.protocols), 100)
 
+    def test_the_last_ones(self) -> None:
+        """Before it closes: all who wait to be accepted, until that cannot be done any more."""
+        count = 2 * ACCEPTS_PER_TURN + 1
+        port, _ = self.make([*[CLIENT] * count, errno.EMFILE, CLIENT], 1000)
+        port.addressFamily = socket.AF_UNIX  # this one has no packets to keep out
+        port.take_last()
+        self.assertEqual(len(self.factory.protocols), count)
+        port.stopReading()
+        port.loseConnection()
+
     def test_no_descriptor_left(self) -> None:
         """It rests, says so once, and goes on by itself."""
         port, fake = self.make([errno.EMFILE, errno.EMFILE, CLIENT, errno.ENFILE])
@@ -158,3 +169,17 @@ class AcceptTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(protocol.events, ["lost"])
         self.assertEqual(self.admission.open, 0)
+
+
+class AdmissionTests(SynchronousTestCase):
+    def test_told_when_nobody_is_left(self) -> None:
+        admission = Admission(10)
+        self.successResultOf(admission.when_empty())
+        admission.open = 2
+        told, cancelled = admission.when_empty(), admission.when_empty()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        admission.leave()
+        self.assertNoResult(told)
+        admission.greeting_failed(None)
+        self.successResultOf(told)
