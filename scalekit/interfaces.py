@@ -22,6 +22,13 @@ class IBodyReceiver(Interface):
         """The body is complete; called exactly once, unless the observer hears `IAnswerObserver.aborted` first."""
 
 
+class ITunnelReceiver(IBodyReceiver):
+    """Takes what the client sends through a tunnel."""
+
+    def go_away() -> None:
+        """The listener is to end: end the tunnel in the way of its protocol, soon."""
+
+
 class IAnswerObserver(Interface):
     """Hears what happens to an answer after its responder has returned."""
 
@@ -91,7 +98,7 @@ class IExchange(Interface):
         Answer 101 (HTTP/2: 200) with ``head.fields``, and become a tunnel; only where ``head.upgrade`` of the request
         names a protocol, and instead of `answer` or `begin`.
 
-        From now on what the client sends, bytes that have come already included, goes to this `IBodyReceiver`, and its
+        From now on what the client sends, with what has come already, goes to this `ITunnelReceiver`, and its
         half-close as ``end([])``; `write` sends bytes as they are, `finish` ends our direction only, `abort` cuts both.
         `pause` and `resume` hold the client's bytes, the observer hears of room and of aborts as ever.  The exchange is
         over once both directions have ended.  The listener adds Connection and Upgrade where there are such fields.

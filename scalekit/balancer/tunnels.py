@@ -27,7 +27,7 @@ from scalekit.balancer.instance import LEAVING, Instance, State, Transition
 from scalekit.errors import UpstreamFault
 from scalekit.http.farewell import Farewell, Step
 from scalekit.http.websocket import FRAME, MESSAGE
-from scalekit.interfaces import IBodyReceiver
+from scalekit.interfaces import ITunnelReceiver
 from scalekit.net.deadlines import FAR, Wheel
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class _Wait(IntEnum):
     CLOSE = 5
 
 
-@implementer(IBodyReceiver)
+@implementer(ITunnelReceiver)
 class Tunnel:
     """
     One of them; it receives the client's bytes.
@@ -124,6 +124,11 @@ class Tunnel:
         if connection is not None:
             connection.finish([])
         self._forward.one_ended(self)
+
+    def go_away(self) -> None:
+        # Usually planned already, by `Tunnels.end_all`.
+        if self._wait == _Wait.NOTHING:
+            self.take_turn(0.0, self._tunnels.wheel.now)
 
     def answer(self, piece: bytes) -> None:
         """What the app server says."""

@@ -490,6 +490,9 @@ class H2Connection(Protocol):
     def close_when_idle(self) -> None:
         """End after what is under way (RFC 9113 section 6.8): say so, and mean it a second later."""
         if not self._is_closing and not self._notice_ticks:
+            for exchange in list(self.streams.values()):
+                if exchange.is_tunnel and exchange.connection is not None:
+                    exchange.receiver.go_away()
             self.session.announce_end()
             self.flush()
             self._count_notice()

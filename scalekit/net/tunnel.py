@@ -222,7 +222,7 @@ class ServerTunnel(TunnelEnd):
     """
     The client's end; for its `WireExchange` it is the connection from then on.
 
-    :param receiver: the `IBodyReceiver` of the client's bytes.
+    :param receiver: the `ITunnelReceiver` of the client's bytes.
     """
 
     def __init__(
@@ -266,7 +266,8 @@ class ServerTunnel(TunnelEnd):
             self._report()
 
     def close_when_idle(self) -> None:
-        """A tunnel is let go on for as long as the drain may take."""
+        """Whoever knows what is spoken in it can end it; it may take as long as the drain may."""
+        self._receiver.go_away()
 
     # TunnelEnd
 

@@ -121,6 +121,10 @@ class MemoryExchange:
         """The client reads on."""
         self._observer.resume()
 
+    def go_away(self) -> None:
+        """The listener of this tunnel is to end."""
+        self._receiver.go_away()
+
     # IExchange
 
     def observe(self, observer: object) -> None:

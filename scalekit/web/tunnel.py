@@ -1,9 +1,11 @@
 """
-`ProtocolTunnel`: a tunnel as the TCP transport that a Twisted protocol takes it for.
+`ProtocolTunnel`: a WebSocket as the TCP transport that a Twisted protocol takes it for.
 
 ``twisted.web.websocket.WebSocketResource`` makes its protocol's connection first and then writes a whole ``101`` head,
 as bytes, to its channel; the exchange switches when that head has come and the resource has returned, so no message
 arrives before the resource has told its protocol that there is a connection.
+
+When the listener is to end, the client is told so in place of the protocol, which hears of it from the client's answer.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scalekit.errors import OurFault
+from scalekit.http.farewell import Farewell
 from scalekit.http.responses import parse_response_head
-from scalekit.interfaces import IAnswerObserver, IBodyReceiver
+from scalekit.http.websocket import FRAME
+from scalekit.interfaces import IAnswerObserver, ITunnelReceiver
 
 _log = Logger()
 
 
-@implementer(ITransport, IConsumer, IPushProducer, IBodyReceiver, IAnswerObserver)
+@implementer(ITransport, IConsumer, IPushProducer, ITunnelReceiver, IAnswerObserver)
 class ProtocolTunnel:
     """
     :param channel: gives the addresses.
@@ -46,6 +50,7 @@ class ProtocolTunnel:
         self._protocol = protocol
         self._tell_over = over
         self._as_push = as_push
+        self._farewell = Farewell()
         #: What was written before the exchange switched.
         self._held = b""
         #: What the client has sent before that.
@@ -79,7 +84,7 @@ class ProtocolTunnel:
             return
         self._exchange.switch(head, self)
         # Before anything is said to what the client has sent too early.
-        self._exchange.write(held[end + 4 :])
+        self._exchange.write(self._farewell.to_client(held[end + 4 :]))
         self._has_switched = True
         if self.disconnecting:
             self._exchange.finish()
@@ -95,7 +100,9 @@ class ProtocolTunnel:
         if self._is_over or self.disconnecting:
             return
         if self._has_switched:
-            self._exchange.write(bytes(data))
+            piece = self._farewell.to_client(bytes(data))
+            if piece:
+                self._exchange.write(piece)
         else:
             self._held += data
             self._switch()
@@ -158,13 +165,13 @@ class ProtocolTunnel:
             self._exchange.fail(fault)
             self._lose(ConnectionLost(str(fault)))
 
-    # IBodyReceiver: what the client does.
+    # ITunnelReceiver: what the client does, and what the listener does.
 
     def data(self, piece: bytes) -> None:
         if not self._has_switched:
             self._early += piece  # one read's worth
         elif not self.disconnecting:
-            self._protocol.dataReceived(piece)
+            self._protocol.dataReceived(self._farewell.to_app(piece))
 
     def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         if not self._has_switched:
@@ -175,6 +182,13 @@ class ProtocolTunnel:
             return
         self.loseConnection()
         self._lose(ConnectionDone())
+
+    def go_away(self) -> None:
+        if self._has_switched and not (self.disconnecting or self._is_over or self._farewell.is_ending):
+            # A protocol writes frames whole; that a message goes on for longer than the listener has left is rare.
+            frame = self._farewell.ask(FRAME)
+            if frame:
+                self._exchange.write(frame)
 
     # IAnswerObserver
 

@@ -301,6 +301,12 @@ class All(FarewellCase):
         it.waits(SECOND)
         self.assertEqual(it.hears(), TOLD)
 
+    def test_or_only_its_listener(self) -> None:
+        it = self.begun()
+        it.factory.drain()
+        it.waits(SECOND)
+        self.assertEqual(it.hears(), TOLD)
+
     def test_those_that_begin_then_too(self) -> None:
         it = Proxied(1)
         it.says(ASK)
@@ -371,6 +377,15 @@ class Turns(SynchronousTestCase):
         tunnels.end(instance, 2.0)
         tunnels.end(instance, 20.0)
         self.assertEqual(self.told(clock, fakes, 2)[-1], 800)
+
+    def test_the_end_of_the_listener_does_not_change_what_was_planned(self) -> None:
+        _, tunnels, instance, _ = self.fakes(10)
+        fake: Any = Fake()
+        tunnel = tunnels.begin(fake, fake, instance)
+        tunnels.end_all(30.0)
+        planned = tunnel.deadline
+        tunnel.go_away()
+        self.assertEqual(tunnel.deadline, planned)
 
     def test_all_at_once(self) -> None:
         clock, tunnels, instance, fakes = self.fakes(50)

@@ -321,7 +321,7 @@ class Ending(TunnelCase):
         it.takes(None)
         self.assertEqual(it.hears(), b"y" * (QUEUE_BYTES + 1))
 
-    def test_draining_leaves_it_alone(self) -> None:
+    def test_a_drain_lasts_until_both_have_ended(self) -> None:
         it = self.begun()
         drained = it.factory.drain()
         it.says(b"x")

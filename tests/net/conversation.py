@@ -173,7 +173,8 @@ class Seen:
     """
     One exchange as its responder sees it; also receives its body and observes its answer.
 
-    :ivar events: in order: pieces of the body, ``"end"``, ``"pause"``, ``"resume"``, ``"aborted <reason>"``.
+    :ivar events: in order: pieces of the body, ``"end"``, ``"pause"``, ``"resume"``, ``"aborted <reason>"``; of a
+        tunnel ``"go away"``, too.
     """
 
     def __init__(self, exchange: Any) -> None:
@@ -187,6 +188,9 @@ class Seen:
     def end(self, trailers: Any) -> None:
         self.trailers = trailers
         self.events.append("end")
+
+    def go_away(self) -> None:
+        self.events.append("go away")
 
     def aborted(self, fault: Any) -> None:
         self.events.append(f"aborted {fault.reason if isinstance(fault, Fault) else type(fault).__name__}")

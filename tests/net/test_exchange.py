@@ -292,6 +292,13 @@ class Switching(Case):
         self.assertEqual(it.factory.connections, set())
         exchange.abort(OurFault(500, "late", "Nobody is there."))
 
+    def test_the_listener_ends(self) -> None:
+        it, _, seen = self.switched()
+        drained = it.factory.drain()
+        self.assertEqual(seen.events, ["go away"])
+        self.assertNoResult(drained)
+        self.assertFalse(it.is_over)
+
     def test_held(self) -> None:
         it, exchange, seen = self.switched()
         exchange.pause()

@@ -46,6 +46,18 @@ class Tunnels(SynchronousTestCase):
         self.assertIn(("data", stream, b"last", True), it.hears())
         self.assertEqual(it.outcomes, [(b"/", 101, "")])
 
+    def test_the_listener_ends(self) -> None:
+        it = H2Conversation()
+        stream = it.asks(start=self.CONNECT, ends=False)
+        it.asks()
+        tunnel, other = it.seen
+        tunnel.exchange.switch(head(101), tunnel)
+        it.hears()
+        it.factory.drain()
+        self.assertEqual((tunnel.events, other.events), (["go away"], []))
+        tunnel.exchange.write(b"bye")
+        self.assertIn(("data", stream, b"bye", False), it.hears())
+
     def test_it_may_be_refused(self) -> None:
         it = H2Conversation(lambda seen: seen.exchange.answer(head(403), b"no"))
         it.asks(start=self.CONNECT, ends=False)

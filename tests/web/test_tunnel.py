@@ -21,7 +21,7 @@ from zope.interface.verify import verifyObject
 
 from scalekit.http.heads import RequestHead
 from scalekit.http.upgrade import accept_of, made_key
-from scalekit.interfaces import IAnswerObserver, IBodyReceiver
+from scalekit.interfaces import IAnswerObserver, ITunnelReceiver
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.ports import Admission, Port
 from scalekit.web.compress import Compress
@@ -147,6 +147,32 @@ class MemoryTests(SynchronousTestCase):
         self.exchange.end()
         self.assertEqual(self.echoes.events[-1], "lost ConnectionDone")
 
+    def test_the_listener_ends(self) -> None:
+        """The client hears that at once, and the protocol hears it from the client."""
+        self.begin()
+        self.hears()
+        self.exchange.go_away()
+        tunnel = self.echoes.requests[0].channel._tunnel
+        self.says(TextMessage("still"))
+        (event,) = self.hears()
+        self.assertEqual((event.code, self.echoes.events[-1]), (1001, "still"))
+        self.says(event.response())
+        self.assertTrue(self.exchange.is_finished)
+        tunnel.go_away()
+        self.assertEqual(self.exchange.sent[self._heard :], b"")
+        self.exchange.end()
+        self.assertEqual(self.echoes.events[-1], "lost ConnectionDone")
+
+    def test_the_listener_ends_in_the_middle_of_a_message(self) -> None:
+        self.begin()
+        self.hears()
+        tunnel = self.echoes.requests[0].channel._tunnel
+        tunnel.write(b"\x81\x04ab")
+        self.exchange.go_away()
+        tunnel.write(b"cd\x81\x00")
+        heard = self.hears()
+        self.assertEqual((heard[-2].data, heard[-1].code), ("abcd", 1001))
+
     def test_the_client_leaves(self) -> None:
         self.begin()
         gone: list[Any] = []
@@ -200,7 +226,7 @@ class MemoryTests(SynchronousTestCase):
     def test_what_a_protocol_takes_it_for(self) -> None:
         self.begin()
         tunnel = self.echoes.requests[0].channel._tunnel
-        for interface in (ITransport, IConsumer, IPushProducer, IBodyReceiver, IAnswerObserver):
+        for interface in (ITransport, IConsumer, IPushProducer, ITunnelReceiver, IAnswerObserver):
             self.assertTrue(verifyObject(interface, tunnel))
         self.assertEqual(tunnel.getPeer().host, "127.0.0.1")
         self.assertEqual(tunnel.getHost().port, 2000)
