@@ -53,7 +53,9 @@ class ProblemTests(SynchronousTestCase):
 
     def test_more_members(self) -> None:
         _, body = problem_body(None, 400, "bad-entry", "No such level.", extra={"field": "Level"})
-        self.assertEqual(json.loads(body)["field"], "Level")
+        told = json.loads(body)
+        self.assertEqual(told["field"], "Level")
+        self.assertEqual(set(told), {"type", "title", "status", "detail", "reason", "field"})
 
     def test_an_unusual_status_has_a_title_too(self) -> None:
         _, body = problem_body(None, 499, "client-gone", "x")

@@ -47,6 +47,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual((exchange.status, told["reason"], told["field"]), (400, "bad-port", "port"))
         self.assertEqual((told["request_id"], exchange.record.reason), ("test-1", "bad-port"))
         self.assertEqual(exchange.values(b"content-type"), [b"application/problem+json"])
+        self.assertEqual(exchange.values(b"cache-control"), [b"no-store"])
 
     def test_problem_as_text(self) -> None:
         exchange = render(lambda request: problem(request, 400, "x", "y"), b"GET", b"/", [(b"Accept", b"text/plain")])

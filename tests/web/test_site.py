@@ -181,6 +181,15 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual((exchange.status, told["reason"], told["request_id"]), (409, "taken", "test-1"))
         self.assertEqual(exchange.record.reason, "taken")
 
+    def test_its_head_alone_is_the_same(self) -> None:
+        def render(request: Any) -> bytes:
+            raise ClientFault(409, "taken", "That name is taken.")
+
+        whole, alone = (ask(site(render), method).answer_head for method in (b"GET", b"HEAD"))
+        assert whole is not None and alone is not None
+        self.assertEqual((alone.status, alone.fields, alone.length), (whole.status, whole.fields, whole.length))
+        self.assertEqual({name.lower() for name, _ in whole.fields}, {b"content-type", b"cache-control"})
+
     def test_render_that_returns_no_bytes_is_500(self) -> None:
         self.assertEqual(ask(site(lambda request: "text")).status, 500)
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
