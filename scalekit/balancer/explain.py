@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from scalekit.balancer.instance import LEAVING, Instance, State
 from scalekit.balancer.listing import shown_route
+from scalekit.balancer.picking import IPicker
 from scalekit.balancer.picking.affinity import Hash, score
 from scalekit.balancer.picking.chance import Random
 from scalekit.balancer.picking.load import LeastRequests, TwoChoices
@@ -40,6 +41,11 @@ _NAMES: dict[type, str] = {
     Random: "random",
     Hash: "hash",
 }
+
+
+def algorithm_of(picker: IPicker) -> str:
+    """What the configuration calls it."""
+    return _NAMES.get(type(picker), "")
 
 
 class Asked(NamedTuple):
@@ -146,7 +152,7 @@ def _of_service(asked: Asked, service: str, roster: Roster, kept: Traffic, now: 
     candidates.sort(key=lambda one: (not one["takes"], not one["is_sticky"], sign * (one["score"] or 0.0)))
     said: dict[str, Any] = {
         "candidates": candidates,
-        "algorithm": _NAMES.get(type(kept.picker), ""),
+        "algorithm": algorithm_of(kept.picker),
         "score_means": means,
         "is_panicking": roster.is_panicking(service),
         "waiting": len(kept.waiting),

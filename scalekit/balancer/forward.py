@@ -19,6 +19,7 @@ from scalekit.balancer.waiting import PATIENCE_SECONDS
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import safe_trailers
 from scalekit.http.heads import Fields
+from scalekit.http.proxy_status import passed_on
 from scalekit.http.upgrade import Handshake, handshake_of
 from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver
 from scalekit.net.h2_stream import H2Stream
@@ -286,10 +287,7 @@ class Forward:
         """The head of an answer; one that might be taken for ours says whose it is."""
         if not 502 <= head.status <= 504:
             return head
-        fields = [*head.fields, passed_on(self._proxy.forwarder.via, head.status)]
-        told = ResponseHead(head.status, fields, head.length, head.reason, head.has_date)
-        told.upgrade = head.upgrade
-        return told
+        return head.with_fields([*head.fields, passed_on(self._proxy.forwarder.via, head.status)])
 
     def switched(self, head: Any) -> None:
         self._has_begun = True

@@ -12,6 +12,8 @@ from typing import Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from scalekit.balancer.explain import algorithm_of
+from scalekit.balancer.explained import ExplainedExchange, explanation, is_asked
 from scalekit.balancer.forward import Forward, too_large
 from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.roster import Roster
@@ -21,7 +23,7 @@ from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop
-from scalekit.http.heads import RequestHead
+from scalekit.http.heads import Outcome, RequestHead
 from scalekit.http.targets import is_plain, readings
 from scalekit.interfaces import IResponder
 
@@ -75,6 +77,9 @@ class ReverseProxy:
         if routed is not None and routed[0] is table:
             service: str = routed[1]
         else:
+            if self.forwarder.is_trusted(exchange.client) and is_asked(head):
+                self._explain(exchange)
+                return
             service = self._route(head)
             head.routed = table, service
         exchange.record.service = service
@@ -125,6 +130,25 @@ class ReverseProxy:
             assert forward is not None
             traffic.waits["served"] += 1
             forward.end_waiting(available)
+
+    def _explain(self, exchange: Any) -> None:
+        """Answer it, and say how that came about."""
+
+        def tell(record: Outcome) -> bytes:
+            route = self._routing.table.route(exchange.head.host, exchange.head.normal_path)
+            traffic = self.traffic.get(record.service)
+            picker = algorithm_of(traffic.picker) if traffic is not None and record.instance else ""
+            if picker and traffic is not None and traffic.sticky is not None:
+                back = traffic.sticky.instance_of(exchange, self.roster.available(record.service))
+                if back is not None and back.id == record.instance:
+                    picker = "sticky"
+            return explanation(record, route, picker)
+
+        explained = ExplainedExchange(exchange, self.forwarder.via, tell)
+        try:
+            self.respond(explained)
+        except Fault as fault:
+            explained.fail(fault)
 
     def _route(self, head: RequestHead) -> str:
         """The service of a head, which is checked once if it comes again and again."""

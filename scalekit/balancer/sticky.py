@@ -66,9 +66,7 @@ class Sticky:
             cookie += b"; Secure"
         # A cache between us and the client may not hand this cookie to others (RFC 9111 section 5.2.2.4).
         fields = [*head.fields, (b"Set-Cookie", cookie), (b"Cache-Control", b'no-cache="set-cookie"')]
-        changed = ResponseHead(head.status, fields, head.length, head.reason, head.has_date)
-        changed.upgrade = head.upgrade
-        return changed
+        return head.with_fields(fields)
 
     def __repr__(self) -> str:
         return f"<Sticky {self.cookie.decode()}>"

@@ -211,6 +211,7 @@ def add_balancer(
     metrics = RequestMetrics()
     instances = InstanceMetrics(roster)
     limits = Timeouts(
+        forwarder.via,
         timeouts.request_head,
         timeouts.body_rate,
         timeouts.body_rate_after,

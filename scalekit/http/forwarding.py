@@ -30,6 +30,8 @@ _KINDS = {
     b"content-length": _DROP,
     b"host": _DROP,
     b"upgrade": _DROP,
+    # Asks us; see scalekit.balancer.explained.
+    b"x-scalekit-explain": _DROP,
     # No field of HTTP; CGI makes HTTP_PROXY of it, which libraries obey (CVE-2016-5385).
     b"proxy": _DROP,
     b"expect": _DROP,

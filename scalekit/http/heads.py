@@ -145,6 +145,12 @@ class ResponseHead:
         found = values_of(self.fields, lower_name)
         return b", ".join(found) if found else None
 
+    def with_fields(self, fields: Fields) -> ResponseHead:
+        """The same with other fields; this one may be shared with other answers."""
+        changed = ResponseHead(self.status, fields, self.length, self.reason, self.has_date)
+        changed.upgrade = self.upgrade
+        return changed
+
     def __repr__(self) -> str:
         return f"<{self.status} length={self.length}>"
 

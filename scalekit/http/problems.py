@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from scalekit.errors import Fault
+from scalekit.errors import Fault, UpstreamFault
 from scalekit.http.heads import RequestHead, ResponseHead
 from scalekit.http.negotiation import prefers_text
+from scalekit.http.proxy_status import OWN_NAME, generated
 
 _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 
@@ -53,12 +54,13 @@ def problem_body(
 
 
 def problem_answer(
-    fault: Fault, head: RequestHead | None, request_id: bytes, attempts: int = 0
+    fault: Fault, head: RequestHead | None, request_id: bytes, attempts: int = 0, proxy: bytes = b""
 ) -> tuple[ResponseHead, bytes]:
     """
     The whole answer to a request that ended in a fault.
 
     :param head: the request's; None when it could not be parsed.
+    :param proxy: our name, where we answer for others; empty: for ourselves.
     """
     accept = head.get(b"accept") if head is not None else None
     kind, body = problem_body(accept, fault.status, fault.reason, fault.detail, request_id, attempts)
@@ -66,4 +68,6 @@ def problem_answer(
     fields = [(b"Content-Type", kind), (b"Cache-Control", b"no-store")]
     if fault.retry_after is not None:
         fields.append((b"Retry-After", b"%d" % fault.retry_after))
+    if proxy or isinstance(fault, UpstreamFault):
+        fields.append(generated(proxy or OWN_NAME, fault))
     return ResponseHead(fault.status, fields, len(body)), body

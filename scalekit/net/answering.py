@@ -53,7 +53,8 @@ class Answering:
             self.abort(fault)
             return
         self.record.reason = fault.reason
-        head, body = problem_answer(fault, self.head, self.request_id, self.record.attempts)
+        proxy = self.connection.factory.proxy
+        head, body = problem_answer(fault, self.head, self.request_id, self.record.attempts, proxy)
         self.answer(head, body)
 
     def _note(self, fault: Exception) -> None:

@@ -39,6 +39,7 @@ class HTTPFactory(Factory):
     :param known_request_id: gives the id that a trusted peer sent along, or None.
     :param h2: what an HTTP/2 connection may take; None: HTTP/2 is not spoken.
     :param is_trusted: whether a peer is a proxy of ours, whose connections carry many clients' streams.
+    :param proxy: our name in Proxy-Status, see `scalekit.http.proxy_status`; empty: we are the origin.
 
     :ivar at_turn_end: calls something once all that is ready now has had its turn.
     """
@@ -57,8 +58,10 @@ class HTTPFactory(Factory):
         known_request_id: Callable[[RequestHead, Client], bytes | None] | None = None,
         h2: Limits | None = _LIMITS,
         is_trusted: Callable[[Client], bool] | None = None,
+        proxy: bytes = b"",
     ) -> None:
         self.respond = responder.respond
+        self.proxy = proxy
         self.seconds: Callable[[], float] = clock.seconds
         self.timeouts = timeouts or Timeouts()
         self._wall = wall

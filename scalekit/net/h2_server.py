@@ -326,7 +326,7 @@ class H2Connection(Protocol):
         factory = self.factory
         factory.refused(fault, self.client)
         request_id = factory.new_request_id()
-        head, body = problem_answer(fault, None, request_id)
+        head, body = problem_answer(fault, None, request_id, proxy=factory.proxy)
         self.session.respond(stream, response_fields(head, len(body), factory.date, request_id), False)
         self.session.send_data(stream, body, True)
         if not has_ended:

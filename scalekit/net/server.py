@@ -276,7 +276,7 @@ class ServerConnection(Protocol):
         """Answer bytes that are no request, and close: where the next message would start is not known."""
         self.factory.refused(fault, self.client)
         request_id = self.factory.new_request_id()
-        head, body = problem_answer(fault, None, request_id)
+        head, body = problem_answer(fault, None, request_id, proxy=self.factory.proxy)
         line = response_head(head, content_length(len(body)), CLOSE, self.factory.date_line, request_id)
         self.transport.write(line + body)
         self._linger()

@@ -7,8 +7,8 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `compress`: `Compress(responder)` codes answers with zstd, br or gzip where client, type and size allow it.
 * `guard`: `Guard(responder, ...)` keeps strange web pages and clients without a token from private listeners.
 * `access`: the rules of that, as one pure function.
-* `login`: how people get to the pages behind it: a form for the token, then a cookie; `sessions` and `attempts` say whose
-  is good, and how often somebody may get it wrong.
+* `login`: how people get to the pages behind it: a form for the token, then a cookie; `sessions` say whose is good,
+  `attempts` how often somebody may get it wrong.
 * `covered`: `CoveredHosts(responder)` refuses a Host that the connection's certificate is not for.
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
 

@@ -7,7 +7,6 @@ from typing import Any
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault
-from scalekit.http.problems import problem_answer
 from scalekit.interfaces import IResponder
 
 _FAULT = ClientFault(
@@ -36,6 +35,4 @@ class CoveredHosts:
         if hosts is None or not host or host in hosts:
             self._respond(exchange)
             return
-        head, body = problem_answer(_FAULT, exchange.head, exchange.request_id)
-        exchange.record.reason = _FAULT.reason
-        exchange.answer(head, body)
+        exchange.fail(_FAULT)
