@@ -116,7 +116,7 @@ class Tunnel:
             piece = self._farewell.to_app(piece)
             if piece:
                 connection.write(piece)
-        if self._wait == _Wait.ANSWER and self._farewell.step is Step.ANSWERED:
+        if self._wait and self._wait == _Wait.ANSWER and self._farewell.step is Step.ANSWERED:
             self._close()
 
     def end(self, trailers: Any) -> None:

@@ -75,7 +75,7 @@ class Farewell:
             return b""
         client = self._from_client
         client.follow(piece)
-        if self.step is Step.TOLD and client.has_closed:
+        if client.has_closed and self.step is Step.TOLD:
             self.step = Step.ANSWERED
         return piece
 

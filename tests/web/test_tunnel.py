@@ -9,7 +9,7 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.internet.task import Clock, deferLater
-from twisted.internet.threads import deferToThread
+from twisted.internet.threads import blockingCallFromThread, deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.websocket import WebSocketResource
@@ -288,7 +288,7 @@ class RealTests(TestCase):
         root = Resource()
         root.putChild(b"echo", WebSocketResource(cast(Any, self.echoes)))
         self.outcomes: list[Any] = []
-        factory = HTTPFactory(
+        factory = self.factory = HTTPFactory(
             Site(root), reactor, time.time, b"w", outcomes=lambda exchange, _: self.outcomes.append(exchange.record)
         )
         self.admission = Admission(100)
@@ -346,6 +346,20 @@ class RealTests(TestCase):
 
         self.assertEqual(await self.client(use), 1001)
         await self.until(lambda: self.outcomes)
+
+    async def test_the_listener_ends(self) -> None:
+        def use(client: Any) -> int:
+            client.send("x")
+            self.assertEqual(client.recv(PATIENCE_SECONDS), "x")
+            blockingCallFromThread(reactor, lambda: drained.append(self.factory.drain()))
+            with self.assertRaises(ConnectionClosed):
+                client.recv(PATIENCE_SECONDS)
+            return int(client.close_code)
+
+        drained: list[Any] = []
+        self.assertEqual(await self.client(use), 1001)
+        await drained[0]
+        self.assertEqual(self.echoes.events[-1], "lost ConnectionDone")
 
     async def test_a_client_that_is_killed(self) -> None:
         def use(client: Any) -> None:
