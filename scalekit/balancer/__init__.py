@@ -22,8 +22,9 @@ Data path, what reads the immutable view of it:
 * ``retrying``: whether what failed is sent again, and within which budget;
 * ``waiting``: the line of those for whom no instance has room;
 * ``sticky``: brings clients back to the instance that they have been at;
-* ``traffic``: all of these for one service; ``metrics``: their numbers;
+* ``traffic``: all of these for one service, ``policies``: as the configuration says; ``metrics``: their numbers;
 * ``proxy``: takes each request in; ``forward``: sends it there, on a connection of ``upstreams``;
 * ``tunnels``: the WebSockets that have come of it, and how they end when their app server leaves;
-* ``tap``: puts all of it together for twistd.
+* ``tap``: puts all of it together for twistd; ``settings`` is the configuration in the words of each part, ``swapping``
+  brings another one into force.
 """

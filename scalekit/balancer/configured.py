@@ -16,7 +16,7 @@ class Configured:
         self._directory = directory
         self._turnover = turnover
 
-    def settle(self, service: str, endpoints: Iterable[Endpoint], now: float) -> None:
+    def settle(self, service: str, endpoints: Iterable[Endpoint], now: float, reason: str) -> None:
         """See `scalekit.balancer.roster.Roster.settle_static`."""
         wanted = {endpoint.id: endpoint for endpoint in endpoints}
         for member in self._directory.members(service):
@@ -24,7 +24,7 @@ class Configured:
                 member.is_static and member.id not in wanted
             ):
                 member.is_static = False
-                self._turnover.drain(member, "the configuration, or the name service, says otherwise now", now)
+                self._turnover.drain(member, reason, now)
         for endpoint in wanted.values():
             known = self._directory.at(service, endpoint)
             if known is not None and known.id != endpoint.id:

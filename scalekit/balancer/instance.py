@@ -253,8 +253,8 @@ class Notice(NamedTuple):
     """
     Something that concerns more than one instance.
 
-    :ivar kind: ``panic``, ``panic-over``, ``leases-doubted``, ``leases-trusted``, ``registry-degraded`` or
-        ``registry-restored``.
+    :ivar kind: ``panic``, ``panic-over``, ``leases-doubted``, ``leases-trusted``, ``registry-degraded``,
+        ``registry-restored`` or ``configuration``.
     :ivar service: empty: all of them.
     :ivar detail: one sentence for people.
     """

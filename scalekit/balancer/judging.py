@@ -8,7 +8,7 @@ be ejected, in `scalekit.balancer.standing`.
 from __future__ import annotations
 
 from scalekit.balancer.directory import Directory
-from scalekit.balancer.health import LEAVING_STATUS, Schedule
+from scalekit.balancer.health import JITTER, LEAVING_STATUS, HealthRules, Schedule
 from scalekit.balancer.instance import ELIGIBLE, LEAVING, SLOW_START_SECONDS, Instance, State, warm_share
 from scalekit.balancer.standing import (
     FORGIVE_SECONDS,
@@ -87,6 +87,16 @@ class Judge:
             seconds = FORGET_LAPSED_SECONDS if instance.has_lapsed else FORGET_SECONDS
             if now - instance.since >= seconds:
                 self._turnover.drain(instance, f"down for {seconds:.0f} s", now)
+
+    def go_by(self, rules: HealthRules, now: float) -> None:
+        """Judge by other rules from now on; whoever would be probed too late by them is probed sooner."""
+        for service in self._directory.services():
+            for instance in self._directory.members(service):
+                health = instance.health
+                health.rules = rules
+                interval = health.interval(instance.state is State.DOWN)
+                if health.due is not None and health.due > now + interval * (1 + JITTER):
+                    self._schedule.plan(health, instance, interval, now)
 
     # What requests meet.
 

@@ -7,7 +7,7 @@ that is away must not take a service away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,12 +18,17 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.balancer.addresses import literal
-from scalekit.balancer.roster import Endpoint, Roster
+from scalekit.balancer.instance import LEAVING, Endpoint
+from scalekit.balancer.roster import Roster
 from scalekit.config.urls import ServerURL
 
 # getaddrinfo does not tell how long an answer is good for. Envoy asks every 5 s, HAProxy holds an answer 10 s, and 30 s
 # is a usual TTL of names that are meant to fail over.
 RESOLVE_SECONDS = 30.0
+
+#: Why a server drains.
+NOT_CONFIGURED = "no longer configured"
+OTHER_ADDRESSES = "its name has other addresses"
 
 
 @implementer(IResolutionReceiver)
@@ -72,11 +77,8 @@ class StaticServers(Service):
         self._names: list[str] = []
         self._asked: set[str] = set()
         self._unanswered: set[str] = set()  # each is told of once, and again when it is answered
-        for host in {server.host: None for servers in services.values() for server in servers}:
-            if literal(host) is None:
-                self._names.append(host)
-            else:
-                self._hosts[host] = (host,)
+        self._pending: set[str] = set(services)  # whose configuration has not been brought into force yet
+        self._learn()
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
 
@@ -91,10 +93,41 @@ class StaticServers(Service):
         if self._loop.running:
             self._loop.stop()
 
+    def reconfigure(self, services: Mapping[str, Sequence[ServerURL]]) -> None:
+        """
+        Take other servers; services that have the same as before are left alone.
+
+        Those that one of the others had stay until each of its names has been asked for once.
+        """
+        old, self._services = self._services, services
+        self._learn()
+        self._pending |= {name for name, servers in services.items() if old.get(name) != servers}
+        if not self.running:
+            return
+        for service in old:
+            if service not in services:
+                self._pending.discard(service)
+                self._give(service, (), NOT_CONFIGURED)
+        self._ask(name for name in self._names if name not in self._hosts and name not in self._unanswered)
+        for service in list(self._pending):
+            self._settle(service)
+
+    def _learn(self) -> None:
+        """Know each name that is to be resolved, and forget the others."""
+        known, self._hosts, self._names = self._hosts, {}, []
+        for host in {server.host: None for servers in self._services.values() for server in servers}:
+            if literal(host) is not None:
+                self._hosts[host] = (host,)
+                continue
+            self._names.append(host)
+            if host in known:
+                self._hosts[host] = known[host]
+        self._unanswered.intersection_update(self._names)
+
     def resolved(self, name: str, hosts: tuple[str, ...]) -> None:
         """Take the answer for a name; an empty one says that there was none."""
         self._asked.discard(name)
-        if not self.running:
+        if not self.running or name not in self._names:
             return
         if not hosts:
             if name not in self._unanswered:
@@ -105,6 +138,9 @@ class StaticServers(Service):
                     services=", ".join(self._services_of(name)),
                     kept="the last good answer is kept" if name in self._hosts else "it is asked for again and again",
                 )
+                for service in self._services_of(name):
+                    if service in self._pending:
+                        self._settle(service)
             return
         if name in self._unanswered:
             self._unanswered.discard(name)
@@ -115,7 +151,10 @@ class StaticServers(Service):
                 self._settle(service)
 
     def _tick(self) -> None:
-        for name in self._names:
+        self._ask(self._names)
+
+    def _ask(self, names: Iterable[str]) -> None:
+        for name in list(names):
             # A question may hang longer than our interval, and the threads that ask are few.
             if name in self._asked:
                 continue
@@ -130,13 +169,25 @@ class StaticServers(Service):
         return [service for service, servers in self._services.items() if any(name == s.host for s in servers)]
 
     def _settle(self, service: str) -> None:
+        """Make the addresses that are known members; the members of before go once all are known."""
+        servers = self._services[service]
         endpoints: dict[tuple[str, int], Endpoint] = {}  # the first server that has an address says how to talk to it
-        for server in self._services[service]:
+        for server in servers:
             for host in self._hosts.get(server.host, ()):
                 name = server.host if server.scheme == "https" and host != server.host else None
                 endpoints.setdefault((host, server.port), Endpoint(server.scheme, host, server.port, name))
+        reason = NOT_CONFIGURED if service in self._pending else OTHER_ADDRESSES
+        if all(server.host in self._hosts or server.host in self._unanswered for server in servers):
+            self._pending.discard(service)
+        else:
+            for one in self._roster.instances(service):
+                if one.is_static and one.state not in LEAVING:
+                    endpoints.setdefault((one.address, one.port), one.endpoint)
+        self._give(service, endpoints.values(), reason)
+
+    def _give(self, service: str, endpoints: Iterable[Endpoint], reason: str) -> None:
         try:
-            self._roster.settle_static(service, endpoints.values(), self._clock.seconds())
+            self._roster.settle_static(service, endpoints, self._clock.seconds(), reason)
         except Exception:
             self._log.failure("the configured servers of {service} could not all be taken", service=service)
 

@@ -192,14 +192,18 @@ class Roster:
         self._telling.revision += 1
         instance.weight = weight
 
-    def settle_static(self, service: str, endpoints: Iterable[Endpoint], now: float) -> None:
+    def settle_static(
+        self, service: str, endpoints: Iterable[Endpoint], now: float, reason: str = "no longer configured"
+    ) -> None:
         """
         Make these the configured servers of a service: new ones join, those that are no longer named drain.
+
+        :param reason: why they drain.
 
         :raises ClientFault: a limit is reached; the servers before it are in.
         """
         try:
-            self._configured.settle(service, endpoints, now)
+            self._configured.settle(service, endpoints, now, reason)
         finally:
             self._tell()
 
@@ -272,6 +276,18 @@ class Roster:
     def stop_waiting(self, instance: Instance, callback: Callable[[Instance], None]) -> None:
         """Take back a `wait_drained`; does nothing if it was called back already."""
         self._telling.stop_waiting(instance, callback)
+
+    def reconfigure(self, rules: HealthRules, drain_seconds: float, panic: str, now: float) -> None:
+        """Go on by other rules; what is draining keeps its deadline."""
+        self._turnover.drain_seconds = drain_seconds
+        if rules != self.rules:
+            self.rules = self._turnover.rules = rules
+            self._judge.go_by(rules, now)
+        if panic != self._standings.panic:
+            self._standings.panic = panic
+            for service in self.services():
+                self._telling.touch(service, now)
+        self._tell()
 
     # Looking and listening.
 

@@ -213,11 +213,18 @@ class Routing:
 
     def __init__(self, configured: Iterable[Claim] = ()) -> None:
         self._configured = tuple(configured)
+        self._claimed: tuple[Claim, ...] = ()
         self.table = plan_routes(self._configured, ())
+
+    def reconfigure(self, configured: Iterable[Claim]) -> None:
+        """Take what the configuration says now."""
+        self._configured = tuple(configured)
+        self.table = plan_routes(self._configured, self._claimed)
 
     def settle(self, claimed: Iterable[Claim]) -> None:
         """Take what registered instances claim now; an observer for `scalekit.balancer.roster.Roster`."""
-        self.table = plan_routes(self._configured, claimed)
+        self._claimed = tuple(claimed)
+        self.table = plan_routes(self._configured, self._claimed)
 
     def __repr__(self) -> str:
         return f"<Routing {self.table!r}>"

@@ -70,6 +70,15 @@ class Upstreams:
                 self._pools[instance] = pool
         return pool
 
+    def reconfigure(self, timeouts: UpstreamTimeouts, ping_path: str) -> None:
+        """With other timeouts, connections are opened anew: those in use go on by the old ones, and end then."""
+        self._ping_path = ping_path
+        if timeouts != self._timeouts:
+            self._timeouts = timeouts
+            pools, self._pools = self._pools, {}
+            for pool in pools.values():
+                pool.close()
+
     def _new_pool(self, instance: Instance) -> Pool:
         def opened(
             protocol: Any, failed: Callable[[UpstreamFault], None], tls: ClientTLS | None = None

@@ -9,6 +9,7 @@ its new slot.  Deadlines fire late by up to two ticks, never early.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -132,6 +133,7 @@ def _slot(deadline: float) -> int:
     return int(deadline / TICK_SECONDS) + 1
 
 
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """
     The hard limits of a listener's connections, in seconds.
@@ -143,20 +145,9 @@ class Timeouts:
     :ivar tunnel_idle: without a byte in either direction of a tunnel (HAProxy's manual proposes an hour).
     """
 
-    __slots__ = ("answer_progress", "body_grace", "body_rate", "idle", "request_head", "tunnel_idle")
-
-    def __init__(
-        self,
-        request_head: float = 10.0,
-        body_rate: int = 500,
-        body_grace: float = 10.0,
-        answer_progress: float = 60.0,
-        idle: float = 60.0,
-        tunnel_idle: float = 3600.0,
-    ) -> None:
-        self.request_head = request_head
-        self.body_rate = body_rate
-        self.body_grace = body_grace
-        self.answer_progress = answer_progress
-        self.idle = idle
-        self.tunnel_idle = tunnel_idle
+    request_head: float = 10.0
+    body_rate: int = 500
+    body_grace: float = 10.0
+    answer_progress: float = 60.0
+    idle: float = 60.0
+    tunnel_idle: float = 3600.0

@@ -7,6 +7,7 @@ of that server is not to be trusted any more.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -27,6 +28,7 @@ from scalekit.net.tunnel import UpstreamTunnel
 UNUSED = UpstreamFault(502, "connection-closed", "The app server closed the connection before it answered.")
 
 
+@dataclass(frozen=True, slots=True)
 class UpstreamTimeouts:
     """
     In seconds.
@@ -38,21 +40,11 @@ class UpstreamTimeouts:
     :ivar tunnel_idle: without a byte in either direction of a tunnel.
     """
 
-    __slots__ = ("connect", "first_byte", "idle", "read", "tunnel_idle")
-
-    def __init__(
-        self,
-        connect: float = 2.0,
-        first_byte: float = 30.0,
-        read: float = 60.0,
-        idle: float = 4.0,
-        tunnel_idle: float = 3600.0,
-    ) -> None:
-        self.connect = connect
-        self.first_byte = first_byte
-        self.read = read
-        self.idle = idle
-        self.tunnel_idle = tunnel_idle
+    connect: float = 2.0
+    first_byte: float = 30.0
+    read: float = 60.0
+    idle: float = 4.0
+    tunnel_idle: float = 3600.0
 
     def kept_for(self, keep_alive: float | None) -> UpstreamTimeouts:
         """

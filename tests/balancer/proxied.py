@@ -54,9 +54,10 @@ class Proxied(Conversation):
         self.tunnels = Tunnels(self.factory.wheel, lambda: 0.5)
         self.roster.observe(self.tunnels.transition)
         forwarder = Forwarder(b"test", (), lambda: (1, 2))
+        self.routing = Routing(claims)
         self.proxy: Any = ReverseProxy(
             self.roster,
-            Routing(claims),
+            self.routing,
             cast(Any, self),
             self.tunnels,
             forwarder,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import SLOW_START_SECONDS, warm_share
 from scalekit.balancer.judging import FORGET_SECONDS
-from scalekit.balancer.roster import Roster, State
+from scalekit.balancer.roster import Endpoint, Roster, State
 from scalekit.balancer.standing import ejection_seconds
-from tests.balancer.rosters import A, RosterTestCase, StateCase
+from tests.balancer.rosters import A, B, RosterTestCase, StateCase
 
 
 class HealthTests(RosterTestCase):
@@ -94,6 +94,39 @@ class HealthTests(RosterTestCase):
         self.assertEqual(self.roster.next_deadline(), 12.5)
         self.lose(a, 12.5, 2)
         self.assertEqual(self.roster.next_deadline(), 17.5)
+
+
+class RulesTests(RosterTestCase):
+    """Other rules while it runs."""
+
+    def test_they_count_from_the_next_probe_on(self) -> None:
+        a, b = self.up(A), self.roster.register("default", B, 0.0)
+        self.lose(a, 1.0, 1)
+        self.roster.reconfigure(HealthRules(rise=1, fall=2), 1.0, "spray", 2.0)
+        self.lose(a, 3.0, 1)
+        self.roster.probed(b, 200, "answered 200", 3.0)
+        self.assertEqual((a.state, b.state), (State.DOWN, State.UP))
+        self.assertEqual(self.roster.rules.fall, 2)
+        c = self.roster.register("default", Endpoint("http", "127.0.0.1", 3002), 3.0)
+        self.assertEqual(c.health.rules.rise, 1)
+
+    def test_nobody_waits_for_the_end_of_an_interval_that_is_no_longer(self) -> None:
+        self.roster = Roster(lambda: 0.5, HealthRules(interval=3600.0))
+        a = self.up(A)
+        self.roster.reconfigure(HealthRules(interval=10.0), 30.0, "spray", 100.0)
+        self.assertEqual((self.roster.due(109.9), self.roster.due(110.0)), ([], [a]))
+        self.roster.probed(a, 200, "answered 200", 110.0)
+        self.roster.reconfigure(HealthRules(interval=20.0), 30.0, "spray", 110.0)
+        self.assertEqual(self.roster.next_deadline(), 120.0)
+
+    def test_time_for_draining(self) -> None:
+        a, b = self.up(A), self.up(B)
+        a.in_flight = b.in_flight = 1
+        self.roster.unregister("default", a.id, 0.0)
+        self.roster.reconfigure(HealthRules(), 5.0, "spray", 0.0)
+        self.roster.unregister("default", b.id, 0.0)
+        self.roster.expire(5.0)
+        self.assertEqual((a.state, b.state), (State.DRAINING, State.GONE))
 
 
 class SlowStartTests(StateCase):

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from scalekit.balancer.resolver import RESOLVE_SECONDS, StaticServers
 from scalekit.balancer.roster import Roster, State
-from scalekit.config.urls import parse_server_url
+from scalekit.config.urls import ServerURL, parse_server_url
 
 
 @implementer(IHostnameResolver)
@@ -46,6 +46,10 @@ def v4(host: str) -> IPv4Address:
     return IPv4Address("TCP", host, 0)
 
 
+def parsed(services: dict[str, list[str]]) -> dict[str, list[ServerURL]]:
+    return {name: [parse_server_url(url) for url in urls] for name, urls in services.items()}
+
+
 class StaticServersTests(SynchronousTestCase):
     """Names and addresses of configured servers."""
 
@@ -55,8 +59,7 @@ class StaticServersTests(SynchronousTestCase):
         self.resolver = MemoryResolver()
 
     def start(self, **services: list[str]) -> StaticServers:
-        servers = {name: [parse_server_url(url) for url in urls] for name, urls in services.items()}
-        static = StaticServers(self.roster, servers, self.resolver, self.clock)
+        static = StaticServers(self.roster, parsed(services), self.resolver, self.clock)
         static.startService()
         self.addCleanup(static.stopService)
         return static
@@ -152,7 +155,7 @@ class StaticServersTests(SynchronousTestCase):
         """What the roster refuses is logged; the loop goes on."""
         self.patch(self.roster, "settle_static", lambda *_: 1 / 0)
         self.start(shop=["http://127.0.0.1:8001"])
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
 
     def test_stop(self) -> None:
         """After the end nothing is asked, and a late answer changes nothing."""
@@ -169,3 +172,74 @@ class StaticServersTests(SynchronousTestCase):
         self.resolver.hosts["app"] = [v4("127.0.0.1")]
         self.start(shop=["http://127.0.0.1:8001", "https://app:8001"])
         self.assertEqual(self.shown(), ["http://127.0.0.1:8001 -"])
+
+
+class ReconfigureTests(StaticServersTests):
+    """Other servers while it runs; the tests above hold for it as well."""
+
+    def start(self, **services: list[str]) -> StaticServers:
+        static = super().start(other=["http://127.0.0.9:1"])
+        static.reconfigure(parsed(services))
+        return static
+
+    def again(self, static: StaticServers, **services: list[str]) -> None:
+        self.told: list[str] = []
+        self.roster.observe(lambda one: self.told.append(f"{one.instance.service}@{one.instance.id} {one.reason}"))
+        static.reconfigure(parsed(services))
+
+    def test_what_is_the_same_is_left_alone(self) -> None:
+        """One service goes, one comes, one has another server."""
+        static = self.start(shop=["http://127.0.0.1:1"], blog=["http://127.0.0.1:2"], api=["http://127.0.0.1:3"])
+        self.again(static, shop=["http://127.0.0.1:1"], api=["http://127.0.0.1:4"], new=["http://127.0.0.1:5"])
+        self.assertEqual(
+            self.told,
+            [
+                "blog@127.0.0.1:2 no longer configured",
+                "blog@127.0.0.1:2 nothing in flight",
+                *sorted(
+                    (
+                        "api@127.0.0.1:3 no longer configured",
+                        "api@127.0.0.1:4 configured",
+                        "api@127.0.0.1:3 nothing in flight",
+                        "new@127.0.0.1:5 configured",
+                    ),
+                    key=self.told.index,
+                ),
+            ],
+        )
+
+    def test_nobody_goes_before_others_are_known(self) -> None:
+        """The servers of before stay until a name that is new has been answered, or is known to have no address."""
+        static = self.start(shop=["http://127.0.0.1:1"])
+        for answer, after in ((("10.0.0.1",), ["http://10.0.0.1:8001 -"]), ((), [])):
+            static.reconfigure(parsed({"shop": ["http://127.0.0.1:1"]}))
+            name = f"app{len(after)}"
+            self.resolver.hosts[name] = None
+            static.reconfigure(parsed({"shop": [f"http://{name}:8001"]}))
+            self.assertEqual(self.shown(), ["http://127.0.0.1:1 -"])
+            static.resolved(name, answer)
+            self.assertEqual(self.shown(), after)
+
+    def test_a_name_that_is_no_longer_wanted(self) -> None:
+        """Its late answer changes nothing, and it is asked for no more."""
+        self.resolver.hosts["app"] = None
+        static = self.start(shop=["http://app:8001"])
+        static.reconfigure(parsed({"shop": ["http://127.0.0.1:1"]}))
+        static.resolved("app", ("10.0.0.1",))
+        self.clock.advance(RESOLVE_SECONDS)
+        self.assertEqual((self.shown(), self.resolver.asked), (["http://127.0.0.1:1 -"], ["app"]))
+
+    def test_a_name_that_is_known(self) -> None:
+        """Another service has it already: nobody has to wait."""
+        self.resolver.hosts["app"] = [v4("10.0.0.1")]
+        static = self.start(shop=["http://app:8001"])
+        static.reconfigure(parsed({"shop": ["http://app:8001"], "blog": ["http://app:8002"]}))
+        self.assertEqual((self.shown("blog"), self.resolver.asked), (["http://10.0.0.1:8002 -"], ["app"]))
+
+    def test_a_name_with_other_addresses(self) -> None:
+        self.resolver.hosts["app"] = [v4("10.0.0.1")]
+        static = self.start(shop=["http://app:8001"])
+        self.resolver.hosts["app"] = [v4("10.0.0.2")]
+        self.again(static, shop=["http://app:8001"])
+        self.clock.advance(RESOLVE_SECONDS)
+        self.assertIn("shop@10.0.0.1:8001 its name has other addresses", self.told)

@@ -165,6 +165,18 @@ class RoutingTests(SynchronousTestCase):
         self.assertEqual(old.route(b"blog.example", b"/"), old.routes[0])
         self.assertIn("<blog.example/ -> blog>", repr(routing))
 
+    def test_reconfigure(self) -> None:
+        """Another configuration, and what is claimed goes on to be claimed."""
+        routing = Routing([Claim.of("shop", ["shop.example"], "/")])
+        routing.settle([Claim.of("blog", ["blog.example"], "/")])
+        routing.reconfigure([Claim.of("shop", ["store.example"], "/"), Claim.of("api", [], "/api")])
+        self.assertEqual(
+            repr(routing.table),
+            "<RouteTable <store.example/ -> shop> <*/api -> api> <*/ -> default> <blog.example/ -> blog>>",
+        )
+        routing.settle([])
+        self.assertEqual([route.service for route in routing.table.routes], ["shop", "api", "default"])
+
     def test_empty(self) -> None:
         """A table without a row has no route."""
         self.assertIsNone(RouteTable().route(b"a", b"/"))

@@ -42,3 +42,10 @@ class FailTests(StateCase):
         self.assertEqual((self.roster.available("default"), self.news()[-1]), ((a,), "panic default"))
         self.fall(a)
         self.assertEqual(self.roster.available("default"), ())
+
+    def test_another_rule(self) -> None:
+        """It counts at once."""
+        a, b, c = self.warm(3)
+        self.fall(b, c)
+        self.roster.reconfigure(self.roster.rules, 30.0, "spray", self.now)
+        self.assertEqual(self.roster.available("default"), (a, b, c))

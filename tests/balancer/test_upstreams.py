@@ -111,6 +111,23 @@ class Pools(Case):
         self.assertEqual(repr(self.upstreams), "<Upstreams 0 pools>")
         self.upstreams.transition(Transition(instance, State.DRAINING, State.GONE, "", 0.0))
 
+    async def test_other_timeouts_are_for_other_connections(self) -> None:
+        instance = self.instance()
+        idle, busy = await self.open(instance), await self.open(instance)
+        await self.use(idle)
+        self.upstreams.reconfigure(UpstreamTimeouts(), "/well")
+        self.assertEqual(len(self.upstreams.pool(instance).idle), 1)
+        self.upstreams.reconfigure(UpstreamTimeouts(read=7.0), "/well")
+        await self.until(lambda: self.app_admission.open == 1)
+        await self.use(busy)
+        await self.until(lambda: self.app_admission.open == 0)
+        fresh = await self.open(instance)
+        await self.use(fresh)
+        self.assertIs(self.upstreams.pool(instance).take(), fresh)
+        fresh.retire()
+        self.assertEqual(await self.upstreams.probe(instance), 200)
+        self.assertEqual(self.requests[-1].head.path, b"/well")
+
     async def test_a_request_tried_once_more_there_leaves_nothing_behind(self) -> None:
         for state in (State.DRAINING, State.GONE):
             instance = self.instance()

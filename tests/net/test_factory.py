@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.deadlines import Wheel
+from scalekit.http.h2.limits import Limits
+from scalekit.net.deadlines import Timeouts, Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.server import FIRST_SECONDS
 from tests.net.conversation import Conversation
@@ -126,3 +127,21 @@ class TheFactory(SynchronousTestCase):
         self.assertEqual(repr(it.connection), "<ServerConnection <WireExchange <GET / at a> waiting>>")
         it.factory.is_draining = True
         self.assertEqual(repr(it.factory), "<HTTPFactory 1 connections draining>")
+
+
+class Reconfiguring(SynchronousTestCase):
+    def test_other_limits_count_from_the_next_wait_on(self) -> None:
+        it = Conversation(say_hello)
+        it.factory.reconfigure(Timeouts(idle=1.0), Limits(streams=7))
+        it.says(GET)
+        self.assertEqual(it.factory.h2_limits(it.seen[0].exchange.client).streams, 7)
+        it.waits(1.5)
+        self.assertTrue(it.is_over)
+
+    def test_what_listeners_do_not_offer_is_not_spoken(self) -> None:
+        it = Conversation()
+        factory = HTTPFactory(it, it.clock, it.clock.seconds, b"t", it.factory.wheel, h2=None)
+        factory.reconfigure(Timeouts(), Limits())
+        self.assertFalse(factory.speaks_h2)
+        it.factory.reconfigure(Timeouts(), None)
+        self.assertTrue(it.factory.speaks_h2)

@@ -1,0 +1,44 @@
+"""Tests of `scalekit.balancer.settings`."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.balancer.health import HealthRules
+from scalekit.balancer.settings import (
+    client_timeouts_of,
+    h2_limits_of,
+    health_rules_of,
+    servers_of,
+    upstream_timeouts_of,
+)
+from scalekit.config.model import HTTP2, Balancer, Health, Service
+from scalekit.config.model import Timeouts as TimeoutsTable
+from scalekit.config.urls import parse_server_url
+from scalekit.http.h2.limits import Limits
+from scalekit.net.deadlines import Timeouts
+from scalekit.net.upstream import UpstreamTimeouts
+
+
+class SettingsTests(SynchronousTestCase):
+    def test_the_defaults_are_those_of_the_parts(self) -> None:
+        settings = Balancer()
+        self.assertEqual(health_rules_of(settings), HealthRules())
+        self.assertEqual(upstream_timeouts_of(settings), UpstreamTimeouts())
+        self.assertEqual(client_timeouts_of(settings), Timeouts())
+        self.assertEqual(h2_limits_of(settings), Limits())
+
+    def test_what_is_said(self) -> None:
+        server = parse_server_url("http://127.0.0.1:1")
+        settings = Balancer(
+            health=Health(interval=1.0, timeout=2.0, rise=3, fall=4),
+            timeouts=TimeoutsTable(connect=1.0, first_byte=2.0, read=3.0, tunnel_idle=4.0, idle=5.0, body_rate=6),
+            http2=HTTP2(enabled=False),
+            service=(Service(name="a", servers=(server,)), Service(name="b")),
+        )
+        self.assertEqual(health_rules_of(settings), HealthRules(1.0, 2.0, 3, 4))
+        upstream, client = upstream_timeouts_of(settings), client_timeouts_of(settings)
+        self.assertEqual((upstream.connect, upstream.first_byte, upstream.read, upstream.tunnel_idle), (1, 2, 3, 4))
+        self.assertEqual((client.idle, client.body_rate, client.tunnel_idle), (5.0, 6, 4.0))
+        self.assertIsNone(h2_limits_of(settings))
+        self.assertEqual(servers_of(settings), {"a": (server,)})
