@@ -15,7 +15,6 @@ import random
 import secrets
 import socket
 import time
-from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -32,42 +31,45 @@ from scalekit.balancer.dashboard.rates import Rates
 from scalekit.balancer.dashboard.resource import STYLESHEET, Dashboard
 from scalekit.balancer.events import EventLog
 from scalekit.balancer.explaining import ExplainResource
-from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Notice, Transition
 from scalekit.balancer.instance_metrics import InstanceMetrics
 from scalekit.balancer.keeping import SnapshotKeeper
 from scalekit.balancer.listing import Listing
 from scalekit.balancer.metrics import TrafficMetrics
-from scalekit.balancer.picking import new_picker
-from scalekit.balancer.picking.keys import key_on
+from scalekit.balancer.policies import Policies
 from scalekit.balancer.prober import Prober
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.resolver import StaticServers
 from scalekit.balancer.roster import Roster
-from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.routes import Routing
+from scalekit.balancer.settings import (
+    claims_of,
+    client_timeouts_of,
+    h2_limits_of,
+    health_rules_of,
+    servers_of,
+    upstream_timeouts_of,
+)
 from scalekit.balancer.shared import SharedRegistry
 from scalekit.balancer.sharing import SharingMetrics, new_link
-from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.streams import EventsResource, EventStreams
-from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.swapping import LIVE_KEYS, Parts, Swap
 from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.config import Config
 from scalekit.config.loading import load_password
-from scalekit.config.model import Service as ServiceTable
+from scalekit.config.model import Balancer as BalancerTable
 from scalekit.http.forwarding import Forwarder
-from scalekit.http.h2.limits import Limits
 from scalekit.interfaces import ILogSink
 from scalekit.kit.daemons import open_client, open_logging
 from scalekit.net.addresses import local_names
 from scalekit.net.contexts import HTTP, HTTP_1
-from scalekit.net.deadlines import Timeouts, Wheel
+from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
 from scalekit.net.pem import locked, made_secret
 from scalekit.net.tls import ServerTLS
-from scalekit.net.upstream import UpstreamTimeouts
 from scalekit.ops.access_log import AccessLog
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
@@ -146,22 +148,14 @@ def add_balancer(
     config = settings.balancer
     wheel = Wheel(reactor)
     _Ticking(wheel).setServiceParent(daemon)
-    rules = HealthRules(config.health.interval, config.health.timeout, config.health.rise, config.health.fall)
-    roster = Roster(random.random, rules, config.drain.deadline, config.health.panic)
-    # Services and routes of a file that SIGHUP reads again wait for the next start.
-    routing = Routing([Claim.of(service.name, service.hosts, service.path) for service in config.service])
+    roster = Roster(random.random, health_rules_of(config), config.drain.deadline, config.health.panic)
+    routing = Routing(claims_of(config))
     roster.observe_claims(routing.settle)
-    timeouts = config.timeouts
     trust = UpstreamTrust(settings, reactor)
     trust.setServiceParent(daemon)
     daemon.on_reload(trust.reload, "balancer.upstream_tls", check=trust.check)
     upstreams = Upstreams(
-        reactor,
-        wheel,
-        UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read, tunnel_idle=timeouts.tunnel_idle),
-        trust,
-        config.health.path,
-        secrets.token_urlsafe,
+        reactor, wheel, upstream_timeouts_of(config), trust, config.health.path, secrets.token_urlsafe
     )
     roster.observe(upstreams.transition)
     tunnels = Tunnels(wheel, random.random)
@@ -176,30 +170,26 @@ def add_balancer(
     daemon.on_drain(lambda is_hurried: streams.close())
     name = secrets.token_hex(4).encode()
     forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
-    by_name = {service.name: service for service in config.service}
 
-    sticky_key = b""
-    if any(service.sticky for service in config.service):
+    def sticky_key(balancer: BalancerTable) -> bytes:
+        if not any(service.sticky for service in balancer.service):
+            return b""
         directory = Path(settings.state_directory)
         with locked(directory):
-            sticky_key = made_secret(directory / "sticky.key", os.urandom)
+            return made_secret(directory / "sticky.key", os.urandom)
 
-    def traffic_of(name: str) -> Traffic:
-        service = by_name.get(name, ServiceTable())
-        key = key_on(service.hash_on or config.hash_on, forwarder.client_address)
-        picker = new_picker(service.algorithm or config.algorithm, random.random, key)
-        sticky = Sticky(sticky_key, name, service.sticky_cookie or "") if service.sticky else None
-        return Traffic(picker, service.max_in_flight or inf, sticky)
-
+    policies = Policies(config, random.random, forwarder.client_address, sticky_key(config))
     proxy = ReverseProxy(
-        roster, routing, upstreams, tunnels, forwarder, reactor, traffic_of, config.limits.max_body_bytes
+        roster, routing, upstreams, tunnels, forwarder, reactor, policies.traffic, config.limits.max_body_bytes
     )
     wheel.every_tick(proxy.tick)
-    responder: Any = proxy
-    if config.compression.enabled:
-        responder = Compress(responder, reactor, deferToThread, config.compression.algorithms)
-    if certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen):
-        responder = CoveredHosts(responder)
+    is_name_decisive = certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen)
+
+    def responder(balancer: BalancerTable) -> Any:
+        inner: Any = proxy
+        if balancer.compression.enabled:
+            inner = Compress(inner, reactor, deferToThread, balancer.compression.algorithms)
+        return CoveredHosts(inner) if is_name_decisive else inner
 
     access_log = AccessLog(config.access_log, reactor, time.time, sink)
     access_log.setServiceParent(daemon)
@@ -210,28 +200,18 @@ def add_balancer(
     )
     metrics = RequestMetrics()
     instances = InstanceMetrics(roster)
-    limits = Timeouts(
-        forwarder.via,
-        timeouts.request_head,
-        timeouts.body_rate,
-        timeouts.body_rate_after,
-        timeouts.answer_progress,
-        timeouts.idle,
-        timeouts.tunnel_idle,
-    )
     factory = HTTPFactory(
-        responder,
+        responder(config),
         reactor,
         time.time,
         name,
         wheel,
-        limits,
+        client_timeouts_of(config),
         told_both(access_log.record, metrics.record),
         forwarder.request_id,
-        Limits(config.http2.streams, (config.http2.reset_burst, config.http2.reset_rate))
-        if config.http2.enabled
-        else None,
+        h2_limits_of(config),
         forwarder.is_trusted,
+        forwarder.via,
     )
     public = HTTPListening(
         config.listen, factory, reactor, certificate, config.limits.max_connections, fail_start=fail_start
@@ -250,7 +230,7 @@ def add_balancer(
         factory.is_draining = True
         announced: Deferred[Any] = deferLater(reactor, 0 if is_hurried else ANNOUNCE_SECONDS)
         announced.addCallback(
-            lambda _: tunnels.end_all(INTERRUPTED_DRAIN_SECONDS if is_hurried else config.drain.deadline)
+            lambda _: tunnels.end_all(INTERRUPTED_DRAIN_SECONDS if is_hurried else swap.settings.drain.deadline)
         )
         return announced.addCallback(lambda _: public.drain())
 
@@ -259,8 +239,24 @@ def add_balancer(
     Prober(roster, upstreams.probe, reactor).setServiceParent(daemon)
     # Ahead of the configured servers, which take the place of what was registered at their addresses.
     SnapshotKeeper(roster, Path(settings.state_directory) / "registry.json", reactor).setServiceParent(daemon)
-    servers = {service.name: service.servers for service in config.service if service.servers}
-    StaticServers(roster, servers, reactor.nameResolver, reactor).setServiceParent(daemon)
+    servers = StaticServers(roster, servers_of(config), reactor.nameResolver, reactor)
+    servers.setServiceParent(daemon)
+
+    def limit(old: BalancerTable, fresh: BalancerTable) -> None:
+        factory.reconfigure(client_timeouts_of(fresh), h2_limits_of(fresh))
+        public.admission.limit = fresh.limits.max_connections
+        if fresh.compression != old.compression:
+            factory.respond = responder(fresh).respond
+
+    def tell(notice: Notice) -> None:
+        _tell(notice)
+        events.notice(notice)
+
+    parts = Parts(roster, routing, servers, policies, proxy, upstreams, limit, sticky_key, tell)
+    swap = Swap(config, parts, reactor.seconds)
+    daemon.on_reload(
+        lambda fresh: swap.take(fresh.balancer), *LIVE_KEYS, check=lambda fresh: swap.check(fresh.balancer)
+    )
     overview = Overview(
         roster,
         Listing(roster, routing, reactor),
@@ -271,15 +267,10 @@ def add_balancer(
         reactor.seconds,
     )
     dashboard = Dashboard(overview)
-    explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or traffic_of(name), reactor)
+    explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or policies.traffic(name), reactor)
     shared: SharedRegistry | None = None
     collectors: list[Collector] = []
     if settings.redis.url is not None:
-
-        def tell(notice: Notice) -> None:
-            _tell(notice)
-            events.notice(notice)
-
         password = load_password(settings.redis.password_file, "redis.password_file")
         shared = SharedRegistry(roster, listeners, settings.redis.url.is_local)
         link = new_link(shared, settings.redis.url, password, secrets.token_hex(8), reactor, random.random, tell)

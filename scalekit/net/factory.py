@@ -98,6 +98,12 @@ class HTTPFactory(Factory):
         """The protocol of an HTTP/2 connection."""
         return H2Connection(self)
 
+    def reconfigure(self, timeouts: Timeouts, h2: Limits | None) -> None:
+        """Other limits for what begins now; whether HTTP/2 is spoken stays as it is: listeners have offered it."""
+        self.timeouts = timeouts
+        if h2 is not None and self._h2 is not None:
+            self._h2 = h2
+
     @property
     def speaks_h2(self) -> bool:
         """Whether HTTP/2 is spoken."""

@@ -20,9 +20,17 @@ from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.certificates import CertificateMetrics
 from scalekit.ops.daemon import DrainingService, fail_start
-from scalekit.ops.metrics import ConnectionMetrics, Outcomes, ReloadMetrics, RequestMetrics, add_operational_routes, told_both
+from scalekit.ops.metrics import (
+    ConnectionMetrics,
+    Outcomes,
+    ReloadMetrics,
+    RequestMetrics,
+    add_operational_routes,
+    told_both,
+)
 from scalekit.web.access import RoleOf, data_role
 from scalekit.web.guard import Guard
+from scalekit.web.login import Login
 from scalekit.web.site import Site
 
 
@@ -30,7 +38,6 @@ def add_private_listener(
     daemon: DrainingService,
     settings: Config,
     section: str,
-from scalekit.web.login import Login
     root: Resource,
     *,
     names: list[str],
@@ -45,6 +52,7 @@ from scalekit.web.login import Login
     wheel: Wheel | None = None,
     counts_requests: bool = True,
     outcomes: Outcomes | None = None,
+    login: Login | None = None,
 ) -> HTTPListening:
     """
     Add it to the daemon.
@@ -52,12 +60,12 @@ from scalekit.web.login import Login
     :param section: the configuration's table with ``listen`` and, unless it knows no tokens, ``token_file``.
     :param names: what this machine is called, as it may stand in Host.
     :param request_name: starts the request ids of this listener.
-    login: Login | None = None,
     :param collectors: further numbers for ``/metrics``.
     :param role_of: the role that a request needs off this machine.
     :param body_limit: bytes of a request's body.
     :param counts_requests: whether ``/metrics`` tells of this listener's own requests.
     :param outcomes: is told ``(exchange, seconds)`` at the end of every exchange as well.
+    :param login: how people get to its pages off this machine.
     :param trouble: why the daemon should get no work now, for ``/readyz``; None: nothing.
     """
     registry = CollectorRegistry()
@@ -65,10 +73,12 @@ from scalekit.web.login import Login
         registry.register(collector)
     told = [] if outcomes is None else [outcomes]
     if counts_requests:
-    :param login: how people get to its pages off this machine.
         metrics = RequestMetrics()
         registry.register(metrics)
         told.append(metrics.record)
+    if login is not None:
+        for path, resource in login.resources.items():
+            root.putChild(path, resource)
     add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else trouble())
     site = Site(root, body_limit, parse_forms=False)
 
@@ -76,9 +86,6 @@ from scalekit.web.login import Login
         path: str | None = getattr(getattr(config, section), "token_file", None)
         return path
 
-    if login is not None:
-        for path, resource in login.resources.items():
-            root.putChild(path, resource)
     def guarded(config: Config) -> Guard:
         return Guard(site, names, load_tokens(token_file(config) or "", f"{section}.token_file"), role_of, login)
 
