@@ -20,9 +20,9 @@ from scalekit.errors import UpstreamFault
 from scalekit.http.serializer import request_head
 from scalekit.net.connecting import connect
 from scalekit.net.deadlines import Wheel
-from scalekit.net.h2_stream import H2Stream
+from scalekit.net.h2_stream import HTTP_1_REQUIRED, H2Stream
 from scalekit.net.pool import Pool
-from scalekit.net.shared_pool import SharedPool
+from scalekit.net.shared_pool import SharedPool, Wish
 from scalekit.net.tls import ClientTLS
 from scalekit.net.upstream import UpstreamTimeouts
 
@@ -55,6 +55,7 @@ class Upstreams:
         self._new_nonce = new_nonce
         self._pools: dict[Instance, Pool] = {}
         self._speak_grpc: set[Instance] = set()
+        self._wishes: dict[Instance, Wish] = {}
         # Only our own reactor has turns that end.
         self._soon = getattr(reactor, "at_turn_end", None) or (lambda callback: reactor.callLater(0, callback))
 
@@ -104,7 +105,12 @@ class Upstreams:
             return Pool(opened, self._wheel, timeouts)
         if instance.scheme == "h2c":
             return SharedPool(opened, self._wheel, timeouts, self._soon, None)
-        return SharedPool(secure, self._wheel, timeouts, self._soon, secure_http_1)
+        wish = self._wishes.get(instance)
+        if wish is None:
+            wish = Wish()
+            if instance.state not in _LEAVING:
+                self._wishes[instance] = wish
+        return SharedPool(secure, self._wheel, timeouts, self._soon, secure_http_1, wish)
 
     def transition(self, change: Transition) -> None:
         """An instance that leaves keeps what is in flight and nothing else."""
@@ -113,6 +119,7 @@ class Upstreams:
             if pool is not None:
                 pool.close()
             self._speak_grpc.discard(change.instance)
+            self._wishes.pop(change.instance, None)
 
     def probe(self, instance: Instance) -> Deferred[int]:
         """
@@ -157,6 +164,15 @@ class Upstreams:
         return failure
 
     def _ping(self, instance: Instance) -> Deferred[int]:
+        def again(failure: Failure) -> Any:
+            # Its wish is known now: it gets what it wants, and is no less well for it.
+            if isinstance(failure.value, UpstreamFault) and failure.value.reason == HTTP_1_REQUIRED.reason:
+                return self._ping_once(instance)
+            return failure
+
+        return self._ping_once(instance).addErrback(again)
+
+    def _ping_once(self, instance: Instance) -> Deferred[int]:
         secret = instance.secret
         nonce = self._new_nonce() if secret else ""
         fields = [(CHALLENGE, nonce.encode("ascii"))] if secret else []

@@ -41,6 +41,7 @@ UPSTREAM_TYPES = {
     "answer-timeout": "http_response_timeout",  # 2.3.26
     "no-tunnel": "http_upgrade_failed",  # 2.3.27
     "malformed-answer": "http_protocol_error",  # 2.3.28
+    "http-1-required": "http_protocol_error",  # 2.3.28
 }
 #: Reasons that are not what all others of their class are.
 _OTHER_TYPES = {

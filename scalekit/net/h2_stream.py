@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 STREAM_QUEUE = 64 * 1024
 
 REFUSED = UpstreamFault(502, "stream-refused", "The app server did not take the request.")
+HTTP_1_REQUIRED = UpstreamFault(502, "http-1-required", "The app server wants HTTP/1.1 for this.")
 
 _log = Logger()
 
@@ -359,6 +360,10 @@ class H2Stream:
             return
         if code == ErrorCode.REFUSED_STREAM and not self.has_answered:
             self._refuse()
+        elif code == ErrorCode.HTTP_1_1_REQUIRED and self._was_reset and not self.has_answered:
+            # It is as good as refused (RFC 9113 section 7): nothing was done, and elsewhere it will be.
+            self.was_refused = self._connection.wants_http_1()
+            self.fail(HTTP_1_REQUIRED)
         elif code and not self._was_reset:
             # libnghttp2 has reset it, for what the app server has sent.
             self.fail(malformed("it breaks a rule of HTTP/2."))

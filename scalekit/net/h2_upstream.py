@@ -104,6 +104,11 @@ class H2Upstream(Protocol):
         """A stream, to be sent on at once; only while there is room."""
         return H2Stream(self, self._wheel, self._timeouts)
 
+    def wants_http_1(self) -> bool:
+        """The app server has asked for HTTP/1.1; whether there is a way to speak it."""
+        wants: bool = self._pool.wants_http_1()
+        return wants
+
     def leave_when_idle(self) -> None:
         """Close after the streams that are open."""
         self._is_leaving = True
@@ -242,6 +247,8 @@ class H2Upstream(Protocol):
         # The streams after that one are told as refused; the others go on.
         self._is_leaving = True
         self._pool.forget(self)
+        if code == ErrorCode.HTTP_1_1_REQUIRED:
+            self._pool.wants_http_1()
         if not self._streams:
             self.soon(self.retire)
 

@@ -4,6 +4,9 @@ The connections to an app server that may speak HTTP/2: one carries many request
 What a new connection speaks is known when it stands: HTTP/2 by prior knowledge (``h2c``), or what ALPN has agreed on.
 Requests wait in one queue; how many connections are being opened for it follows from what the last one spoke: one for
 each request, or one for as many as it had room for.
+
+An app server may take HTTP/2 and then want HTTP/1.1 all the same, for what it cannot do otherwise (HTTP_1_1_REQUIRED,
+RFC 9113 section 7): that is what it gets, for a while.
 """
 
 from __future__ import annotations
@@ -22,6 +25,24 @@ from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 #: and Go's servers would be at 6400 requests, one that takes a single stream is used as if it spoke HTTP/1.
 MOST_CONNECTIONS = 64
 
+#: How long HTTP/1.1 is spoken with who has asked for it.  It is a matter of how the server is set up or of one path of
+#: the app, and neither changes from one minute to the next; each time that it is asked again costs one request a round
+#: trip.
+HTTP_1_SECONDS = 600.0
+
+
+class Wish:
+    """
+    What an app server has asked for; shared by all pools of one.
+
+    :ivar http_1_until: when HTTP/2 is offered again, by the wheel's clock.
+    """
+
+    __slots__ = ("http_1_until",)
+
+    def __init__(self) -> None:
+        self.http_1_until = float("-inf")
+
 
 class SharedPool(Pool):
     """
@@ -30,6 +51,7 @@ class SharedPool(Pool):
     :param soon: see `H2Upstream`.
     :param open_http_1: opens a connection that will speak HTTP/1.1; None: there is none, HTTP/2 is spoken without
         having been agreed on.
+    :param wish: what the app server has asked for; None: nothing that any other pool has to know.
     """
 
     def __init__(
@@ -39,10 +61,12 @@ class SharedPool(Pool):
         timeouts: UpstreamTimeouts,
         soon: Soon,
         open_http_1: Opener | None,
+        wish: Wish | None = None,
     ) -> None:
         super().__init__(open_connection, wheel, timeouts)
         self._soon = soon
         self._open_http_1 = open_http_1
+        self._wish = wish or Wish()
         self._knows_http2 = open_http_1 is None
         self.shared: list[H2Upstream] = []
         self._queue: dict[Waiting, None] = {}
@@ -134,7 +158,8 @@ class SharedPool(Pool):
                 self._soon(self._turn_away)
                 return
             opening = _Opening(self)
-            self._openings[opening] = self._open_connection(opening, opening.failed)
+            opener = self._open_http_1 if self._open_http_1 and self._wants_http_1 else self._open_connection
+            self._openings[opening] = opener(opening, opening.failed)
 
     def _turn_away(self) -> None:
         """There are as many streams as there may be."""
@@ -184,6 +209,10 @@ class SharedPool(Pool):
     def settled(self, connection: H2Upstream) -> None:
         """One that speaks HTTP/2 is there."""
         self._openings.pop(connection, None)
+        if self._wants_http_1:  # it was asked for while this one was being opened
+            connection.leave_when_idle()
+            self._open_more()
+            return
         self._is_sharing, self._each = True, max(1, connection.most)
         self.shared.append(connection)
         if not connection.most:
@@ -192,6 +221,22 @@ class SharedPool(Pool):
         self._serve()
         if self._is_closed:
             connection.leave_when_idle()
+
+    @property
+    def _wants_http_1(self) -> bool:
+        return self._wheel.now < self._wish.http_1_until
+
+    def wants_http_1(self) -> bool:
+        """The app server has asked for HTTP/1.1; whether it can have it.  Streams that are open go on to their end."""
+        if self._open_http_1 is None:
+            return False
+        self._wish.http_1_until = self._wheel.now + HTTP_1_SECONDS
+        self._is_sharing, self._each = False, 1
+        leaving, self.shared = self.shared, []
+        for connection in leaving:
+            self._soon(connection.leave_when_idle)  # it is in the midst of telling us
+        self._open_more()
+        return True
 
     def lost(self, opening: Any, fault: UpstreamFault) -> None:
         """One under way has failed, and so have as many requests as it was to carry."""

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from scalekit.http.h2.session import ErrorCode
 from scalekit.http.upgrade import accept_of
 from scalekit.net.tunnel import HALF_CLOSED_SECONDS
-from tests.balancer.proxied import Case, Proxied, get, send
+from tests.balancer.proxied import Case, Proxied, get, requests_on, send
 from tests.balancer.test_tunnels import ASK, KEY
 from tests.http.h2.frames import GOAWAY, SETTINGS, frame
 from tests.net.h2_app_server import H2AppServer, Peer
@@ -21,9 +21,9 @@ OK = b"HTTP/1.1 200 OK\r\n"
 class OverHTTP2(Proxied):
     """A client of HTTP/1.1, and app servers of HTTP/2."""
 
-    def __init__(self, count: int = 2) -> None:
+    def __init__(self, count: int = 2, knows_http2: bool = True) -> None:
         super().__init__(count)
-        self.apps = [H2AppServer(self.clock, self.factory.wheel) for _ in range(count)]
+        self.apps = [H2AppServer(self.clock, self.factory.wheel, knows_http2=knows_http2) for _ in range(count)]
 
     def meets(self) -> Peer:
         """The app server that was asked last accepts."""
@@ -139,6 +139,29 @@ class TriedAgain(Case):
         it.meets().answers(1)
         self.assertTrue(it.hears().startswith(OK))
         self.ends(it, (200, ""))
+
+    def test_what_is_wanted_over_http_1_goes_there_so(self) -> None:
+        """Whatever the method, and nobody is blamed."""
+        it = OverHTTP2(2, knows_http2=False)
+        it.says(send(b"POST", 3) + b"abc")
+        it.meets().session.reset(1, ErrorCode.HTTP_1_1_REQUIRED)
+        it.settle()
+        first = it.app
+        self.assertEqual(len(first.attempts), 2)
+        it.accepts()
+        (received,) = requests_on(first.wire)
+        self.assertEqual((received.head.method, received.body), (b"POST", b"abc"))
+        it.answers(OK + b"Content-Length: 5\r\n\r\nhello")
+        self.assertTrue(it.hears().endswith(b"hello"))
+        self.assertEqual((it.instances[it.apps.index(first)].strikes, it.seen[0].record.attempts), (0, 1))
+        self.ends(it, (200, ""))
+
+    def test_where_http_1_is_not_spoken_that_is_the_last_word(self) -> None:
+        it = OverHTTP2(1)
+        it.says(send(b"POST", 3) + b"abc")
+        it.meets().session.reset(1, ErrorCode.HTTP_1_1_REQUIRED)
+        self.assertIn(b"502 ", it.hears())
+        self.ends(it, (502, "http-1-required"))
 
     def test_what_came_after_the_last_stream_of_a_goaway(self) -> None:
         it = OverHTTP2(1)

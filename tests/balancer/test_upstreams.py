@@ -11,6 +11,7 @@ from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Endpoint, Instance, State, Transition
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, UpstreamFault
+from scalekit.http.h2.session import ErrorCode
 from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
@@ -292,6 +293,31 @@ class SecureGRPCProbes(GRPCProbes):
     secure = True
     scheme = "https"
     offered = ("h2", "http/1.1")
+
+
+class ReluctantProbes(Case):
+    """One that takes HTTP/2, and then wants HTTP/1.1."""
+
+    secure = True
+    offered = ("h2", "http/1.1")
+
+    def respond(self, exchange: Any) -> None:
+        if exchange.head.version == 20:
+            self.requests.append(exchange)
+            exchange.connection.session.reset(exchange.stream, ErrorCode.HTTP_1_1_REQUIRED)
+            exchange.connection.flush_soon()
+        else:
+            super().respond(exchange)
+
+    async def test_it_is_asked_again_and_then_at_once(self) -> None:
+        instance = self.instance()
+        self.assertEqual(await self.upstreams.probe(instance), 200)
+        self.assertEqual(await self.upstreams.probe(instance), 200)
+        self.assertEqual([exchange.head.version for exchange in self.requests], [20, 11, 11])
+        connection = await self.open(instance)
+        self.assertIsInstance(connection, UpstreamConnection)
+        await self.use(connection)
+        self.upstreams.transition(Transition(instance, State.UP, State.GONE, "", 0.0))
 
 
 class OldProbes(Case):

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.http.h2.session import FieldList, ServerSession
 from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import H2Stream
-from scalekit.net.shared_pool import SharedPool
+from scalekit.net.shared_pool import SharedPool, Wish
 from scalekit.net.upstream import UpstreamTimeouts
 from tests.http.h2.recorder import Recorder
 from tests.net.app_server import AppServer, Attempt, Receiver
@@ -95,6 +95,9 @@ class H2AppServer(AppServer):
     """
     :param streams: how many a connection takes.
     :param knows_http2: whether it is ``h2c``.
+
+    :ivar old_attempts: connections that will speak HTTP/1.1.
+    :ivar wish: what it has asked for.
     """
 
     def __init__(
@@ -104,17 +107,26 @@ class H2AppServer(AppServer):
         timeouts: UpstreamTimeouts | None = None,
         streams: int = 100,
         knows_http2: bool = True,
+        wish: Wish | None = None,
     ) -> None:
         super().__init__(clock, wheel, timeouts)
         self.streams = streams
+        self.wish = wish or Wish()
+        self.old_attempts: list[Attempt] = []
         self.peers: list[Peer] = []
         self.shared = self.pool = SharedPool(
             self._open,
             wheel,
             timeouts or UpstreamTimeouts(),
             lambda callback: clock.callLater(0, callback),
-            None if knows_http2 else self._open,
+            None if knows_http2 else self._open_old,
+            self.wish,
         )
+
+    def _open_old(self, protocol: Any, failed: Any) -> Any:
+        give_up = self._open(protocol, failed)
+        self.old_attempts.append(self.attempts[-1])
+        return give_up
 
     @property
     def peer(self) -> Peer:
