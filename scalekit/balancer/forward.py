@@ -309,6 +309,7 @@ class Forward:
         tunnel.open_ends -= 1
         if not tunnel.open_ends:
             self._leave()
+            tunnel.over()
 
     def data(self, piece: bytes) -> None:
         if self._tunnel is None:
@@ -357,6 +358,7 @@ class Forward:
             self._leave()
             if self._tunnel is not None and self._tunnel.is_told:
                 exchange.finish()
+                self.one_ended(self._tunnel)
             else:
                 exchange.abort(fault)
             return
@@ -448,6 +450,8 @@ class Forward:
         if self._instance is None and self._traffic.line.leave(self):
             self._traffic.waits["gone"] += 1
         self._leave()
+        if self._tunnel is not None:
+            self._tunnel.over()
         if connection is not None:
             connection.cancel()
         elif give_up is not None:

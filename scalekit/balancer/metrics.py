@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scalekit.balancer.traffic import Traffic
+from scalekit.balancer.tunnels import Tunnels
 
 
 class TrafficMetrics(Collector):
@@ -49,3 +50,23 @@ class TrafficMetrics(Collector):
             for outcome, count in traffic.waits.items():
                 waits.add_metric([name, outcome], count)
         yield from (retries, replays, refusals, waiting, waits)
+
+
+class TunnelMetrics(Collector):
+    """Of the WebSockets."""
+
+    def __init__(self, tunnels: Tunnels) -> None:
+        self._tunnels = tunnels
+
+    def collect(self) -> Iterator[Metric]:
+        opened = GaugeMetricFamily("scalekit_websockets", "WebSockets that are open.", labels=["service"])
+        drained = CounterMetricFamily(
+            "scalekit_websockets_drained",
+            "WebSockets whose app server, or the balancer, went away: told so, or cut as they did not end in time.",
+            labels=["service", "outcome"],
+        )
+        for service, count in self._tunnels.open().items():
+            opened.add_metric([service], count)
+        for (service, outcome), count in self._tunnels.drained.items():
+            drained.add_metric([service, outcome], count)
+        yield from (opened, drained)

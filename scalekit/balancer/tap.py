@@ -35,7 +35,7 @@ from scalekit.balancer.instance import Notice, Transition
 from scalekit.balancer.instance_metrics import InstanceMetrics
 from scalekit.balancer.keeping import SnapshotKeeper
 from scalekit.balancer.listing import Listing
-from scalekit.balancer.metrics import TrafficMetrics
+from scalekit.balancer.metrics import TrafficMetrics, TunnelMetrics
 from scalekit.balancer.policies import Policies
 from scalekit.balancer.prober import Prober
 from scalekit.balancer.proxy import ReverseProxy
@@ -303,6 +303,7 @@ def add_balancer(
             instances,
             ConnectionMetrics("balancer", public),
             TrafficMetrics(lambda: proxy.traffic),
+            TunnelMetrics(tunnels),
             *collectors,
         ),
         role_of=registration_role,

@@ -17,6 +17,7 @@ the end of the drain        inside a frame, still                  it is cut
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -139,10 +140,14 @@ class Tunnel:
             self._told()
 
     def left(self) -> None:
-        """It has no app server any more."""
+        """It has no app server any more; a client that is told has its time all the same."""
         self._tunnels.forget(self)
-        if self._wait < _Wait.ANSWER:
-            self._tunnels.wheel.forget(self)
+        if not self.is_told:
+            self.over()
+
+    def over(self) -> None:
+        """Nobody is there any more."""
+        self._tunnels.wheel.forget(self)
 
     # How it ends.
 
@@ -172,6 +177,7 @@ class Tunnel:
         elif wait == _Wait.ANSWER and self._tell_app():
             self._close()
         else:
+            self._tunnels.count(self._exchange.record.service, "cut")
             self._forward.refuse(_CUT)
 
     def _ask(self, until: int) -> None:
@@ -185,7 +191,9 @@ class Tunnel:
             self._arm(_Wait.FRAME, max(ANSWER_SECONDS, self._last - self._tunnels.wheel.now))
 
     def _told(self) -> None:
-        self._exchange.record.reason = GOING_AWAY
+        record = self._exchange.record
+        record.reason = GOING_AWAY
+        self._tunnels.count(record.service, "told")
         self._arm(_Wait.ANSWER, ANSWER_SECONDS)
         if self._farewell.step is Step.ANSWERED:
             self._close()
@@ -219,6 +227,7 @@ class Tunnels:
     Those of a balancer.
 
     :param random: gives a number from 0 to 1.
+    :ivar drained: how many of a service were ``told``, and how many ``cut``: before that, or as they did not end.
     """
 
     def __init__(self, wheel: Wheel, random: Callable[[], float]) -> None:
@@ -227,6 +236,7 @@ class Tunnels:
         self._by_instance: dict[Instance, dict[Tunnel, None]] = {}
         self._instances: dict[Tunnel, Instance] = {}
         self._is_leaving = False
+        self.drained: Counter[tuple[str, str]] = Counter()
 
     def begin(self, forward: Forward, exchange: Any, instance: Instance) -> Tunnel:
         """A new one."""
@@ -267,6 +277,17 @@ class Tunnels:
         last = self.wheel.now + seconds
         for tunnel, turn in zip(tunnels, plan_turns(len(tunnels), seconds, self._random), strict=True):
             tunnel.take_turn(turn, last)
+
+    def count(self, service: str, outcome: str) -> None:
+        """What has come of one that was to end."""
+        self.drained[service, outcome] += 1
+
+    def open(self) -> Counter[str]:
+        """How many each service has."""
+        counts: Counter[str] = Counter()
+        for instance, tunnels in self._by_instance.items():
+            counts[instance.service] += len(tunnels)
+        return counts
 
     def new_key(self) -> bytes:
         """What a close frame for an app server is masked with."""

@@ -146,6 +146,7 @@ class Told(FarewellCase):
         instance = self.drain(it)
         it.waits(2 * ANSWER_SECONDS + 3)
         self.assertTrue(it.was_cut)
+        self.assertEqual(it.tunnels.drained, {("default", "told"): 1, ("default", "cut"): 1})
         self.assertIsNotNone(it.app.wire.loss)
         self.drained(instance, it)
         self.ends(it, (101, "going-away"))
@@ -181,7 +182,7 @@ class Told(FarewellCase):
         self.assertIsNotNone(it.app.wire.loss)
         self.ends(it, (101, "going-away"))
         it.waits(2 * ANSWER_SECONDS)
-        self.ends(it, (101, "going-away"))
+        self.assertEqual(it.tunnels.drained, {("default", "told"): 1})
 
     def test_a_peer_that_is_ending_it_already(self) -> None:
         it = self.begun()
