@@ -112,6 +112,10 @@ class Balancer(Daemon):
         """Wait until these are up."""
         self.await_states(dict.fromkeys(ports, "up"))
 
+    def await_back(self, port: int) -> None:
+        """Wait until it is asked again; for ten seconds it warms up, if another one has been there for as long."""
+        until(lambda: self.states().get(port) in ("warming", "up"), f"{port} is asked for requests again")
+
     def access_log(self) -> list[dict[str, Any]]:
         """The complete lines of its access log; the last requests come half a second late."""
         text = (self.state / "access.log").read_text()

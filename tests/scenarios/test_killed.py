@@ -82,7 +82,7 @@ class KilledTests(ScenarioCase):
     """SIGKILL, and a new start."""
 
     def test_killed_under_load_and_back(self) -> None:
-        balancer = self.start_balancer(health="")  # as it is configured by default
+        balancer = self.start_balancer(health='interval = "500ms"')  # the rest as it is by default
         (first, _), (second, process) = self.start_stock_app(), self.start_stock_app()
         balancer.register(first)
         balancer.register(second)
@@ -100,8 +100,7 @@ class KilledTests(ScenarioCase):
                 until(lambda moment=down: load.since(moment), "there are answers")  # type: ignore[misc]
                 _, process = self.start_stock_app(second)
                 self.assertEqual(load.since(down), {str(first)})
-                # It warms up if the other one has been there for ten seconds.
-                until(lambda: balancer.states()[second] in ("warming", "up"), "it is asked for requests again")
+                balancer.await_back(second)
                 until(lambda: load.since(time.monotonic() - 1) == both, "both answer again")
         self.assertGreater(len(load.answers), 1000)
         # Only an answer that had begun when its app server was killed cannot be made whole: it is in the log with the
@@ -174,7 +173,7 @@ class HangingTests(ScenarioCase):
             until(lambda: load.since(down), "those who waited for it ask the other one")
             self.assertEqual(load.since(down), {str(first)})
             process.send_signal(signal.SIGCONT)
-            balancer.await_up(second)
+            balancer.await_back(second)
         self.assertTrue(load.failed, "nobody was waiting when it stopped")
         self.assertLess(max(seconds for *_, seconds in load.answers), MOST_SECONDS)
         until(lambda: len(balancer.access_log()) >= len(load.answers), "the access log has all")
@@ -260,7 +259,7 @@ class LeavingTests(ScenarioCase):
                 self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
                 self.assertNotIn(second, balancer.states())
                 _, process = self.start_kit_app(balancer, second, "https")
-                balancer.await_up(second)
+                balancer.await_back(second)
         self.assertEqual([answer for answer in load.answers if answer[0] != 200], [])
         self.assertLess(max(seconds for *_, seconds in load.answers), MOST_SECONDS)
 
