@@ -188,6 +188,13 @@ class RequestReaderTests(SynchronousTestCase):
         self.assertIsNotNone(heads[0])
         self.assertIs(heads[0], heads[1])
 
+    def test_what_follows_a_head_without_a_body_is_not_its_body(self) -> None:
+        reader = RequestReader()
+        reader.feed(head() + head())
+        reader.read_head()
+        self.assertEqual(reader.read_body(), b"")
+        self.assertIsNotNone(reader.read_head())
+
     def test_a_head_with_a_body_is_never_taken_for_one_without(self) -> None:
         with_body = post(b"Content-Length: 5")
         for sent in ([with_body, b"hello", with_body, b"world"], [with_body + b"hello", with_body + b"world"]):

@@ -102,6 +102,11 @@ class ConnectTests(SynchronousTestCase):
             self.assertNotIn(name, names)
         self.assertEqual(request_head(fields, False).upgrade, b"websocket")
 
+    def test_a_length_would_be_that_of_a_body(self) -> None:
+        start = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/")]
+        fields = connect_fields([*start, (b"content-length", b"0"), (b"x-some", b"1")])
+        self.assertEqual(fields[5:], [(b"x-some", b"1")])
+
 
 class TrailerTests(SynchronousTestCase):
     def test_lower_case(self) -> None:
