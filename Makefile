@@ -1,6 +1,6 @@
 # make run      the whole system with its example, on a fresh machine too; Ctrl-C ends it
 # make test     the whole suite (one part: make test TESTS=tests.cache); lint, types, cover: the other gates of CI
-# make bench    side by side with nginx and HAProxy; make news: what the next release will say
+# make bench    side by side with nginx and HAProxy (a deploy under load: make bench-deploy); make news: the next release
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +16,7 @@ BENCH_PROGRAMS := h2load:nghttp2-client haproxy:haproxy nginx:nginx wrk:wrk
 # "compat" puts the checkout itself on the path, the only editable form in which twistd finds twisted/plugins.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
-.PHONY: run test lint types cover bench news clean
+.PHONY: run test lint types cover bench bench-deploy news clean
 
 # exec: Ctrl-C and SIGTERM reach twistd itself, and make waits until it has drained.
 run: $(VENV)/installed
@@ -43,6 +43,10 @@ cover: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	@.ci/provide $(BENCH_PROGRAMS)
 	$(BIN)/python -m bench.run
+
+bench-deploy: $(VENV)/installed-test
+	@.ci/provide $(BENCH_PROGRAMS)
+	$(BIN)/python -m bench.deploy
 
 news: $(VENV)/installed-dev
 	$(BIN)/towncrier build --draft

@@ -15,5 +15,6 @@ cpu.py          what a process and its children have used
 transaction.py  the tutorial's transaction: the blog's list, from the app server and through the balancer
 compression.py  100 KiB of JSON by each coding, against nginx' gzip
 table.py        medians, ratios, tables
+deploy.py       a deploy under load, beside nginx (``make bench-deploy``); deployed.py: its figures and tables
 servers.py      processes, ports; machine.py: what it all ran on
 """

@@ -58,7 +58,8 @@ class Proxy(NamedTuple):
     fields: tuple[str, ...] = FIELDS
 
 
-def _nginx(folder: Path, http: str) -> str:
+def nginx_config(folder: Path, http: str) -> str:
+    """A whole one around what stands in ``http``: one process, in the foreground."""
     user = f"user {pwd.getpwuid(0).pw_name};\n" if os.getuid() == 0 else ""  # else it cannot enter our folder
     paths = "\n".join(
         f"    {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -85,7 +86,7 @@ def start_backend(place: Place) -> Server:
     fields = "|".join(f"$http_{name}" for name in FIELDS)
     config = folder / "nginx.conf"
     config.write_text(
-        _nginx(
+        nginx_config(
             folder,
             f"""    access_log off;
     sendfile on;
@@ -112,7 +113,7 @@ def start_nginx(place: Place) -> Proxy:
     log = folder / "access.log"
     config = folder / "nginx.conf"
     config.write_text(
-        _nginx(
+        nginx_config(
             folder,
             f"""    log_format entry escape=json
         '{{"time":"$time_iso8601","request_id":"$request_id","client":"$remote_addr",'

@@ -149,8 +149,8 @@ def report(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def between_marks(text: str, table: str) -> str:
-    """The text with what stands between `BEGIN` and `END` replaced; as it was if it has no such marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def between_marks(text: str, table: str, mark: str = BEGIN, last: str = END) -> str:
+    """The text with what stands between two marks replaced; as it was if it has no such marks."""
+    before, begin, rest = text.partition(mark)
+    _, end, after = rest.partition(last)
     return f"{before}{begin}\n\n{table}\n{end}{after}" if begin and end else text
