@@ -109,6 +109,13 @@ class Deadlines(Case):
             self.wait(1)
         self.assertEqual(receiver.events[-1], ("failed", "answer-timeout"))
 
+    def test_a_head_that_comes_byte_by_byte_does_not_either(self) -> None:
+        receiver = self.ask()
+        for number in range(31):
+            self.app.says(OK[number : number + 1])
+            self.wait(1)
+        self.assertEqual(receiver.events, [("failed", "answer-timeout")])
+
     def test_between_reads(self) -> None:
         receiver = self.ask()
         self.app.says(OK + b"h")
