@@ -4,14 +4,16 @@ The cache: one byte-bounded store, and the key/value service in front of it.
 Open `store` first: what is kept, for how long, and what leaves when there is no more room.  It is pure: no socket, and
 time is an argument.
 
-* `store`: `Store(max_bytes)`: put, get, invalidate, expire; its counters.
+* `store`: `Store(max_bytes)`: put, get, purge, expire, sweep; fills that reserve room; its counters.
 * `entry`: what the store holds for one key, and what that costs in memory.
-* `eviction`: the seam for "what leaves when it is full", and LRU, which is what leaves now.
+* `eviction`: the seam for "what leaves when it is full", LRU and SIEVE; `s3fifo`: what leaves by default.
 * `wheel`: finds what is due to expire without looking at the rest.
+* `tags`: which entries bear a tag; `purges`: what is held against a fill when it ends; `unswept`: what purges of many
+  have not removed yet.
 * `ageing`: how long a client wants something kept (``Cache-Control: max-age=N``).
 * `keys`: the key in a request's query.
 * `resource`: the routes of port 5000.
-* `service`: the purge, a LoopingCall.
+* `service`: sweeps the store, a LoopingCall.
 * `metrics`: the store's counters for Prometheus.
 * `tap`: the daemon, ``twistd scalekit-cache``.
 """

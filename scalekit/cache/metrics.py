@@ -19,12 +19,14 @@ class StoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         stats = self._store.stats()
         lookups = CounterMetricFamily("scalekit_cache_lookups", "Keys asked for.", labels=["result"])
-        lookups.add_metric(["hit"], stats.hits)
+        lookups.add_metric(["hit"], stats.hits - stats.stale)
+        lookups.add_metric(["stale"], stats.stale)
         lookups.add_metric(["miss"], stats.misses)
         yield lookups
         puts = CounterMetricFamily("scalekit_cache_puts", "Values to be stored.", labels=["result"])
         puts.add_metric(["stored"], stats.stored)
         puts.add_metric(["refused"], stats.refused)
+        puts.add_metric(["voided"], stats.voided)
         yield puts
         removed = CounterMetricFamily("scalekit_cache_removed", "Entries that left, and why.", labels=["reason"])
         for reason in ("replaced", "expired", "evicted", "invalidated"):
@@ -33,3 +35,6 @@ class StoreCollector(Collector):
         yield GaugeMetricFamily("scalekit_cache_entries", "Entries held.", stats.entries)
         yield GaugeMetricFamily("scalekit_cache_bytes", "Bytes that the entries take, overhead included.", stats.bytes)
         yield GaugeMetricFamily("scalekit_cache_max_bytes", "Bytes that they may take.", stats.max_bytes)
+        yield GaugeMetricFamily("scalekit_cache_reserved_bytes", "Bytes kept free for fills.", stats.reserved_bytes)
+        yield GaugeMetricFamily("scalekit_cache_tags", "Tags that entries bear.", stats.tags)
+        yield CounterMetricFamily("scalekit_cache_purges", "Purges of keys, tags and prefixes.", stats.purges)

@@ -114,7 +114,7 @@ class Invalidation(ProblemResource):
         return self._invalidate(request)
 
     def _invalidate(self, request: Request) -> int:
-        self._store.invalidate(_key(request), self._clock.seconds())
+        self._store.purge_key(_key(request), self._clock.seconds())
         return _no_content(request)
 
 

@@ -4,27 +4,42 @@ argument, in seconds of any clock that never goes back.
 
 Its rules:
 
-* what is expired (``expires <= now``) is never served, whether or not it has been purged;
-* `expire` removes what is expired, and only that;
-* the bytes counted are the sum over all entries, overhead included, and never above ``max_bytes``;
+* an entry is fresh until it expires; then it is stale, served only to those who take that, until its windows end; from
+  then on (``leaves <= now``) it is never served, whether or not it has been removed;
+* `expire` removes what has left, and only that;
+* the bytes counted are the sum over all entries, overhead included, and what fills have reserved, and never above
+  ``max_bytes``;
 * an entry of over an eighth of ``max_bytes`` is not admitted, so that no single one can sweep the cache empty;
+* a hard purge removes, a soft one makes stale, and both take effect at once: entries that a purge of many has not come
+  to yet are held against it when they are read (`unswept`), and fills that began before it when they end (`purges`);
 * every entry leaves by `_forget`, and exactly one of the counters ``replaced``, ``expired``, ``evicted`` and
   ``invalidated`` tells which way.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from enum import Enum
 
 import msgspec
 
-from scalekit.cache.entry import Entry, charge_of
-from scalekit.cache.eviction import Eviction, LeastRecentlyUsed
+from scalekit.cache.entry import Entry, Tag, charge_of, charge_of_length
+from scalekit.cache.eviction import Eviction
+from scalekit.cache.purges import Kind, Purges, Verdict
+from scalekit.cache.s3fifo import S3FIFO
+from scalekit.cache.tags import Tags
+from scalekit.cache.unswept import Unswept
 from scalekit.cache.wheel import Wheel
 
 _LARGEST_SHARE = 8
 # Removing an entry takes 1 to 3 us, giving its memory back to the system another 80 us a MiB (measured; munmap).
 _LARGE_BYTES = 32 * 1024
+# Entries lie on so many shelves, so that a sweep can look through one at a time: 4,000 of a million.
+_SHELVES = 256
+# Looking whether a key begins with a prefix takes a tenth of the time that removing its entry takes.
+_LOOKS = 10
+# Every read is held against those that are not done, some 0.1 us each; a million entries are swept in seconds.
+MOST_PREFIXES = 64
 
 
 class Put(Enum):
@@ -33,12 +48,41 @@ class Put(Enum):
     CREATED = "created"
     REPLACED = "replaced"
     TOO_BIG = "too big"
+    NO_ROOM = "no room"  # fills that are under way have reserved all
+    PURGED = "purged"  # while it was being made
+
+
+class Window(Enum):
+    """How stale a reader takes it."""
+
+    FRESH = "fresh"
+    REVALIDATING = "while it is made anew"
+    FAILING = "where making it anew has failed"
+
+
+class Fill(msgspec.Struct, eq=False):
+    """
+    A value that is being made.
+
+    :ivar since: the number of the latest purge when it began.
+    :ivar reserved: bytes kept free for it.
+    """
+
+    key: bytes
+    since: int
+    reserved: int = 0
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """The store's counters (since it was made) and its size now; ``bytes`` and ``max_bytes`` include the overhead."""
+    """
+    The store's counters (since it was made) and its size now; ``bytes`` and ``max_bytes`` include the overhead.
+
+    ``stale`` is how many of the ``hits`` were stale, ``refused`` what was too big or had no room, ``voided`` the fills
+    that a purge overtook.
+    """
 
     hits: int
+    stale: int
     misses: int
     stored: int
     replaced: int
@@ -46,7 +90,12 @@ class Stats(msgspec.Struct, frozen=True):
     evicted: int
     invalidated: int
     refused: int
+    voided: int
+    purges: int
     entries: int
+    tags: int
+    fills: int
+    reserved_bytes: int
     bytes: int
     max_bytes: int
 
@@ -54,80 +103,237 @@ class Stats(msgspec.Struct, frozen=True):
 class Store:
     """
     :param max_bytes: the budget: keys, values and overhead of all entries together.
-    :param eviction: what to give up when it is full; least recently used by default.
+    :param eviction: what to give up when it is full; S3-FIFO by default.
     """
 
     def __init__(self, max_bytes: int, eviction: Eviction | None = None) -> None:
         self.max_bytes = max_bytes
-        self._largest = max_bytes // _LARGEST_SHARE
-        self._entries: dict[bytes, Entry] = {}
-        self._eviction: Eviction = LeastRecentlyUsed() if eviction is None else eviction
+        self.largest = max_bytes // _LARGEST_SHARE
+        self._shelves: list[dict[bytes, Entry]] = [{} for _ in range(_SHELVES)]
+        self._eviction: Eviction = S3FIFO(max_bytes) if eviction is None else eviction
         self._wheel = Wheel()
-        self._bytes = 0
-        self._hits = self._misses = self._stored = self._refused = 0
+        self._tags = Tags()
+        self._purges = Purges()
+        self._unswept = Unswept(_SHELVES)
+        self._looking: list[Entry] = []  # the rest of the shelf that a sweep is at
+        self._fills: OrderedDict[int, Fill] = OrderedDict()
+        self._reserved = 0
+        self._bytes = self._count = 0
+        self._hits = self._stale = self._misses = self._stored = self._refused = self._voided = 0
         self._replaced = self._expired = self._evicted = self._invalidated = 0
 
-    def put(self, key: bytes, value: bytes, max_age: float, now: float) -> Put:
-        """
-        Keep this value for ``max_age`` seconds from now, giving up others if there is no room.
+    # Reading
 
-        A value that is too big changes nothing.
-        """
-        charge = charge_of(key, value)
-        if charge > self._largest:
-            self._refused += 1
-            return Put.TOO_BIG
-        outcome = Put.CREATED
-        old = self._entries.get(key)
-        if old is not None:
-            self._drop(old)
-            if old.expires > now:
-                self._replaced += 1
-                outcome = Put.REPLACED
-            else:
-                self._expired += 1
-        while self._bytes + charge > self.max_bytes:
-            self._give_up(self._entries[self._eviction.victim()], now)
-        expires = now + max_age
-        entry = Entry(key, value, now, expires, charge, self._wheel.add(key, expires, now))
-        self._entries[key] = entry
-        self._eviction.add(entry)
-        self._bytes += charge
-        self._stored += 1
-        return outcome
-
-    def get(self, key: bytes, now: float) -> Entry | None:
-        """The entry of this key; None if there is none or it is expired."""
-        entry = self._entries.get(key)
+    def get(self, key: bytes, now: float, window: Window = Window.FRESH) -> Entry | None:
+        """The entry of this key, if it is not staler than that; else None."""
+        entry = self._shelves[hash(key) % _SHELVES].get(key)
+        if entry is not None and self._unswept.is_waiting:
+            entry = self._settled(entry, now)
         if entry is None:
             self._misses += 1
             return None
         if entry.expires <= now:
-            self._drop(entry)
-            self._expired += 1
-            self._misses += 1
-            return None
+            if entry.leaves <= now:
+                self._drop(entry)
+                self._expired += 1
+                self._misses += 1
+                return None
+            if window is Window.FRESH or (window is Window.REVALIDATING and entry.revalidates <= now):
+                self._misses += 1
+                return None
+            self._stale += 1
         self._hits += 1
         self._eviction.use(entry)
         return entry
 
-    def invalidate(self, key: bytes, now: float) -> bool:
-        """Forget this key; whether there was something to forget that had not expired."""
-        entry = self._entries.get(key)
-        if entry is None:
+    def peek(self, key: bytes, now: float) -> Entry | None:
+        """The entry of this key, fresh or stale; neither counted nor used by it."""
+        entry = self._shelves[hash(key) % _SHELVES].get(key)
+        if entry is not None and self._unswept.is_waiting:
+            entry = self._settled(entry, now)
+        return None if entry is None or entry.leaves <= now else entry
+
+    # Storing
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        max_age: float,
+        now: float,
+        *,
+        tags: tuple[bytes, ...] = (),
+        while_revalidating: float = 0.0,
+        if_error: float = 0.0,
+        fill: Fill | None = None,
+    ) -> Put:
+        """
+        Keep this value for ``max_age`` seconds from now, giving up others if there is no room.
+
+        A value that is not stored changes nothing.
+
+        :param while_revalidating: seconds after ``max_age`` for which it may be served stale; ``if_error``: the same
+            where making it anew has failed.
+        :param fill: in which it was made; it is over now.
+        """
+        verdict = Verdict.KEPT
+        if fill is not None:
+            verdict = self._purges.verdict(key, tags, fill.since)
+            self.abandon(fill)
+        if verdict is Verdict.GONE or (verdict is Verdict.STALE and not (while_revalidating or if_error)):
+            self._voided += 1
+            return Put.PURGED
+        tags = tuple(dict.fromkeys(tags)) if tags else ()
+        charge = charge_of(key, value, tags)
+        if charge > self.largest or self._reserved + charge > self.max_bytes:
+            self._refused += 1
+            return Put.TOO_BIG if charge > self.largest else Put.NO_ROOM
+        old = self.peek(key, now)
+        outcome = Put.CREATED
+        if old is not None:
+            outcome = Put.REPLACED
+            key = old.key  # the tables keep that one
+        else:
+            self._clear(key)
+        old = self._make_room(charge, now, old)
+        expires = now if verdict is Verdict.STALE else now + max_age
+        revalidates = expires + while_revalidating if while_revalidating else expires
+        leaves = expires + if_error if if_error > while_revalidating else revalidates
+        entry = Entry(key, value, now, expires, revalidates, leaves, charge, 0, (), self._purges.number)
+        if old is None:
+            self._eviction.add(entry)
+            self._count += 1
+            self._bytes += charge
+        else:
+            self._wheel.remove(key, old.due)
+            self._tags.leave(old)
+            self._eviction.replace(old, entry)
+            self._bytes += charge - old.charge
+            self._replaced += 1
+        entry.due = self._wheel.add(key, leaves, now)
+        if tags:
+            entry.tags = self._tags.bear(key, tags)
+        self._shelves[hash(key) % _SHELVES][key] = entry
+        self._stored += 1
+        return outcome
+
+    def begin(self, key: bytes) -> Fill:
+        """Somebody begins to make a value; ends with `put` or `abandon`."""
+        fill = Fill(key, self._purges.number)
+        self._fills[id(fill)] = fill
+        return fill
+
+    def reserve(self, fill: Fill, length: int) -> bool:
+        """
+        Keep room for a value of this length (of what has come so far, if it is not known), giving up others; whether
+        there is that much: False leaves the fill as it was.
+        """
+        charge = charge_of_length(fill.key, length)
+        more = charge - fill.reserved
+        if charge > self.largest or self._reserved + more > self.max_bytes:
             return False
-        self._drop(entry)
-        if entry.expires <= now:
-            self._expired += 1
-            return False
-        self._invalidated += 1
+        while self._bytes + self._reserved + more > self.max_bytes:
+            self._give_up(self._eviction.evict())
+        fill.reserved = charge
+        self._reserved += more
         return True
+
+    def abandon(self, fill: Fill) -> None:
+        """A fill is over, whatever came of it; once more does no harm."""
+        if self._fills.pop(id(fill), None) is None:
+            return
+        self._reserved -= fill.reserved
+        fill.reserved = 0
+        self._purges.forget(next((one.since for one in self._fills.values()), self._purges.number))
+
+    def is_void(self, fill: Fill) -> bool:
+        """Whether a hard purge of its key came since it began."""
+        return self._purges.verdict(fill.key, (), fill.since) is Verdict.GONE
+
+    # Purging
+
+    @property
+    def purges(self) -> int:
+        """The number of the latest purge."""
+        return self._purges.number
+
+    def purge_key(self, key: bytes, now: float, is_soft: bool = False) -> bool:
+        """Remove this key, or make it stale; whether there was anything."""
+        self._purges.note(Kind.KEY, key, is_soft, bool(self._fills))
+        entry = self.peek(key, now)
+        if entry is None:
+            self._clear(key)
+            return False
+        entry.purges = self._purges.number
+        if is_soft:
+            self._soften(entry, now, now)
+        else:
+            self._drop(entry)
+            self._invalidated += 1
+        return True
+
+    def purge_tag(self, name: bytes, now: float, is_soft: bool = False) -> None:
+        """Remove all that bears this tag, or make it stale: at once for readers, by `sweep` from memory."""
+        self._purges.note(Kind.TAG, name, is_soft, bool(self._fills))
+        tag = self._tags.take(name)
+        if not is_soft:
+            self._unswept.condemn(name)
+        if tag is not None:
+            if is_soft:
+                tag.softened = now
+            else:
+                tag.is_gone = True
+            self._unswept.add_tag(tag)
+
+    def purge_prefix(self, prefix: bytes, now: float, is_soft: bool = False) -> bool:
+        """
+        The same with all keys that begin so; with an empty prefix, all.
+
+        False, and nothing has changed, if `MOST_PREFIXES` wait for `sweep` already.
+        """
+        if self._unswept.prefixes >= MOST_PREFIXES:
+            return False
+        number = self._purges.note(Kind.PREFIX, prefix, is_soft, bool(self._fills))
+        self._unswept.add_prefix(prefix, is_soft, number, now)
+        return True
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether no purge waits for `sweep`."""
+        return not self._unswept.is_waiting
+
+    def sweep(self, now: float, budget: int) -> None:
+        """
+        Carry out what purges have left to do, as far as the budget goes.
+
+        :param budget: entries to remove; one to make stale counts for three, a large one for several.
+        """
+        tags = self._unswept.tags
+        while tags and budget > 0:
+            if tags[0].keys:
+                key = tags[0].keys.pop()
+                budget -= self._sweep_one(self._shelves[hash(key) % _SHELVES][key], now)
+            else:
+                tags.popleft()
+        while budget > 0:
+            if not self._looking:
+                number = self._unswept.next_shelf()
+                if number is None:
+                    break
+                shelf = self._shelves[number]
+                self._looking = self._unswept.matching(shelf)
+                budget -= 1 + len(shelf) // _LOOKS
+                continue
+            entry = self._looking.pop()
+            if self._shelves[hash(entry.key) % _SHELVES].get(entry.key) is entry:
+                budget -= self._sweep_one(entry, now)
+        self._unswept.check()
 
     def expire(self, now: float, budget: int) -> int:
         """
-        Remove what is expired, as far as the budget goes; returns how many entries were removed.
+        Remove what has left, as far as the budget goes; returns how many entries were removed.
 
-        Reads are exact; here an entry is found from the first full second after its expiry on.  There is more to do if
+        Reads are exact; here an entry is found from the first full second after it left on.  There is more to do if
         `next_deadline` is not later than now.
 
         :param budget: entries to look at; a large one counts for several, as it takes longer to give back.
@@ -137,15 +343,16 @@ class Store:
             key = self._wheel.take(now)
             if key is None:
                 break
-            entry = self._entries[key]
+            entry = self._shelves[hash(key) % _SHELVES][key]
             budget -= 1
-            if entry.expires <= now:
+            if entry.leaves <= now:
                 budget -= len(entry.value) // _LARGE_BYTES
                 self._forget(entry)
+                self._eviction.remove(entry)
                 self._expired += 1
                 removed += 1
             else:
-                entry.due = self._wheel.add(key, entry.expires, now)
+                entry.due = self._wheel.add(key, entry.leaves, now)
         return removed
 
     def next_deadline(self) -> float | None:
@@ -155,6 +362,7 @@ class Store:
     def stats(self) -> Stats:
         return Stats(
             hits=self._hits,
+            stale=self._stale,
             misses=self._misses,
             stored=self._stored,
             replaced=self._replaced,
@@ -162,31 +370,103 @@ class Store:
             evicted=self._evicted,
             invalidated=self._invalidated,
             refused=self._refused,
-            entries=len(self._entries),
+            voided=self._voided,
+            purges=self._purges.number,
+            entries=self._count,
+            tags=len(self._tags),
+            fills=len(self._fills),
+            reserved_bytes=self._reserved,
             bytes=self._bytes,
             max_bytes=self.max_bytes,
         )
 
-    def _give_up(self, entry: Entry, now: float) -> None:
+    # Inside
+
+    def _sweep_one(self, entry: Entry, now: float) -> int:
+        """What it cost, in removals."""
+        large = len(entry.value) // _LARGE_BYTES
+        return 1 + large if self._settled(entry, now) is None else 3
+
+    def _settled(self, entry: Entry, now: float) -> Entry | None:
+        """The entry after what purges of many have made of it; None if that was the end of it."""
+        if self._unswept.is_gone(entry):
+            self._drop(entry)
+            self._invalidated += 1
+            return None
+        softened = self._unswept.softened(entry)
+        entry.purges = self._purges.number
+        if softened is None:
+            return entry
+        if any(tag.softened is not None for tag in entry.tags):
+            names = [tag.name for tag in entry.tags]
+            self._tags.leave(entry)
+            entry.tags = self._tags.bear(entry.key, names)
+        return self._soften(entry, softened, now)
+
+    def _soften(self, entry: Entry, moment: float, now: float) -> Entry | None:
+        """Make it stale since then, its windows begin there; None if it has none, or they are over."""
+        if entry.expires > moment:
+            self._wheel.remove(entry.key, entry.due)
+            entry.revalidates = moment + (entry.revalidates - entry.expires)
+            entry.leaves = moment + (entry.leaves - entry.expires)
+            entry.expires = moment
+            entry.due = self._wheel.add(entry.key, entry.leaves, now)
+        if entry.leaves > now:
+            return entry
         self._drop(entry)
-        if entry.expires <= now:
+        self._invalidated += 1
+        return None
+
+    def _clear(self, key: bytes) -> None:
+        """Remove what is under this key and has left."""
+        entry = self._shelves[hash(key) % _SHELVES].get(key)
+        if entry is not None:
+            self._drop(entry)
+            self._expired += 1
+
+    def _make_room(self, charge: int, now: float, old: Entry | None) -> Entry | None:
+        """Give up entries until there is room in the place of the old one; returns that, unless it was given up."""
+        limit = self.max_bytes - self._reserved - charge
+        while self._bytes - (old.charge if old is not None else 0) > limit:
+            victim = self._eviction.evict()
+            self._give_up(victim, now)
+            if victim is old:
+                old = None
+        return old
+
+    def _give_up(self, entry: Entry, now: float | None = None) -> None:
+        """The eviction has taken it out."""
+        self._wheel.remove(entry.key, entry.due)
+        self._forget(entry)
+        if now is not None and entry.leaves <= now:
             self._expired += 1
         else:
             self._evicted += 1
 
     def _drop(self, entry: Entry) -> None:
         self._wheel.remove(entry.key, entry.due)
+        self._eviction.remove(entry)
         self._forget(entry)
 
     def _forget(self, entry: Entry) -> None:
-        """The one way out, for an entry that the wheel no longer has."""
-        del self._entries[entry.key]
-        self._eviction.remove(entry)
+        """The one way out, for an entry that neither the wheel nor the eviction has any more."""
+        del self._shelves[hash(entry.key) % _SHELVES][entry.key]
+        if entry.tags:
+            self._tags.leave(entry)
         self._bytes -= entry.charge
+        self._count -= 1
+
+    def entries(self) -> list[Entry]:
+        """All that is held, purged and expired ones that have not been removed included; for tests and snapshots."""
+        return [entry for shelf in self._shelves for entry in shelf.values()]
+
+    def tag(self, name: bytes) -> Tag | None:
+        """The tag of this name, if any entry bears it."""
+        return self._tags.get(name)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._count
 
     def __repr__(self) -> str:
-        size = f"{len(self._entries)} entries, {self._bytes} of {self.max_bytes} bytes"
+        size = f"{self._count} entries, {self._bytes} of {self.max_bytes} bytes"
         return f"<Store {size}, {self._hits} hits, {self._misses} misses>"

@@ -25,8 +25,10 @@ from typing import Any, NamedTuple, cast
 from twisted.internet import reactor as _reactor
 from twisted.internet.interfaces import IReactorTime
 
+from scalekit.cache.eviction import Eviction, LeastRecentlyUsed, Sieve
 from scalekit.cache.metrics import StoreCollector
 from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource
+from scalekit.cache.s3fifo import S3FIFO
 from scalekit.cache.service import CacheService
 from scalekit.cache.store import Store
 from scalekit.config import Config
@@ -68,9 +70,15 @@ def make_cache_root(settings: Cache, clock: IReactorTime) -> CacheRoot:
 
     :param clock: tells the entries' age; must never go back, or what has expired would be served (`steady_seconds`).
     """
-    store = Store(settings.max_bytes)
+    store = Store(settings.max_bytes, _eviction(settings))
     resource = CacheResource(store, clock, settings.default_max_age)
     return CacheRoot(store, resource, CacheService(store, settings.expiry_interval, clock), StoreCollector(store))
+
+
+def _eviction(settings: Cache) -> Eviction:
+    if settings.eviction == "lru":
+        return LeastRecentlyUsed()
+    return Sieve() if settings.eviction == "sieve" else S3FIFO(settings.max_bytes)
 
 
 def steady_seconds() -> float:

@@ -175,6 +175,7 @@ class Cache(Table, frozen=True, kw_only=True):
 
     listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(5000)
     max_bytes: Annotated[int, kinds.SIZE] = 256 * MIB
+    eviction: Annotated[str, kinds.choice("s3-fifo", "sieve", "lru")] = "s3-fifo"  # 5 to 10 points more hits than lru
     expiry_interval: Annotated[float, kinds.DURATION] = 5.0  # the tutorial's
     default_max_age: Annotated[float | None, kinds.optional(kinds.DURATION)] = None  # None: refuse a store without one
     token_file: Annotated[str, kinds.PATH] = ""

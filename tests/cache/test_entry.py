@@ -13,11 +13,12 @@ class ChargeTests(SynchronousTestCase):
     def test_overhead_is_what_an_entry_costs(self) -> None:
         """The constant is neither too small nor so large that memory lies idle."""
         count = 20_000
-        store = Store(1 << 40)
+        store = Store(1 << 27)
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         before = tracemalloc.get_traced_memory()[0]
         for number in range(count):
             store.put(b"%016d" % number, b"%0100d" % number, number % 86_400, 0.0)
         each = (tracemalloc.get_traced_memory()[0] - before) / count - 16 - 100
+        self.assertEqual(len(store), count)
         self.assertTrue(0.6 * ENTRY_OVERHEAD_BYTES < each < ENTRY_OVERHEAD_BYTES, f"{each:.0f} bytes")

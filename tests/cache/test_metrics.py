@@ -2,7 +2,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.metrics import StoreCollector
-from scalekit.cache.store import Store
+from scalekit.cache.store import Store, Window
 
 
 class StoreCollectorTests(SynchronousTestCase):
@@ -15,17 +15,26 @@ class StoreCollectorTests(SynchronousTestCase):
         store.put(b"c", b"x" * 50_000, 5, 0.0)
         store.get(b"a", 0.0)
         store.get(b"z", 0.0)
-        store.invalidate(b"a", 0.0)
+        store.put(b"d", b"1", 1, -1.0, while_revalidating=5)
+        store.get(b"d", 0.0, Window.REVALIDATING)
+        store.purge_key(b"d", 0.0)
+        store.reserve(store.begin(b"e"), 1000)
+        store.purge_key(b"a", 0.0)
         lines = generate_latest(registry).decode().splitlines()
         for line in (
             'scalekit_cache_lookups_total{result="hit"} 1.0',
+            'scalekit_cache_lookups_total{result="stale"} 1.0',
             'scalekit_cache_lookups_total{result="miss"} 1.0',
-            'scalekit_cache_puts_total{result="stored"} 2.0',
+            'scalekit_cache_puts_total{result="stored"} 3.0',
             'scalekit_cache_puts_total{result="refused"} 1.0',
-            'scalekit_cache_removed_total{reason="invalidated"} 1.0',
+            'scalekit_cache_puts_total{result="voided"} 0.0',
+            'scalekit_cache_removed_total{reason="invalidated"} 2.0',
             'scalekit_cache_removed_total{reason="evicted"} 0.0',
             "scalekit_cache_entries 1.0",
             "scalekit_cache_bytes 602.0",
             "scalekit_cache_max_bytes 100000.0",
+            "scalekit_cache_tags 0.0",
+            "scalekit_cache_reserved_bytes 1726.0",
+            "scalekit_cache_purges_total 2.0",
         ):
             self.assertIn(line, lines)

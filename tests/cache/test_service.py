@@ -80,6 +80,25 @@ class PurgeTests(SynchronousTestCase):
         self.clock.advance(5)
         self.assertEqual(len(self.store), 0)
 
+    def test_after_a_purge_at_once(self) -> None:
+        for number in range(SLICE + 100):
+            self.store.put(b"%d" % number, b"1", 60, 0.0, tags=(b"t",))
+        self.service.hurry()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)  # there is nothing to do
+        self.store.purge_tag(b"t", 0.0)
+        self.service.hurry()
+        self.service.hurry()
+        self.turn()
+        self.assertEqual((len(self.store), self.clock.seconds()), (100, 0))
+        self.turn()
+        self.assertEqual((len(self.store), len(self.clock.getDelayedCalls())), (0, 1))
+
+    def test_a_purge_is_swept_at_the_next_interval_too(self) -> None:
+        self.store.put(b"a", b"1", 60, 0.0)
+        self.store.purge_prefix(b"", 0.0)
+        self.clock.advance(5)
+        self.assertEqual((len(self.store), self.store.is_swept), (0, True))
+
     def test_starts_again(self) -> None:
         self.service.stopService()
         self.service.startService()

@@ -1,12 +1,11 @@
 import subprocess
 import sys
 
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.entry import ENTRY_OVERHEAD_BYTES, charge_of
-from scalekit.cache.store import Put, Store
+from scalekit.cache.eviction import LeastRecentlyUsed
+from scalekit.cache.store import Put, Store, Window
 
 ROOMY = 1 << 20
 
@@ -52,18 +51,18 @@ class StoreTests(SynchronousTestCase):
         store.put(b"a", b"1", 0, 3.0)
         self.assertIs(store.get(b"a", 3.0), None)
 
-    def test_invalidate(self) -> None:
+    def test_purge(self) -> None:
         store = Store(ROOMY)
         store.put(b"a", b"1", 5, 0.0)
-        self.assertTrue(store.invalidate(b"a", 1.0))
-        self.assertFalse(store.invalidate(b"a", 1.0))
+        self.assertTrue(store.purge_key(b"a", 1.0))
+        self.assertFalse(store.purge_key(b"a", 1.0))
         self.assertIs(store.get(b"a", 1.0), None)
         self.assertEqual((store.stats().invalidated, store.stats().bytes, store.next_deadline()), (1, 0, None))
 
-    def test_invalidating_what_has_expired_is_its_expiry(self) -> None:
+    def test_purging_what_has_expired_is_its_expiry(self) -> None:
         store = Store(ROOMY)
         store.put(b"a", b"1", 5, 0.0)
-        self.assertFalse(store.invalidate(b"a", 5.0))
+        self.assertFalse(store.purge_key(b"a", 5.0))
         self.assertEqual((store.stats().invalidated, store.stats().expired), (0, 1))
 
     def test_repr(self) -> None:
@@ -74,9 +73,220 @@ class StoreTests(SynchronousTestCase):
         self.assertEqual(repr(store.get(b"a", 0.0)), "<Entry b'a' 1 bytes, 0 to 5>")
 
 
+class StaleTests(SynchronousTestCase):
+    """Fresh to 5, stale while it is made anew to 15, where that has failed to 25."""
+
+    def setUp(self) -> None:
+        self.store = Store(ROOMY)
+        self.store.put(b"a", b"1", 5, 0.0, while_revalidating=10, if_error=20)
+
+    def served(self, now: float) -> list[str]:
+        return [window.name for window in Window if self.store.get(b"a", now, window) is not None]
+
+    def test_windows(self) -> None:
+        for now, served in (
+            (4.75, ["FRESH", "REVALIDATING", "FAILING"]),
+            (5.0, ["REVALIDATING", "FAILING"]),
+            (14.75, ["REVALIDATING", "FAILING"]),
+            (15.0, ["FAILING"]),
+            (24.75, ["FAILING"]),
+            (25.0, []),
+        ):
+            self.assertEqual(self.served(now), served, now)
+        self.assertEqual((len(self.store), self.store.stats().expired, self.store.stats().stale), (0, 1, 6))
+
+    def test_it_leaves_at_the_end_of_its_windows(self) -> None:
+        self.assertEqual(self.store.expire(24.0, 10), 0)
+        self.assertEqual(self.store.next_deadline(), 25)
+        self.assertEqual(self.store.expire(25.0, 10), 1)
+
+    def test_a_soft_purge_begins_them(self) -> None:
+        self.assertTrue(self.store.purge_key(b"a", 2.0, is_soft=True))
+        self.assertEqual(self.served(2.0), ["REVALIDATING", "FAILING"])
+        self.assertEqual(self.served(12.0), ["FAILING"])
+        self.assertEqual(self.store.next_deadline(), 22)
+        self.assertEqual(self.served(22.0), [])
+
+    def test_a_soft_purge_of_what_is_stale_changes_nothing(self) -> None:
+        self.store.purge_key(b"a", 7.0, is_soft=True)
+        self.assertEqual(self.served(14.75), ["REVALIDATING", "FAILING"])
+        self.assertEqual(self.served(15.0), ["FAILING"])
+
+    def test_a_soft_purge_removes_what_has_no_windows(self) -> None:
+        self.store.put(b"b", b"1", 60, 0.0)
+        self.assertTrue(self.store.purge_key(b"b", 1.0, is_soft=True))
+        self.assertIs(self.store.get(b"b", 1.0, Window.FAILING), None)
+        self.assertEqual(self.store.stats().invalidated, 1)
+
+    def test_over_a_stale_one_is_no_new_one(self) -> None:
+        self.assertIs(self.store.put(b"a", b"2", 5, 20.0), Put.REPLACED)
+
+    def test_repr(self) -> None:
+        self.assertEqual(repr(self.store.peek(b"a", 0.0)), "<Entry b'a' 1 bytes, 0 to 5, stale to 25>")
+
+
+class PurgeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.store = Store(ROOMY)
+        self.store.put(b"/a", b"1", 60, 0.0, tags=(b"posts", b"news", b"posts"), while_revalidating=60)
+        self.store.put(b"/b", b"2", 60, 0.0, tags=(b"posts",))
+        self.store.put(b"/c", b"3", 60, 0.0)
+
+    def served(self, now: float, window: Window = Window.FRESH) -> list[bytes]:
+        return [key for key in (b"/a", b"/b", b"/c") if self.store.get(key, now, window) is not None]
+
+    def swept(self) -> int:
+        while not self.store.is_swept:
+            self.store.sweep(1.0, 1)
+        return len(self.store)
+
+    def test_by_tag(self) -> None:
+        self.store.purge_tag(b"posts", 1.0)
+        self.assertEqual(self.served(1.0), [b"/c"])
+        self.assertEqual((self.swept(), self.store.stats().tags, self.store.stats().invalidated), (1, 0, 2))
+
+    def test_swept_without_a_reader(self) -> None:
+        for purge in (lambda: self.store.purge_tag(b"posts", 1.0), lambda: self.store.purge_prefix(b"/", 1.0)):
+            self.setUp()
+            purge()
+            self.assertFalse(self.store.is_swept)
+            self.assertEqual(len(self.store), 3)
+            self.assertEqual(self.swept(), len(self.served(1.0)))
+            self.assertEqual(self.store.stats().bytes, sum(one.charge for one in self.store.entries()))
+
+    def test_by_a_tag_that_nobody_bears(self) -> None:
+        self.store.purge_tag(b"other", 1.0)
+        self.assertTrue(self.store.is_swept)
+        self.assertEqual(len(self.served(1.0)), 3)
+
+    def test_softly_by_tag(self) -> None:
+        self.store.purge_tag(b"posts", 1.0, is_soft=True)
+        self.assertEqual(self.served(1.0), [b"/c"])
+        self.assertEqual(self.served(1.0, Window.REVALIDATING), [b"/a", b"/c"])
+        self.assertEqual(self.swept(), 2)
+        self.assertEqual(self.served(60.75, Window.REVALIDATING), [b"/a"])
+        self.assertEqual(self.served(61.0, Window.REVALIDATING), [])
+
+    def test_softly_then_hard_by_tag(self) -> None:
+        self.store.purge_tag(b"posts", 1.0, is_soft=True)
+        self.store.purge_tag(b"posts", 1.0)
+        self.assertEqual(self.served(1.0, Window.FAILING), [b"/c"])
+        self.assertEqual(self.swept(), 1)
+
+    def test_what_is_put_after_a_purge_stays(self) -> None:
+        self.store.purge_tag(b"posts", 1.0)
+        self.store.purge_prefix(b"/", 1.0)
+        self.store.put(b"/b", b"22", 60, 1.0, tags=(b"posts",))
+        self.assertEqual(self.swept(), 1)
+        self.assertEqual(self.served(1.0), [b"/b"])
+        self.store.purge_tag(b"posts", 2.0)
+        self.assertEqual(self.served(2.0), [])
+
+    def test_by_prefix(self) -> None:
+        self.store.put(b"posts/1", b"1", 60, 0.0)
+        self.assertTrue(self.store.purge_prefix(b"/", 1.0))
+        self.assertEqual(self.served(1.0), [])
+        self.assertEqual(self.swept(), 1)
+
+    def test_softly_by_prefix(self) -> None:
+        self.store.purge_prefix(b"", 1.0, is_soft=True)
+        self.assertEqual(self.swept(), 1)
+        self.assertEqual(self.served(1.0), [])
+        self.assertEqual(self.served(1.0, Window.REVALIDATING), [b"/a"])
+
+    def test_so_many_prefixes_wait_and_no_more(self) -> None:
+        for number in range(64):
+            self.assertTrue(self.store.purge_prefix(b"%d" % number, 1.0))
+        self.assertFalse(self.store.purge_prefix(b"/", 1.0))
+        self.assertEqual(len(self.served(1.0)), 3)
+        self.swept()
+        self.assertTrue(self.store.purge_prefix(b"/", 1.0))
+
+    def test_a_budget_is_kept(self) -> None:
+        for number in range(100):
+            self.store.put(b"%d" % number, b"1", 60, 0.0, tags=(b"many",))
+        self.store.purge_tag(b"many", 1.0)
+        self.store.sweep(1.0, 30)
+        self.assertEqual(len(self.store), 73)
+
+
+class FillTests(SynchronousTestCase):
+    """What is purged while it is being made is not stored."""
+
+    def setUp(self) -> None:
+        self.store = Store(ROOMY)
+
+    def test_nothing_came_meanwhile(self) -> None:
+        fill = self.store.begin(b"a")
+        self.store.purge_key(b"b", 1.0)
+        self.store.purge_tag(b"other", 1.0)
+        self.store.purge_prefix(b"b", 1.0)
+        self.assertIs(self.store.put(b"a", b"1", 60, 2.0, tags=(b"t",), fill=fill), Put.CREATED)
+
+    def test_purged_meanwhile(self) -> None:
+        for purge in (
+            lambda: self.store.purge_key(b"a", 1.0),
+            lambda: self.store.purge_tag(b"t", 1.0),
+            lambda: self.store.purge_prefix(b"", 1.0),
+        ):
+            fill, late = self.store.begin(b"a"), self.store.begin(b"a")
+            purge()
+            self.assertIs(self.store.put(b"a", b"1", 60, 2.0, tags=(b"t",), fill=fill), Put.PURGED)
+            self.assertIs(self.store.get(b"a", 2.0), None)
+            later = self.store.begin(b"a")
+            self.assertIs(self.store.put(b"a", b"2", 60, 2.0, tags=(b"t",), fill=later), Put.CREATED)
+            self.assertIs(self.store.put(b"a", b"1", 60, 2.0, tags=(b"t",), fill=late), Put.PURGED)
+            self.store.purge_key(b"a", 3.0)
+        self.assertEqual((self.store.stats().voided, self.store.stats().fills), (6, 0))
+
+    def test_softly_purged_meanwhile_is_stored_as_stale(self) -> None:
+        fill = self.store.begin(b"a")
+        self.store.purge_tag(b"t", 1.0, is_soft=True)
+        self.assertIs(self.store.put(b"a", b"1", 60, 2.0, tags=(b"t",), while_revalidating=5, fill=fill), Put.CREATED)
+        self.assertIs(self.store.get(b"a", 2.0), None)
+        self.assertIsNot(self.store.get(b"a", 2.0, Window.REVALIDATING), None)
+        fill = self.store.begin(b"b")
+        self.store.purge_key(b"b", 1.0, is_soft=True)
+        self.assertIs(self.store.put(b"b", b"1", 60, 2.0, fill=fill), Put.PURGED)
+
+    def test_is_void(self) -> None:
+        fill = self.store.begin(b"a")
+        self.store.purge_key(b"a", 1.0, is_soft=True)
+        self.assertFalse(self.store.is_void(fill))
+        self.store.purge_prefix(b"a", 1.0)
+        self.assertTrue(self.store.is_void(fill))
+
+    def test_reserved(self) -> None:
+        """Eight fills of an eighth have all; others are refused, and get it when these are over."""
+        store = Store(80_000)
+        for number in range(20):
+            store.put(b"%d" % number, bytes(1000), 60, 0.0)
+        fills = [store.begin(b"%d" % number) for number in range(9)]
+        length = 8 * (10_000 - ENTRY_OVERHEAD_BYTES - 8) // 9
+        self.assertFalse(store.reserve(fills[0], length + 100))
+        self.assertEqual([store.reserve(fill, length) for fill in fills], [True] * 8 + [False])
+        stats = store.stats()
+        self.assertTrue(79_000 < stats.reserved_bytes <= 80_000, stats)
+        self.assertEqual((stats.entries, stats.fills), (0, 9))
+        self.assertIs(store.put(b"x", b"1" * 300, 60, 0.0), Put.NO_ROOM)
+        self.assertIs(store.put(b"0", bytes(length), 60, 0.0, fill=fills[0]), Put.CREATED)
+        store.abandon(fills[1])
+        store.abandon(fills[1])
+        self.assertTrue(store.reserve(fills[8], length))
+        for fill in fills:
+            store.abandon(fill)
+        self.assertEqual(store.stats().reserved_bytes, 0)
+
+    def test_reserved_little_by_little(self) -> None:
+        fill = self.store.begin(b"a")
+        for length in (0, 1000, 5000):
+            self.assertTrue(self.store.reserve(fill, length))
+            self.assertEqual(self.store.stats().reserved_bytes, charge_of(b"a", bytes(length)))
+
+
 class RoomTests(SynchronousTestCase):
     def test_least_recently_used_leaves(self) -> None:
-        store = Store(10 * (ENTRY_OVERHEAD_BYTES + 2))
+        store = Store(10 * (ENTRY_OVERHEAD_BYTES + 2), LeastRecentlyUsed())
         for key in b"abcdefghij":
             store.put(bytes((key,)), b"1", 60, 0.0)
         store.get(b"a", 1.0)
@@ -173,85 +383,3 @@ class ExpireTests(SynchronousTestCase):
         self.assertEqual(store.next_deadline(), 7)
         store.expire(7.0, 10)
         self.assertEqual(store.next_deadline(), 9)
-
-
-# Eight entries fit at most, so that there is something to evict; an entry of over 60 bytes is refused.
-KEYS = st.sampled_from([*(bytes((number,)) for number in b"abcdefghijk"), b"a longer key than the others"])
-MAX_BYTES = 8 * (ENTRY_OVERHEAD_BYTES + 60)
-
-
-class StoreMachine(RuleBasedStateMachine):
-    """The store beside a plain dict of what was put, which may hold more (the store evicts), never less or else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.store = Store(MAX_BYTES)
-        self.now = 0.0
-        self.model: dict[bytes, tuple[bytes, float]] = {}
-
-    def forget_evicted(self) -> None:
-        self.model = {key: kept for key, kept in self.model.items() if key in self.store._entries}
-
-    @rule(seconds=st.sampled_from([0.25, 1, 1, 2, 3, 100, 4095, 4096, 1 << 24]))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-
-    @rule(key=KEYS, size=st.integers(0, 60), max_age=st.sampled_from([0, 1, 2, 3, 60, 5000, 1 << 25]))
-    def put(self, key: bytes, size: int, max_age: int) -> None:
-        value = b"%d" % size * size
-        old = self.model.get(key)
-        outcome = self.store.put(key, value[:size], max_age, self.now)
-        if charge_of(key, value[:size]) > MAX_BYTES // 8:
-            assert outcome is Put.TOO_BIG
-            return
-        assert outcome is (Put.REPLACED if old is not None and old[1] > self.now else Put.CREATED)
-        self.model[key] = (value[:size], self.now + max_age)
-        assert key in self.store._entries
-        self.forget_evicted()
-
-    @rule(key=KEYS)
-    def get(self, key: bytes) -> None:
-        entry = self.store.get(key, self.now)
-        kept = self.model.get(key)
-        if kept is None or kept[1] <= self.now:
-            assert entry is None
-            self.model.pop(key, None)
-        else:
-            assert entry is not None
-            assert (entry.value, entry.expires) == kept
-
-    @rule(key=KEYS)
-    def invalidate(self, key: bytes) -> None:
-        kept = self.model.pop(key, None)
-        assert self.store.invalidate(key, self.now) is (kept is not None and kept[1] > self.now)
-
-    @rule(budget=st.sampled_from([1, 2, 1000]))
-    def expire(self, budget: int) -> None:
-        before = set(self.store._entries)
-        removed = self.store.expire(self.now, budget)
-        gone = before - set(self.store._entries)
-        assert len(gone) == removed <= budget
-        assert all(self.model[key][1] <= self.now for key in gone), "removed what was fresh"
-        if budget == 1000:
-            assert all(self.model[key][1] > self.now - 1 for key in before - gone), "left what had expired"
-        self.forget_evicted()
-
-    @invariant()
-    def holds_what_the_model_holds(self) -> None:
-        assert set(self.store._entries) == set(self.model)
-
-    @invariant()
-    def bytes_are_the_sum(self) -> None:
-        stats = self.store.stats()
-        assert stats.bytes == sum(charge_of(key, value) for key, (value, _) in self.model.items()) <= MAX_BYTES
-        assert stats.entries == len(self.store) == len(self.store._eviction) == len(self.store._wheel)
-
-    @invariant()
-    def every_entry_left_by_one_way(self) -> None:
-        stats = self.store.stats()
-        assert stats.entries == stats.stored - stats.replaced - stats.expired - stats.evicted - stats.invalidated
-
-
-class MachineTests(SynchronousTestCase):
-    def test_machine(self) -> None:
-        run_state_machine_as_test(StoreMachine)

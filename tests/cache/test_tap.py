@@ -15,6 +15,8 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.cache.eviction import LeastRecentlyUsed, Sieve
+from scalekit.cache.s3fifo import S3FIFO
 from scalekit.cache.tap import Options, make_cache_root, makeService, steady_seconds
 from scalekit.config.model import Cache
 from scalekit.http.heads import Client
@@ -34,6 +36,12 @@ class CacheRootTests(SynchronousTestCase):
         self.assertEqual(repr(cache.service), "<CacheService every 7 s: " + repr(cache.store) + ">")
         self.assertEqual(cache.store.max_bytes, 80_000)
         self.assertTrue(list(cache.collector.collect()))
+        self.assertIsInstance(cache.store._eviction, S3FIFO)
+
+    def test_what_leaves_when_it_is_full(self) -> None:
+        for name, policy in (("lru", LeastRecentlyUsed), ("sieve", Sieve), ("s3-fifo", S3FIFO)):
+            cache = make_cache_root(Cache(eviction=name), Clock())
+            self.assertIsInstance(cache.store._eviction, policy)
 
 
 class SteadySecondsTests(SynchronousTestCase):
