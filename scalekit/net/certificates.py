@@ -8,7 +8,12 @@ the directory are then
 * ``ca.key``: mode 0600, made once; ``server.key``: the same;
 * ``server.pem``: the certificate of all daemons of this machine; 90 days, made anew when two thirds have passed, when
   it is damaged, lacks one of the names or was not signed by ``ca.pem``.  It is the whole chain, as the authority signs
-  it directly.
+  it directly;
+* ``server-names.pem``: the same for the same key, without the addresses, for clients that come by a name.  BoringSSL
+  (gRPC, Envoy) knows no constraints of addresses and refuses, as RFC 5280 section 4.2.1.10 has it, each certificate
+  that holds an address if its authority's constraints, permitted or excluded, critical or not, name addresses at all.
+  An authority without them could pretend to be any address, so these clients come by a name.  OpenSSL, NSS, Go and
+  Chromium take both.
 
 Keys stay when certificates change.  So one rename replaces all that belongs together, and neither a crash nor another
 process that reads at the same moment finds halves that do not match.  To have new keys, remove them.
@@ -37,6 +42,8 @@ from scalekit.net.constraints import MOST_NAMES, refusal, signable_names
 from scalekit.net.pem import Damaged, Key, locked, made_key, new_key, private_pem, read_certificate, read_key, write
 
 CA, CA_KEY, SERVER, SERVER_KEY = "ca.pem", "ca.key", "server.pem", "server.key"
+#: What is shown to who comes by a name; not there if the authority may sign no name of this machine.
+SERVER_NAMES = "server-names.pem"
 
 #: localhost (RFC 6761), home.arpa (RFC 8375), internal (ICANN, 2024) and test never lead into the public DNS; local is
 #: multicast DNS (RFC 6762), whose appendix G lists what private networks use besides.  A name stands for all below it.
@@ -202,11 +209,30 @@ def _is_served(directory: Path, names: list[str], now: datetime) -> bool:
     """Whether the server's certificate and key are there, belong together and need not be made anew."""
     authority = _standing_authority(directory, now)
     key = read_key(directory / SERVER_KEY)
+    if authority is None or key is None:
+        return False
+    (server, all_of_them), (by_name, named) = _wanted(authority, names)
+    if not _is_good(directory / server, authority, key, all_of_them, now):
+        return False
+    if not named:
+        return not (directory / by_name).exists()
+    # Where ca.key is kept elsewhere what there was from the beginning has to do.
+    return _is_good(directory / by_name, authority, key, named, now) or not (directory / CA_KEY).exists()
+
+
+def _wanted(authority: x509.Certificate, names: list[str]) -> list[tuple[str, list[x509.GeneralName]]]:
+    """The files of the server's certificates, and what each is for; nothing: it is not there."""
+    signable = signable_names(authority, names)
+    return [(SERVER, signable), (SERVER_NAMES, [name for name in signable if isinstance(name, x509.DNSName)])]
+
+
+def _is_good(file: Path, authority: x509.Certificate, key: Key, wanted: list[x509.GeneralName], now: datetime) -> bool:
+    """Whether one of them need not be made anew."""
     try:
-        certificate = read_certificate(directory / SERVER)
+        certificate = read_certificate(file)
     except Damaged:
         return False  # nothing is lost with it that the authority cannot sign again
-    if authority is None or certificate is None or key is None:
+    if certificate is None:
         return False
     try:
         certificate.verify_directly_issued_by(authority)
@@ -217,18 +243,21 @@ def _is_served(directory: Path, names: list[str], now: datetime) -> bool:
     return (
         certificate.public_key() == key.public_key()
         and begin <= now < begin + (end - begin) * 2 / 3
-        and set(signable_names(authority, names)) <= set(covered)
+        and set(wanted) <= set(covered)
     )
 
 
 def _make_server_certificate(directory: Path, authority: x509.Certificate, names: list[str], now: datetime) -> None:
     signing_key = _signing_key(directory, authority)
     key = made_key(directory / SERVER_KEY)
-    signable = signable_names(authority, names)
-    if not signable:
-        raise ConfigurationFault(f"{directory / CA}: its name constraints permit none of {', '.join(names)}")
-    certificate = _signed(directory, authority, signing_key, key, signable, "scalekit server", now)
-    write(directory / SERVER, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    for file, wanted in _wanted(authority, names):
+        if wanted:
+            certificate = _signed(directory, authority, signing_key, key, wanted, "scalekit server", now)
+            write(directory / file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+        elif file == SERVER_NAMES:
+            (directory / file).unlink(missing_ok=True)
+        else:
+            raise ConfigurationFault(f"{directory / CA}: its name constraints permit none of {', '.join(names)}")
 
 
 def _signed(

@@ -1,4 +1,8 @@
-"""What an authority may sign: its name constraints (RFC 5280 section 4.2.1.10); pure."""
+"""
+What an authority may sign: its name constraints (RFC 5280 section 4.2.1.10); pure.
+
+Not every verifier knows all of them; for what BoringSSL makes of those of addresses see `scalekit.net.certificates`.
+"""
 
 from __future__ import annotations
 

@@ -24,12 +24,15 @@ class Pair(NamedTuple):
     :ivar certificate: the server's first, then those between it and the authority.
     :ivar names: the server names it is chosen for; empty: those in the certificate.
     :ivar place: the table of the configuration that names it, for faults, such as ``tls.sni[0]``; empty: none does.
+    :ivar is_excerpt: whether it is for some names of the first pair, and says so in fewer words: who is shown it may
+        ask for all that the first one is for, and what is configured for its names goes before it.
     """
 
     certificate: Path
     private_key: Path
     names: tuple[str, ...] = ()
     place: str = ""
+    is_excerpt: bool = False
 
     def read(self) -> Credentials:
         """

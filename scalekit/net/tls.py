@@ -104,7 +104,8 @@ class ServerTLS:
 
     def endings(self) -> Iterator[Ending]:
         """Of each file here and on `listeners` once: what is served, who signs clients' certificates, `signers`."""
-        served = {one.pair.certificate: one for one in self.everything()}
+        # An excerpt ends with what it is taken from.
+        served = {one.pair.certificate: one for one in self.everything() if not one.pair.is_excerpt}
         yield from (Ending(one.covers.first, file, one.not_after) for file, one in served.items())
         demanded = {tls.client_ca.file: tls._demand for tls in (self, *self.listeners.values()) if tls.client_ca}
         for file, demand in demanded.items():
@@ -114,7 +115,7 @@ class ServerTLS:
     def doubts(self) -> list[str]:
         """As `doubtful_names`, of what is served here and on `listeners`; none twice."""
         found = (
-            doubtful_names((served.pair, served.credentials) for served in tls._served[1:])
+            doubtful_names((one.pair, one.credentials) for one in tls._served[1:] if not one.pair.is_excerpt)
             for tls in (self, *self.listeners.values())
         )
         return list(dict.fromkeys(chain.from_iterable(found)))
@@ -188,11 +189,13 @@ class ServerTLS:
                     end=new.not_after,
                 )
         by_name: dict[str, Served] = {}
-        for one in served[1:]:
+        for one in sorted(served[1:], key=lambda one: one.pair.is_excerpt):
+            configured = ByName(by_name) if one.pair.is_excerpt else None
             for name in one.pair.names or one.covers:
-                by_name.setdefault(name, one)
+                if configured is None or configured.get(name) is None:  # a wildcard may be for it as well
+                    by_name.setdefault(name, one)
         self._served = tuple(served)
-        self._covered.update((one.context, one.covers) for one in served)
+        self._covered.update((one.context, (served[0] if one.pair.is_excerpt else one).covers) for one in served)
         self._by_name = ByName(by_name)
 
     def rotate(self) -> None:
@@ -226,7 +229,7 @@ class ServerTLS:
     @property
     def is_name_decisive(self) -> bool:
         """Whether what a connection may ask for depends on the certificate it was shown, or on its client's."""
-        return len(self._served) > 1 or self._demand is not None
+        return sum(not one.pair.is_excerpt for one in self._served) > 1 or self._demand is not None
 
     def covered(self, connection: SSL.Connection) -> CertificateNames | None:
         """What the certificate is for that a client was shown: what may stand in Host where `is_name_decisive`."""

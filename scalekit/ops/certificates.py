@@ -16,7 +16,15 @@ from twisted.logger import Logger
 
 from scalekit.config import Config, ListenURL
 from scalekit.errors import ConfigurationFault
-from scalekit.net.certificates import CA, CA_KEY, SERVER, SERVER_KEY, ensure_local_ca, ensure_server_certificate
+from scalekit.net.certificates import (
+    CA,
+    CA_KEY,
+    SERVER,
+    SERVER_KEY,
+    SERVER_NAMES,
+    ensure_local_ca,
+    ensure_server_certificate,
+)
 from scalekit.net.contexts import HTTP, SESSION_SECONDS, certified, read_chain
 from scalekit.net.pairs import ClientCA, Ending, Pair, check_names, doubtful_names
 from scalekit.net.tls import ServerTLS
@@ -88,7 +96,10 @@ class ServerCertificate(Service):
         self._watch = FileWatch()
         self._told: set[str] = set()
         common, own = self._terms(config)
-        signers = self._make_local(config) if _is_local(config, common) else []
+        signers: list[Ending] = []
+        if _is_local(config, common):
+            signers = self._make_local(config)
+            common, own = self._terms(config)  # with all that was made
         self._watch.have_read(_files(config, common, *own.values()))
         self.tls = _server_tls(common, protocols)
         self.tls.listeners = {url: _server_tls(terms, protocols) for url, terms in own.items()}
@@ -117,6 +128,9 @@ class ServerCertificate(Service):
         else:
             default = _local_pair(config)
         pairs = [default, *sni_pairs(config)]
+        if default == _local_pair(config):
+            by_name = Path(tls_directory(config), SERVER_NAMES)
+            pairs += [Pair(by_name, default.private_key, is_excerpt=True)] if by_name.exists() else []
         return _Terms(pairs), {
             url: _Terms(own.get(url, pairs), client_ca(config, url))
             for url in listeners
@@ -145,6 +159,7 @@ class ServerCertificate(Service):
         else:
             try:
                 self.tls.signers = self._make_local(config)
+                common, own = self._terms(config)
             except ConfigurationFault as fault:
                 faults.append(str(fault))
         # Whatever has failed: it is read again when it changes, and not before.

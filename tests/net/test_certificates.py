@@ -99,7 +99,7 @@ class ServerCertificateTests(CertificatesCase):
         before = self.contents()
         self.made(now=NOW + timedelta(days=60))
         after = self.contents()
-        self.assertEqual([name for name in before if before[name] != after[name]], ["server.pem"])
+        self.assertEqual([name for name in before if before[name] != after[name]], ["server-names.pem", "server.pem"])
         self.assertEqual(
             read(self.directory / "server.pem").not_valid_after_utc - NOW.replace(microsecond=0),
             timedelta(days=150, hours=-1),
@@ -109,6 +109,36 @@ class ServerCertificateTests(CertificatesCase):
         self.made(["localhost"])
         self.made(["localhost", "10.0.0.9"])
         self.assertEqual(names_of(self.directory / "server.pem"), ["localhost", "10.0.0.9"])
+
+    def test_one_without_addresses(self) -> None:
+        """For clients that come by a name; by the same key, and there as long as there are names."""
+        certificate, key = self.made()
+        by_name = certificate.with_name("server-names.pem")
+        self.assertEqual(names_of(by_name), ["localhost", "web1", "web1.corp.example"])
+        for path in (certificate, by_name):
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, key)
+        before = self.contents()
+        by_name.unlink()
+        self.made()
+        self.assertEqual(names_of(by_name), ["localhost", "web1", "web1.corp.example"])
+        by_name.write_bytes(b"damaged")
+        self.made()
+        self.assertEqual(names_of(by_name), ["localhost", "web1", "web1.corp.example"])
+        self.made(["10.0.0.9", "127.0.0.1"])
+        self.assertFalse(by_name.exists())
+        self.assertEqual(self.contents()["server.key"], before["server.key"])
+
+    def test_what_was_made_before_there_was_one(self) -> None:
+        """It is made, or where the authority's key is kept elsewhere all is as it was."""
+        certificate, _ = self.made()
+        by_name = certificate.with_name("server-names.pem")
+        by_name.unlink()
+        (self.directory / "ca.key").rename(self.directory / "elsewhere")
+        self.made()
+        self.assertFalse(by_name.exists())
+        (self.directory / "elsewhere").rename(self.directory / "ca.key")
+        self.made()
+        self.assertTrue(by_name.exists())
 
     def test_renewed_for_an_authority(self) -> None:
         self.made()

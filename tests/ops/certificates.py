@@ -35,11 +35,12 @@ class CertificatesCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = NOW.timestamp()
         self.clock = Clock()
+        self.names = NAMES
         self.config = Config(state_directory=self.mktemp())
         self.directory = tls_directory(self.config)
 
     def make(self, config: Config | None = None, listen: Sequence[ListenURL] = ()) -> ServerCertificate:
-        made = ServerCertificate(config or self.config, NAMES, self.clock, lambda: self.now, lambda config: listen)
+        made = ServerCertificate(config or self.config, self.names, self.clock, lambda: self.now, lambda config: listen)
         made.startService()
         self.addCleanup(lambda: made.running and made.stopService())
         return made

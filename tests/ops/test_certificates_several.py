@@ -56,6 +56,31 @@ class SeveralTests(CertificatesCase):
         ):
             self.assertEqual((name, self.shown(made.tls, name)[0]), (name, expected))
 
+    def test_who_comes_by_a_name_is_shown_one_without_addresses(self) -> None:
+        """What is configured for that name goes before it; and nobody may ask for less."""
+        made = self.make()
+        self.assertEqual(self.shown(made.tls, "localhost"), ["localhost"])
+        for name in ("127.0.0.1", "unknown.example"):
+            self.assertEqual(self.shown(made.tls, name), ["localhost", "127.0.0.1"])
+        self.assertFalse(made.tls.is_name_decisive)
+        self.assertEqual((made.tls.doubts(), len(list(made.tls.endings()))), ([], 2))  # the CA's is the other
+        for listed in ("localhost", "*.localhost"):
+            made = self.make(self.with_sni(self.entry("one", listed=(listed,))))
+            name = listed.replace("*", "app")
+            visitor = Visitor(check=False)
+            visitor.visit(made.tls, name)
+            self.assertEqual(names_in(x509.load_der_x509_certificate(visitor.shown)), ["one"])
+        self.assertEqual(self.shown(made.tls, "localhost"), ["localhost"])
+        self.assertTrue(made.tls.is_name_decisive)
+        visitor = Visitor(check=False)
+        visitor.visit(made.tls, "localhost")
+        self.assertIn(b"127.0.0.1:2000", made.tls.covered(visitor.connection) or ())
+
+    def test_a_wildcard_that_is_configured_goes_before_it(self) -> None:
+        self.names = ["web1.corp.internal", "10.0.0.9"]
+        made = self.make(self.with_sni(self.entry("one", listed=("*.corp.internal",))))
+        self.assertEqual(self.shown(made.tls, "web1.corp.internal"), ["one"])
+
     def test_doubts_are_told_once(self) -> None:
         config = self.with_sni(self.entry("one.example"), self.entry("one.example"))
         ca = Path(self.mktemp()).absolute()

@@ -38,9 +38,9 @@ class Case(ScenarioCase):
 
     def open_channel(self, balancer: Balancer) -> Any:
         if self.is_secure:
-            # Not the local CA: grpcio's BoringSSL does not know name constraints of addresses.
-            credentials = grpc.ssl_channel_credentials((self.state / "tls" / "server.pem").read_bytes())
-            channel = grpc.secure_channel(f"127.0.0.1:{balancer.secure}", credentials)
+            # By name: BoringSSL does not know constraints of addresses, and refuses certificates that hold one.
+            credentials = grpc.ssl_channel_credentials((self.state / "tls" / "ca.pem").read_bytes())
+            channel = grpc.secure_channel(f"localhost:{balancer.secure}", credentials)
         else:
             channel = grpc.insecure_channel(f"127.0.0.1:{balancer.clear}")
         self.addCleanup(channel.close)

@@ -19,6 +19,7 @@ from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import (
     CA,
     SERVER,
+    SERVER_NAMES,
     ensure_local_ca,
     issue_certificate,
     renew_server_certificate,
@@ -140,9 +141,9 @@ def served_files(settings: Config) -> list[Path]:
     :raises ConfigurationFault: there is none yet.
     """
     files = [pair.certificate for pair in configured_pairs(settings, listeners_of(settings))]
-    local = tls_directory(settings) / SERVER
+    local, by_name = (tls_directory(settings) / file for file in (SERVER, SERVER_NAMES))
     if not settings.tls.certificate and local.exists():
-        files.insert(0, local)
+        files = [local, *([by_name] if by_name.exists() else ()), *files]
     if not files:
         raise ConfigurationFault(
             f"{local}: not found, expected a daemon that has run; `scalekit cert renew` makes it too"

@@ -26,12 +26,13 @@ class ShowTests(CommandCase):
     def test_what_the_daemons_serve(self) -> None:
         ensure_server_certificate(self.tls, NAMES, NOW)
         done = self.run_command("cert", "show")
-        file, names, issuer, end, fingerprint = done.stdout.splitlines()
+        file, names, issuer, end, fingerprint, *by_name = done.stdout.splitlines()
         self.assertEqual((done.status, file), (0, f"{self.tls}/server.pem"))
         self.assertEqual(names.split(maxsplit=1), ["names", "localhost, web1, 127.0.0.1"])
         self.assertTrue(issuer.startswith("  issuer    CN=scalekit local CA "))
         self.assertEqual(end, "  not after 2027-02-20 23:00 UTC, 89 days left")
         self.assertEqual(len(fingerprint.split()[1]), 95)
+        self.assertEqual(by_name[:2], [f"{self.tls}/server-names.pem", "  names     localhost, web1"])
 
     def test_what_has_expired(self) -> None:
         ensure_server_certificate(self.tls, NAMES, NOW)
