@@ -25,6 +25,8 @@ Data path, what reads the immutable view of it:
 * ``traffic``: all of these for one service, ``policies``: as the configuration says; ``metrics``: their numbers;
 * ``proxy``: takes each request in; ``forward``: sends it there, on a connection of ``upstreams``;
 * ``tunnels``: the WebSockets that have come of it, and how they end when their app server leaves;
+* ``explain``, ``explaining``: where a request would go, and why; ``explained``: the same, with the answer of one;
+* ``dashboard``: all of it for people;
 * ``tap``: puts all of it together for twistd; ``settings`` is the configuration in the words of each part, ``swapping``
   brings another one into force.
 """
