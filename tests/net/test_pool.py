@@ -118,8 +118,8 @@ class Many(Case):
         super().setUp()
         self.give_ups = [self.want() for _ in range(MOST_OPENING)]
 
-    def want(self, is_fresh: bool = False) -> Callable[[], None]:
-        return self.pool.open(self.ready.append, lambda fault: self.failed.append(fault.reason), is_fresh)
+    def want(self, *is_fresh: bool) -> Callable[[], None]:
+        return self.pool.open(self.ready.append, lambda fault: self.failed.append(fault.reason), *is_fresh)
 
     def check(self, attempts: int, waiting: int) -> None:
         """How many connects there have been, and who waits for one."""
