@@ -112,3 +112,20 @@ class OverTLS(InClear):
         answer = connection.getresponse()
         self.assertEqual((answer.status, json.loads(answer.read())["reason"]), (502, "tls-handshake"))
         connection.close()
+
+
+class WantsHTTP1(ScenarioCase):
+    def test_what_it_wants_over_http_1_goes_there_so(self) -> None:
+        """A POST too, once; and nobody thinks that it is unwell."""
+        node, balancer = require("node"), self.start_balancer()
+        (port,) = free_ports(1)
+        tls = self.state / "tls"
+        self.start_program(node, str(APP), str(port), str(tls / "server.pem"), str(tls / "server.key"), "both")
+        until(lambda: is_listening(port), "the app server listens")
+        balancer.register(port, "https")
+        balancer.await_up(port)
+        self.assertEqual(ask(balancer.url("/", False)), (200, b"hello"))  # which it says over HTTP/2 only
+        for number in range(3):
+            body = b"sent %d" % number
+            self.assertEqual(ask(balancer.url("/", False), "POST", body=body), (200, body))
+        self.assertEqual(balancer.states()[port], "up")
