@@ -66,7 +66,9 @@ class Guard:
 
     def _refuse(self, exchange: Any, fault: ClientFault) -> None:
         head: RequestHead = exchange.head
-        if self._login is not None and fault.status == 401 and _is_for_people(head):
+        # Also to who has shown a certificate, which is an app's.
+        may_log_in = fault.status == 401 or fault.reason == "token-role"
+        if self._login is not None and may_log_in and _is_for_people(head):
             answer, body = self._login.refused(fault, exchange.client, head.host.decode("latin-1"))
         else:
             answer, body = problem_answer(fault, head, exchange.request_id)

@@ -146,8 +146,9 @@ class AcceptanceTests(CertificatesCase):
             "-CAfile",
             str(self.directory / "ca.pem"),
         ]
-        accepted = subprocess.run([*command, str(chain)], capture_output=True, text=True)
-        self.assertEqual((accepted.returncode, accepted.stdout), (0, f"{chain}: OK\n"))
+        for path in (chain, self.directory / "server-names.pem"):
+            accepted = subprocess.run([*command, str(path)], capture_output=True, text=True)
+            self.assertEqual((accepted.returncode, accepted.stdout), (0, f"{path}: OK\n"))
         forged, _ = self.forged(x509.DNSName("bank.example"))
         refused = subprocess.run([*command, str(forged)], capture_output=True, text=True)
         self.assertIn("permitted subtree violation", refused.stderr)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from scalekit.config.tokens import Grant, Tokens
-from scalekit.http.heads import Client, Fields
+from scalekit.http.heads import Client, ClientCertificate, Fields
 from scalekit.web import login as login_module
 from scalekit.web.access import registration_role
 from scalekit.web.attempts import FORGIVEN_SECONDS, MOST_FAILED
@@ -102,6 +102,16 @@ class FormTests(Case):
         for path, fields, method in (("/", [], "GET"), ("/v1", [(b"Accept", b"*/*")], "GET"), ("/v1", [HTML], "POST")):
             answer = self.ask(path, *fields, method=method)
             self.assertEqual((answer.status, b"<form" in answer.sent), (401, False))
+
+    def test_an_app_s_certificate_is_no_login(self) -> None:
+        """Whoever has one in its browser may still log in; apps go on as they did."""
+        certificate = ClientCertificate("CN=shop", "00" * 32)
+        client = Client("192.0.2.9", 50_000, True, 2001, certificate=certificate)
+        answer = self.ask("/", HTML, client=client)
+        self.assertEqual((answer.status, b"<form" in answer.sent), (403, True))
+        self.assertEqual(self.ask("/", HTML, self.cookie(), client=client).sent, b"operator True")
+        self.assertEqual(self.ask("/v1/services/a", client=client).status, 403)
+        self.assertEqual(self.ask("/v1", self.cookie(READER), client=client).sent, b"read True")
 
     def test_in_clear_there_is_no_form(self) -> None:
         answer = self.ask("/", HTML, client=CLEAR)
