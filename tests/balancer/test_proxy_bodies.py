@@ -1,10 +1,127 @@
-"""Bodies through the reverse proxy: sent again, held back, and answered before their end."""
+"""Bodies through the reverse proxy: asked for, too large, sent again, held back, and answered before their end."""
 
 from __future__ import annotations
 
-from scalekit.balancer.forward import REPLAYED_BODY_BYTES
+from scalekit.balancer.forward import CONTINUE_SECONDS, REPLAYED_BODY_BYTES
 from scalekit.net.transports import QUEUE_BYTES
-from tests.balancer.proxied import GET, HELLO, Case, Proxied, get, requests_on, send
+from tests.balancer.proxied import GET, HELLO, OK, Case, Proxied, get, requests_on, send
+
+
+class TooLarge(Case):
+    def test_by_its_declared_length(self) -> None:
+        it = Proxied(max_body_bytes=10)
+        it.says(send(b"POST", 11))
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 413 "))
+        self.assertEqual(it.asked, [])
+        self.ends(it, (413, "body-too-large"))
+
+    def test_by_what_is_counted(self) -> None:
+        it = Proxied(max_body_bytes=10)
+        it.says(get(b"/", b"Transfer-Encoding: chunked", method=b"POST"))
+        it.accepts()
+        it.says(b"5\r\nabcde\r\n", b"6\r\nabcdef\r\n")
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 413 "))
+        self.assertIsNotNone(it.app.wire.loss, "the app server does not take the piece for all of it")
+        it.says(b"0\r\n\r\n" + GET)
+        self.assertEqual(len(it.seen), 2)
+        it.wire.lose()
+        self.ends(it, (413, "body-too-large"), (0, "client-gone"))
+
+    def test_after_the_answer_has_begun_it_is_cut(self) -> None:
+        it = Proxied(max_body_bytes=10)
+        it.says(get(b"/", b"Transfer-Encoding: chunked", method=b"POST"))
+        it.accepts()
+        it.answers(OK + b"he")
+        it.says(b"f\r\nabcdefghijklmno\r\n")
+        self.assertTrue(it.was_cut)
+        self.ends(it, (200, "body-too-large"))
+
+    def test_just_enough(self) -> None:
+        it = Proxied(max_body_bytes=10)
+        it.says(send(b"POST", 10) + b"0123456789")
+        it.accepts()
+        it.answers(HELLO)
+        self.ends(it, (200, ""))
+
+
+class Continue(Case):
+    CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    def begin(self, count: int = 2) -> Proxied:
+        it = Proxied(count)
+        it.says(send(b"PUT", 3, b"Expect: 100-continue"))
+        it.accepts()
+        self.assertIn(b"Expect: 100-continue\r\n", it.app.hears())
+        self.assertEqual(it.hears(), b"")
+        return it
+
+    def finish(self, it: Proxied) -> None:
+        self.assertEqual(it.hears(), self.CONTINUE)
+        it.says(b"abc")
+        self.assertTrue(it.app.hears().endswith(b"abc"))
+        it.answers(HELLO)
+        self.assertEqual(it.hears(), HELLO)
+        it.waits(2)
+        self.assertEqual(it.hears(), b"")
+        self.ends(it, (200, ""))
+
+    def test_the_app_servers_own_is_passed_on(self) -> None:
+        it = self.begin()
+        it.answers(self.CONTINUE)
+        self.finish(it)
+
+    def test_ours_after_a_while(self) -> None:
+        it = self.begin()
+        it.waits(CONTINUE_SECONDS + 0.25)
+        self.finish(it)
+
+    def test_a_refusal_instead(self) -> None:
+        it = self.begin()
+        it.answers(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 401 "))
+        it.waits(2)
+        self.assertEqual(it.hears(), b"")
+        self.assertIsNotNone(it.app.wire.loss, "it still waits for a body that does not come")
+        self.ends(it, (401, ""))
+
+    def test_a_refusal_that_streams_is_not_interrupted(self) -> None:
+        it = self.begin()
+        it.answers(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nhe")
+        it.waits(2)
+        it.answers(b"llo")
+        self.assertTrue(it.hears().endswith(b"\r\n\r\nhello"))
+        self.ends(it, (401, ""))
+
+    def test_an_answer_that_begins_before_the_body_is_asked_for(self) -> None:
+        """As Node's servers do it that send back what they get: nobody says 100, and the body is wanted."""
+        it = self.begin()
+        it.answers(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        heard = it.hears()
+        self.assertTrue(heard.startswith(self.CONTINUE + b"HTTP/1.1 200 OK\r\n"), heard)
+        self.assertNotIn(b"Connection: close", heard)
+        it.says(b"abc")
+        self.assertTrue(it.app.hears().endswith(b"abc"))
+        it.answers(b"3\r\nabc\r\n0\r\n\r\n")
+        self.assertTrue(it.hears().endswith(b"0\r\n\r\n"))
+        self.ends(it, (200, ""))
+
+    def test_another_app_server_has_its_own_time(self) -> None:
+        it = self.begin()
+        it.waits(0.75)
+        it.closes()
+        it.waits(0.75)
+        self.assertEqual(it.hears(), b"", "nothing is asked for while there is nobody to send it to")
+        it.accepts()
+        it.waits(0.75)
+        self.assertEqual(it.hears(), b"")
+        it.waits(0.5)
+        self.finish(it)
+
+    def test_a_client_that_leaves_leaves_no_timer(self) -> None:
+        it = self.begin()
+        it.wire.lose()
+        it.waits(2)
+        self.ends(it, (0, "client-gone"))
 
 
 class Replays(Case):
