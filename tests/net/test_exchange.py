@@ -190,6 +190,20 @@ class Streamed(Case):
         self.assertTrue(it.was_cut)
         self.assertEqual(it.outcomes, [(b"/", 0, "x")])
 
+    def test_the_first_reason_is_told(self) -> None:
+        it, exchange = self.ask()
+        exchange.record.reason = "first"
+        exchange.abort(OurFault(500, "x", "x"))
+        it.wire.settle()
+        self.assertEqual(it.outcomes, [(b"/", 0, "first")])
+
+    def test_what_is_no_fault_has_no_reason(self) -> None:
+        it, exchange = self.ask()
+        exchange.abort(ZeroDivisionError())
+        it.wire.settle()
+        self.assertTrue(it.was_cut)
+        self.assertEqual(it.outcomes, [(b"/", 0, "")])
+
     def test_a_body_without_a_head_reaches_nobody(self) -> None:
         it, exchange = self.ask()
         exchange.write(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -143,6 +143,12 @@ class StreamingTests(SynchronousTestCase):
         request.loseConnection()
         self.assertIsNotNone(exchange.fault)
 
+    def test_lose_connection_answers_where_none_has_begun(self) -> None:
+        exchange, request = self.start(lambda request: None)
+        request.loseConnection()
+        self.assertEqual((exchange.status, exchange.record.reason), (500, "given-up"))
+        self.assertTrue(exchange.is_finished)
+
 
 class BodyTests(SynchronousTestCase):
     """Request bodies: collected, limited, parsed as twisted.web does."""

@@ -131,6 +131,8 @@ class Watching(SynchronousTestCase):
             sent = frame(HEADERS, flags | END_HEADERS, 1, padding + b"\0\0\0\1\xff")
             self.check(*[PROTOCOL_ERROR] * is_wrong, sent=sent)
         self.check(sent=frame(HEADERS, HAS_PRIORITY | END_HEADERS, 1, b"\0"))
+        # With the length of the next frame it would be the stream itself.
+        self.check(sent=frame(HEADERS, HAS_PRIORITY | END_HEADERS, 1, b"\0\0") + frame(DATA, 0, 1, b"x" * 300))
 
     def test_large_updates(self) -> None:
         self.check(LargeUpdate(1, 0x7FFF_FFFF), sent=get() + update(1, 0x7FFF_FFFF) + data(), closed=())
