@@ -1,15 +1,17 @@
 """
-How long a client wants something kept: the ``Cache-Control`` of a store request.
+How long a client wants something kept, and how stale it takes it: the ``Cache-Control`` of its requests.
 
 The syntax is RFC 9111 section 5.2: directives separated by commas, an argument as a token or quoted.  The lifetime is
-``max-age=N`` or, as in the tutorial, ``maxage=N``; other directives are left aside, except ``no-store``, which
-contradicts the request itself.
+``max-age=N`` or, as in the tutorial, ``maxage=N``; the stale windows after it are ``stale-while-revalidate=N`` and
+``stale-if-error=N`` (RFC 5861).  Other directives are left aside, except ``no-store``, which contradicts the request
+to store itself.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from scalekit.errors import ClientFault
 
@@ -21,31 +23,51 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _MEMBER = re.compile(
     rb"[ \t]*+(?:(" + _TOKEN + rb")(?:=(?:(" + _TOKEN + rb')|"((?:[^"\\]|\\.)*+)"))?+)?+[ \t]*+(?:,|\Z)', re.DOTALL
 )
-_AGES = (b"max-age", b"maxage")
+_AGE, _REVALIDATE, _ERROR = b"max-age", b"stale-while-revalidate", b"stale-if-error"
+_KINDS = {_AGE: _AGE, b"maxage": _AGE, _REVALIDATE: _REVALIDATE, _ERROR: _ERROR}
 
 
-def max_age(values: Iterable[bytes], default: float | None = None) -> float:
+class Lifetimes(NamedTuple):
     """
-    The lifetime in seconds, at most `LONGEST_SECONDS`.
+    Seconds, each at most `LONGEST_SECONDS`.
+
+    :ivar max_age: for which it is fresh.
+    :ivar while_revalidating: after that, for which it may be served stale while it is made anew.
+    :ivar if_error: after ``max_age``, for which it may be served stale where that has failed.
+    """
+
+    max_age: float
+    while_revalidating: float = 0.0
+    if_error: float = 0.0
+
+
+def lifetimes(values: Iterable[bytes], default: float | None = None) -> Lifetimes:
+    """
+    What a request to store asks for.
 
     :param values: all Cache-Control fields of the request.
-    :param default: what to take if they give none; None: that is an error.
-    :raises ClientFault: 400 if it is absent, negative, not a whole number, or given twice with different values, and if
-        the field cannot be read or holds ``no-store``.
+    :param default: what to take if they give no age; None: that is an error.
+    :raises ClientFault: 400 if the age is absent, if a number is negative, not whole, or given twice with different
+        values, and if the field cannot be read or holds ``no-store``.
     """
-    ages = set()
+    given: dict[bytes, int] = {}
     for name, argument in _directives(b",".join(values)):
         if name == b"no-store":
             raise ClientFault(400, "no-store", "Cache-Control says no-store, but this is a request to store.")
-        if name in _AGES:
-            ages.add(_seconds(name, argument))
-    if len(ages) > 1:
-        raise ClientFault(400, "bad-age", "Cache-Control gives several different ages.")
-    if ages:
-        return ages.pop()
-    if default is None:
+        kind = _KINDS.get(name)
+        if kind is not None:
+            seconds = _seconds(name, argument)
+            if given.setdefault(kind, seconds) != seconds:
+                raise ClientFault(400, "bad-age", "Cache-Control gives several different ages.")
+    max_age: float | None = given.get(_AGE, default)
+    if max_age is None:
         raise ClientFault(400, "no-age", "Cache-Control: max-age=N (in seconds) is missing.")
-    return min(default, LONGEST_SECONDS)
+    return Lifetimes(min(max_age, LONGEST_SECONDS), given.get(_REVALIDATE, 0), given.get(_ERROR, 0))
+
+
+def takes_stale(values: Iterable[bytes]) -> bool:
+    """Whether a request says that its client has nothing better: it holds ``stale-if-error`` (RFC 5861 section 4)."""
+    return any(name == _ERROR for name, _ in _directives(b",".join(values)))
 
 
 def _directives(value: bytes) -> Iterator[tuple[bytes, bytes | None]]:

@@ -37,7 +37,11 @@ def key_of(query: bytes) -> bytes:
         raise ClientFault(400, "double-key", "The query has more than one key; write & within a key as %26.")
     if _BAD_ESCAPE.search(found[0]):
         raise ClientFault(400, "bad-key", "The key has a % without two hexadecimal digits; write % as %25.")
-    key = _decoded(found[0])
+    return check_key(_decoded(found[0]))
+
+
+def check_key(key: bytes) -> bytes:
+    """The key itself; raises `ClientFault` 400 if it is empty, 413 if it is longer than `LONGEST_KEY_BYTES`."""
     if not key:
         raise ClientFault(400, "empty-key", "The key is empty.")
     if len(key) > LONGEST_KEY_BYTES:

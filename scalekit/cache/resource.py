@@ -12,22 +12,30 @@ POST    ``/invalidate?key=K``   204, whether or not there was anything
 GET     ``/invalidate?key=K``   the same for the tutorial's clients, on this machine only: 403 for others
 ======  ======================  ==========================================================================
 
-Who may come here at all is decided before (`scalekit.web.guard`).
+These are the tutorial's; below ``/v1`` are `scalekit.cache.values` and `scalekit.cache.bulk`, on the same store.  Here
+nothing stale is served.  Who may come at all is decided before (`scalekit.web.guard`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from scalekit.cache.ageing import max_age
+from scalekit.cache.ageing import lifetimes
+from scalekit.cache.bulk import GetMany, LeasesResource, Purge, StatsResource
 from scalekit.cache.keys import key_of
-from scalekit.cache.store import Put, Store
+from scalekit.cache.keyvalue import KeyValue
+from scalekit.cache.store import Put, Store, Window
+from scalekit.cache.values import Values
 from scalekit.config.urls import is_loopback
 from scalekit.errors import ClientFault
 from scalekit.web.answers import ProblemResource, problem, read_body
+from scalekit.web.resource import ResponderResource
 
 # memcached's limit for one value; a cache of fragments and query results needs no more.
 LARGEST_VALUE_BYTES = 1024 * 1024
@@ -37,7 +45,10 @@ class CacheResource(ProblemResource):
     """
     The root of the cache service.
 
-    :param clock: what the store's seconds are taken from.
+    :param clock: what the store's seconds are taken from, and leases are timed with.
+    :param new_token: makes the tokens of leases, none of which another process may have made; None: they are counted,
+        for a cache of which nobody remembers the one before.
+    :param hurry: called after a purge that has left something to `Store.sweep`.
     :param default_max_age: seconds for a store request that names none; None: it is refused.
     :param largest_value: bytes of a body.
     """
@@ -48,21 +59,29 @@ class CacheResource(ProblemResource):
         clock: IReactorTime,
         default_max_age: float | None = None,
         largest_value: int = LARGEST_VALUE_BYTES,
+        new_token: Callable[[], bytes] | None = None,
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._store = store
-        self._clock = clock
+        self.service = KeyValue(store, clock, new_token or map(b"lease-%d".__mod__, count(1)).__next__, hurry)
         self._default_max_age = default_max_age
         self._largest_value = largest_value
-        self.putChild(b"invalidate", Invalidation(store, clock))
+        self.putChild(b"invalidate", Invalidation(self.service))
+        first = ProblemResource()
+        first.putChild(b"keys", ResponderResource(Values(self.service, largest_value, default_max_age)))
+        first.putChild(b"keys:get", GetMany(self.service))
+        first.putChild(b"purge", Purge(self.service))
+        first.putChild(b"stats", StatsResource(self.service))
+        first.putChild(b"leases", LeasesResource(self.service))
+        self.putChild(b"v1", first)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         # "/" has an empty last segment; "//" or "/cache//" are no other names for it.
         return self if path == b"" and not request.postpath else super().getChild(path, request)
 
     def render_GET(self, request: Request) -> bytes:
-        now = self._clock.seconds()
-        entry = self._store.get(_key(request), now)
+        now = self.service.clock.seconds()
+        entry = self.service.get(_key(request), Window.FRESH)
         if entry is None:
             return problem(request, 404, "absent", "There is nothing under this key.")
         request.setHeader(b"content-type", b"application/octet-stream")
@@ -79,9 +98,12 @@ class CacheResource(ProblemResource):
 
     def render_POST(self, request: Request) -> bytes | int:
         key = _key(request)
-        age = max_age(request.requestHeaders.getRawHeaders(b"cache-control", []), self._default_max_age)
+        times = lifetimes(request.requestHeaders.getRawHeaders(b"cache-control", []), self._default_max_age)
         value = read_body(request, self._largest_value)
-        outcome = self._store.put(key, value, age, self._clock.seconds())
+        outcome = self.service.put(key, value, times, (), self.service.store.begin(key))
+        if outcome is Put.NO_ROOM:
+            request.setHeader(b"retry-after", b"1")
+            return problem(request, 503, "no-room", "Values that are coming in have reserved all of the cache.")
         if outcome is Put.TOO_BIG:
             raise ClientFault(413, "too-big-for-cache", "One entry may take an eighth of the cache at most.")
         if outcome is Put.REPLACED:
@@ -95,10 +117,9 @@ class Invalidation(ProblemResource):
 
     allowedMethods = (b"GET", b"POST")
 
-    def __init__(self, store: Store, clock: IReactorTime) -> None:
+    def __init__(self, service: KeyValue) -> None:
         super().__init__()
-        self._store = store
-        self._clock = clock
+        self._service = service
 
     def render_GET(self, request: Request) -> bytes | int:
         # A unix socket, which has no host, is of this machine.
@@ -114,7 +135,7 @@ class Invalidation(ProblemResource):
         return self._invalidate(request)
 
     def _invalidate(self, request: Request) -> int:
-        self._store.purge_key(_key(request), self._clock.seconds())
+        self._service.purge([_key(request)])
         return _no_content(request)
 
 

@@ -238,6 +238,10 @@ class Store:
         self._reserved += more
         return True
 
+    def is_too_big(self, key: bytes, length: int) -> bool:
+        """Whether no value of this length is ever stored."""
+        return charge_of_length(key, length) > self.largest
+
     def abandon(self, fill: Fill) -> None:
         """A fill is over, whatever came of it; once more does no harm."""
         if self._fills.pop(id(fill), None) is None:
@@ -245,6 +249,10 @@ class Store:
         self._reserved -= fill.reserved
         fill.reserved = 0
         self._purges.forget(next((one.since for one in self._fills.values()), self._purges.number))
+
+    def count_void(self) -> None:
+        """A value was made in a fill that is no more."""
+        self._voided += 1
 
     def is_void(self, fill: Fill) -> bool:
         """Whether a hard purge of its key came since it began."""

@@ -54,7 +54,7 @@ class CacheRoot(NamedTuple):
 
     :ivar store: what it holds.
     :ivar resource: its HTTP interface, the root of port 5000.
-    :ivar service: its purge.
+    :ivar service: its sweeping.
     :ivar collector: its counters, for a ``CollectorRegistry``.
     """
 
@@ -71,8 +71,15 @@ def make_cache_root(settings: Cache, clock: IReactorTime) -> CacheRoot:
     :param clock: tells the entries' age; must never go back, or what has expired would be served (`steady_seconds`).
     """
     store = Store(settings.max_bytes, _eviction(settings))
-    resource = CacheResource(store, clock, settings.default_max_age)
-    return CacheRoot(store, resource, CacheService(store, settings.expiry_interval, clock), StoreCollector(store))
+    service = CacheService(store, settings.expiry_interval, clock)
+    resource = CacheResource(
+        store,
+        clock,
+        settings.default_max_age,
+        new_token=lambda: secrets.token_hex(16).encode(),  # 128 bits, as RFC 6750's advice for bearer tokens
+        hurry=service.hurry,
+    )
+    return CacheRoot(store, resource, service, StoreCollector(store))
 
 
 def _eviction(settings: Cache) -> Eviction:

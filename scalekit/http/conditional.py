@@ -27,6 +27,19 @@ def is_none_match_hit(if_none_match: bytes, etag: bytes) -> bool:
     return any(tag == opaque for _, tag in entity_tags(if_none_match) or ())
 
 
+def is_match_hit(if_match: bytes, etag: bytes) -> bool:
+    """
+    Whether If-Match names this entity tag, by strong comparison (RFC 9110 section 13.1.1): if not, a 412.
+
+    ``*`` is there for whatever has a current representation; an empty tag says that there is none.
+    """
+    if not etag:
+        return False
+    if if_match.strip(b" \t") == b"*":
+        return True
+    return any(not is_weak and tag == etag for is_weak, tag in entity_tags(if_match) or ())
+
+
 def weakened(etag: bytes) -> bytes:
     """The weak form of an entity tag: the content means the same, its bytes are others."""
     return etag if etag.startswith(b"W/") else b"W/" + etag

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.cache.ageing import LONGEST_SECONDS, max_age
+from scalekit.cache.ageing import LONGEST_SECONDS, Lifetimes, lifetimes, takes_stale
 from scalekit.errors import ClientFault
 
 # One row each: the Cache-Control fields of a request, and the lifetime.
@@ -58,36 +58,48 @@ BAD = [
 ]
 
 
-class MaxAgeTests(SynchronousTestCase):
+class LifetimesTests(SynchronousTestCase):
     def test_good(self) -> None:
         for values, expected in GOOD:
-            self.assertEqual(max_age(values), expected, values)
+            self.assertEqual(lifetimes(values), Lifetimes(expected), values)
 
     def test_bad(self) -> None:
         for values, reason in BAD:
-            fault = self.assertRaises(ClientFault, max_age, values)
+            fault = self.assertRaises(ClientFault, lifetimes, values)
             self.assertEqual((fault.status, fault.reason), (400, reason), values)
 
     def test_default_is_for_what_is_absent(self) -> None:
-        self.assertEqual(max_age([], 2.5), 2.5)
-        self.assertEqual(max_age([b"public"], 2.5), 2.5)
-        self.assertEqual(max_age([b"max-age=7"], 2.5), 7)
-        self.assertEqual(max_age([], 1e12), LONGEST_SECONDS)
+        self.assertEqual(lifetimes([], 2.5).max_age, 2.5)
+        self.assertEqual(lifetimes([b"public"], 2.5).max_age, 2.5)
+        self.assertEqual(lifetimes([b"max-age=7"], 2.5).max_age, 7)
+        self.assertEqual(lifetimes([], 1e12).max_age, LONGEST_SECONDS)
 
     def test_default_is_not_for_what_is_wrong(self) -> None:
         for values, reason in BAD:
             if reason != "no-age":
-                self.assertEqual(self.assertRaises(ClientFault, max_age, values, 5.0).reason, reason, values)
+                self.assertEqual(self.assertRaises(ClientFault, lifetimes, values, 5.0).reason, reason, values)
+
+    def test_windows(self) -> None:
+        self.assertEqual(
+            lifetimes([b"max-age=60, stale-while-revalidate=5", b'Stale-If-Error="86400000000000"']),
+            Lifetimes(60, 5, LONGEST_SECONDS),
+        )
+        for value in (b"stale-while-revalidate", b"stale-if-error=x", b"stale-if-error=1, stale-if-error=2"):
+            self.assertEqual(self.assertRaises(ClientFault, lifetimes, [value], 5.0).reason, "bad-age", value)
+
+    def test_takes_stale(self) -> None:
+        for values, takes in (([], False), ([b"max-stale"], False), ([b"a", b"Stale-If-Error"], True)):
+            self.assertIs(takes_stale(values), takes)
 
     def test_error_tells_the_place(self) -> None:
-        fault = self.assertRaises(ClientFault, max_age, [b"public, max-age=60;"])
+        fault = self.assertRaises(ClientFault, lifetimes, [b"public, max-age=60;"])
         self.assertIn("byte 7", fault.detail)
-        self.assertIn("'-1'", self.assertRaises(ClientFault, max_age, [b"max-age=-1"]).detail)
+        self.assertIn("'-1'", self.assertRaises(ClientFault, lifetimes, [b"max-age=-1"]).detail)
 
     @given(st.lists(st.binary(max_size=80), max_size=3))
     def test_anything_is_an_age_or_a_fault(self, values: list[bytes]) -> None:
         try:
-            age = max_age(values)
+            age = lifetimes(values).max_age
         except ClientFault as fault:
             self.assertEqual(fault.status, 400)
         else:

@@ -92,6 +92,19 @@ class CompositionTests(SynchronousTestCase):
             (b"GET", b"/?key=a", reader, 200),
             (b"POST", b"/invalidate?key=a", writer, 204),
             (b"GET", b"/?key=a", reader, 404),
+            (b"PUT", b"/v1/keys/a", reader, 403),
+            (b"PUT", b"/v1/keys/a", writer, 201),
+            (b"GET", b"/v1/keys/a", b"", 401),
+            (b"GET", b"/v1/keys/a", reader, 200),
+            (b"GET", b"/v1/stats", b"", 401),
+            (b"GET", b"/v1/stats", reader, 200),
+            (b"POST", b"/v1/purge", b"", 401),
+            (b"POST", b"/v1/purge", reader, 403),
+            (b"POST", b"/v1/purge", writer, 400),
+            (b"POST", b"/v1/keys:get", reader, 400),
+            (b"DELETE", b"/v1/keys/a", reader, 403),
+            (b"DELETE", b"/v1/keys/a", writer, 204),
+            (b"DELETE", b"/v1/leases/x", reader, 403),
         ):
             self.assertEqual(self.status(daemon, method, target, token), status, (method, target, token))
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.http.conditional import entity_tags, is_none_match_hit, weakened
+from scalekit.http.conditional import entity_tags, is_match_hit, is_none_match_hit, weakened
 
 
 class EntityTagTests(SynchronousTestCase):
@@ -34,6 +34,19 @@ class EntityTagTests(SynchronousTestCase):
             (b"a", b'"a"', False),
         ):
             self.assertEqual(is_none_match_hit(condition, etag), is_hit, condition)
+
+    def test_if_match(self) -> None:
+        for condition, etag, is_hit in (
+            (b'"a"', b'"a"', True),
+            (b'"b", "a"', b'"a"', True),
+            (b'W/"a"', b'"a"', False),
+            (b'"a"', b'W/"a"', False),
+            (b"*", b'"a"', True),
+            (b"*", b"", False),
+            (b'"a"', b"", False),
+            (b"a", b'"a"', False),
+        ):
+            self.assertEqual(is_match_hit(condition, etag), is_hit, condition)
 
     def test_weakened(self) -> None:
         self.assertEqual((weakened(b'"a"'), weakened(b'W/"a"')), (b'W/"a"', b'W/"a"'))
