@@ -18,6 +18,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from scalekit.balancer import redis_link, sharing
 from scalekit.balancer.instance import LEAVING, Instance, Notice
 from scalekit.balancer.redis_link import RedisLink
 from scalekit.balancer.registry import IRegistry
@@ -276,7 +277,9 @@ class RedisTests(Conformance, TestCase):
         return tuple(sorted(id for _, id in members(one.roster)) for one in (self.here, self.other))  # type: ignore
 
     async def test_hanging(self) -> None:
-        """SIGSTOP: found out at the deadline of an answer."""
+        """SIGSTOP: found out at the deadline of an answer, here a short one."""
+        self.patch(sharing, "ANSWER_SECONDS", 1.0)
+        self.patch(redis_link, "LISTEN_MILLISECONDS", 200)
         await self.here.connected()
         self.redis.process.send_signal(19)
         try:
