@@ -5,20 +5,22 @@ One app server as the balancer sees it, and the states it goes through.
 state       takes new requests                      goes on to
 ==========  ======================================  ==================================================================
 joining     only while the service has nobody else  warming, up (2 probes passed), suspect (it was well before the
-                                                    balancer was restarted), down (3 failed), draining
+                                                    balancer was restarted), down (3 failed), drained, draining
 warming     a share that grows for 10 s             up (10 s are over), suspect, down, ejected, draining
 up          yes                                     suspect (lease missed), down (3 probes failed), ejected, draining
 suspect     yes                                     up (the check passed, or renewed), down (it failed), draining
 down        in panic                                warming, up (2 probes passed), joining (registered again), draining
 ejected     in panic                                warming, up, joining (time is over), down, draining
+drained     never                                   joining (taken back), draining
 draining    never                                   gone (nothing in flight, or the deadline is over)
 gone        never                                   (nothing: whoever registers again is a new `Instance`)
 ==========  ======================================  ==================================================================
 
 ``draining`` comes from the registration port, from a probe answered ``410 Gone`` or ``{"state":"draining"}``, and from
-a name that no longer resolves to the address.  ``ejected`` comes from what requests meet: five answers in a row that
-say, as a gateway does, that nobody answers there.  An instance without a lease (the tutorial's ``/register``, and the
-configuration's servers) lives by our probes alone.
+a name that no longer resolves to the address.  ``drained`` is what a server of the configuration is that an operator
+has drained: it is not forgotten, as it may be taken back.  ``ejected`` comes from what requests meet: five answers in a
+row that say, as a gateway does, that nobody answers there.  An instance without a lease (the tutorial's ``/register``,
+and the configuration's servers) lives by our probes alone.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ class State(StrEnum):
     SUSPECT = "suspect"
     DOWN = "down"
     EJECTED = "ejected"
+    DRAINED = "drained"
     DRAINING = "draining"
     GONE = "gone"
 

@@ -7,7 +7,7 @@
 | ``POST …/renew[?generation=G]`` | renews the lease; 404: register again |
 | ``POST …/drain[?wait=S][&generation=G]`` | drains; answers when nothing is in flight, or the wait is over |
 | ``DELETE ?generation=G[&mode=drain\\|now]`` | drains, or lets go at once; 200 also when unknown |
-| ``PATCH`` with an `AmendmentBody` | an operator's: changes the weight, or drains |
+| ``PATCH`` with an `AmendmentBody` | an operator's: changes the weight, drains, or takes a configured server back |
 
 A generation that another has followed is refused with 409 and changes nothing.
 """
@@ -90,7 +90,7 @@ class AmendmentBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The JSON of a ``PATCH``: what is left out stays as it is."""
 
     weight: Weight | None = None
-    state: Literal["draining"] | None = None
+    state: Literal["draining", "joining"] | None = None
 
 
 Body = TypeVar("Body")
@@ -259,9 +259,13 @@ class MemberResource(_About):
         if instance is not None:
             if said.weight is not None:
                 registrar.registry.reweigh(instance, said.weight)
-            if said.state is not None:
-                now = registrar.clock.seconds()
-                registrar.registry.unregister(self._service, self._id, now, "drained by an operator")
+            now = registrar.clock.seconds()
+            if said.state == "draining":
+                instance = registrar.drained_by_operator(instance, now)
+            elif said.state == "joining":
+                instance = registrar.roster.take_back(self._service, self._id, now)
+                if instance is None:
+                    raise ClientFault(409, "not-configured", f"state: {self._id} has to register again by itself.")
         return self._told(request, instance)
 
 
@@ -292,9 +296,12 @@ class Drain(_About):
         wait, generation = wait_of(request), _generation(request)
         self._own(request)
         registrar = self._registrar
-        instance = registrar.registry.unregister(
-            self._service, self._id, registrar.clock.seconds(), "drained", generation
-        )
+        now = registrar.clock.seconds()
+        instance = self._find()
+        if instance is not None and instance.is_static and registrar.may_manage(request, self._service):
+            instance = registrar.drained_by_operator(instance, now)
+        else:
+            instance = registrar.registry.unregister(self._service, self._id, now, "drained", generation)
         if instance is None:
             return self._told(request, None)
         return registrar.told_later(request, instance, wait)

@@ -17,7 +17,7 @@ from twisted.web.http import parse_qs
 from twisted.web.server import Request
 
 from scalekit.balancer.addresses import literal
-from scalekit.balancer.instance import Instance
+from scalekit.balancer.instance import Instance, State
 from scalekit.balancer.listing import instance_view
 from scalekit.balancer.registry import IRegistry
 from scalekit.balancer.roster import Roster
@@ -73,9 +73,15 @@ class Registrar:
         is_operator = self.permit(request, service)
         return is_operator or (grant_of(request) is None and is_here(request))
 
+    def drained_by_operator(self, instance: Instance, now: float) -> Instance | None:
+        """Who leaves, when an operator has this one drained."""
+        if instance.is_static:
+            return self.roster.hold(instance.service, instance.id, now)
+        return self.registry.unregister(instance.service, instance.id, now, "drained by an operator")
+
     def told_later(self, request: Request, instance: Instance, wait_seconds: float) -> Any:
         """Answer with the instance once it is gone, or when the wait is over."""
-        if wait_seconds == 0:
+        if wait_seconds == 0 or instance.state is State.DRAINED:  # nobody leaves any more
             return self._told(request, instance)
         self._awaited(instance, wait_seconds)
         return answer_later(request, self._waited(request, instance, wait_seconds))

@@ -176,18 +176,18 @@ class StaticServers(Service):
             for host in self._hosts.get(server.host, ()):
                 name = server.host if server.scheme == "https" and host != server.host else None
                 endpoints.setdefault((host, server.port), Endpoint(server.scheme, host, server.port, name))
-        reason = NOT_CONFIGURED if service in self._pending else OTHER_ADDRESSES
+        is_anew = service in self._pending
         if all(server.host in self._hosts or server.host in self._unanswered for server in servers):
             self._pending.discard(service)
         else:
             for one in self._roster.instances(service):
                 if one.is_static and one.state not in LEAVING:
                     endpoints.setdefault((one.address, one.port), one.endpoint)
-        self._give(service, endpoints.values(), reason)
+        self._give(service, endpoints.values(), NOT_CONFIGURED if is_anew else OTHER_ADDRESSES, is_anew)
 
-    def _give(self, service: str, endpoints: Iterable[Endpoint], reason: str) -> None:
+    def _give(self, service: str, endpoints: Iterable[Endpoint], reason: str, is_anew: bool = False) -> None:
         try:
-            self._roster.settle_static(service, endpoints, self._clock.seconds(), reason)
+            self._roster.settle_static(service, endpoints, self._clock.seconds(), reason, is_anew)
         except Exception:
             self._log.failure("the configured servers of {service} could not all be taken", service=service)
 

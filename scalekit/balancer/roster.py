@@ -193,19 +193,41 @@ class Roster:
         instance.weight = weight
 
     def settle_static(
-        self, service: str, endpoints: Iterable[Endpoint], now: float, reason: str = "no longer configured"
+        self,
+        service: str,
+        endpoints: Iterable[Endpoint],
+        now: float,
+        reason: str = "no longer configured",
+        is_anew: bool = False,
     ) -> None:
         """
         Make these the configured servers of a service: new ones join, those that are no longer named drain.
 
         :param reason: why they drain.
+        :param is_anew: whether that is what somebody has just configured: then none of them stays drained.
 
         :raises ClientFault: a limit is reached; the servers before it are in.
         """
         try:
-            self._configured.settle(service, endpoints, now, reason)
+            self._configured.settle(service, endpoints, now, reason, is_anew)
         finally:
             self._tell()
+
+    def hold(self, service: str, id: str, now: float) -> Instance | None:
+        """
+        An operator drains a server of the configuration: it stays drained until somebody takes it back.
+
+        :return: who leaves; the server itself, if it is drained and nobody leaves any more; None: there is none.
+        """
+        instance = self._configured.hold(service, id, now)
+        self._tell()
+        return instance
+
+    def take_back(self, service: str, id: str, now: float) -> Instance | None:
+        """Bring back what `hold` has drained; None: there is no such server of the configuration."""
+        instance = self._configured.take_back(service, id, now)
+        self._tell()
+        return instance
 
     # Health.
 

@@ -39,8 +39,10 @@ def plan_standing(members: Sequence[Instance], panic: str) -> Standing:
     """
     Who takes requests: all that are eligible; if nobody is, all that are joining; in panic see `PANIC`.
 
-    Those that are joining count neither as well nor as sick: before their first probes nobody can know.
+    Those that are joining count neither as well nor as sick: before their first probes nobody can know.  Those that an
+    operator has drained do not count at all.
     """
+    members = _counted(members)
     sick = sum(1 for one in members if one.state in SICK)
     is_panicking = 2 * sick > len(members)
     if is_panicking and panic == "spray":
@@ -53,6 +55,7 @@ def plan_standing(members: Sequence[Instance], panic: str) -> Standing:
 
 def may_eject(members: Sequence[Instance]) -> bool:
     """Whether one more that is eligible may be ejected: never the last one, never more than half."""
+    members = _counted(members)
     ejected = sum(1 for one in members if one.state is State.EJECTED)
     eligible = sum(1 for one in members if one.state in ELIGIBLE)
     return eligible > 1 and 2 * (ejected + 1) <= len(members)
@@ -60,8 +63,13 @@ def may_eject(members: Sequence[Instance]) -> bool:
 
 def are_too_many_ejected(members: Sequence[Instance]) -> bool:
     """Whether one that is ejected has to come back early, since others have left or died meanwhile."""
+    members = _counted(members)
     ejected = sum(1 for one in members if one.state is State.EJECTED)
     return ejected > 0 and (2 * ejected > len(members) or not any(one.state in ELIGIBLE for one in members))
+
+
+def _counted(members: Sequence[Instance]) -> list[Instance]:
+    return [one for one in members if one.state is not State.DRAINED]
 
 
 def ejection_seconds(before: int) -> float:

@@ -43,11 +43,19 @@ class Turnover:
         self._schedule.start(instance.health, instance, now)
         return instance
 
-    def drain(self, instance: Instance, reason: str, now: float, is_hurried: bool = False) -> None:
+    def drain(
+        self,
+        instance: Instance,
+        reason: str,
+        now: float,
+        is_hurried: bool = False,
+        heir_state: State = State.DOWN,
+    ) -> None:
         """
-        A member leaves; one of the configuration has an heir at once, which is down until its probes pass.
+        A member leaves; one of the configuration has an heir at once.
 
         :param is_hurried: whether it is gone at once, whatever is in flight.
+        :param heir_state: down: until probes pass; drained: until an operator takes it back, and it is not probed.
         """
         self._directory.part(instance)
         instance.drain_deadline = now if is_hurried else now + self.drain_seconds
@@ -55,12 +63,20 @@ class Turnover:
         self._leases.forget(instance)
         self._telling.change(instance, State.DRAINING, reason, now)
         if instance.is_static:
-            # What the configuration names is never forgotten: it is asked on, and is back when it passes again.
+            # What the configuration names is never forgotten.
             heir = self.join(instance.service, instance.endpoint, now, "configured")
             heir.is_static, heir.weight, heir.claim = True, instance.weight, instance.claim
             heir.is_shut = instance.is_shut
-            self._telling.change(heir, State.DOWN, reason, now)
+            self._telling.change(heir, heir_state, reason, now)
+            if heir_state is State.DRAINED:
+                self._schedule.stop(heir.health)
         self._let_go(instance, now)
+
+    def take_back(self, instance: Instance, reason: str, now: float) -> None:
+        """One that is drained is probed again."""
+        instance.is_shut = False
+        self._telling.change(instance, State.JOINING, reason, now)
+        self._schedule.start(instance.health, instance, now)
 
     def hurry(self, instance: Instance, now: float) -> None:
         """One that is draining is gone now, whatever is in flight."""

@@ -83,3 +83,65 @@ class StaticTests(RosterTestCase):
         self.patch(directory, "INSTANCES_LIMIT", 1)
         self.assertRaises(ClientFault, self.static, A, B)
         self.assertEqual(self.news(), ["127.0.0.1:3000 none>joining: configured"])
+
+    def test_an_operator_drains_it_and_takes_it_back(self) -> None:
+        """It stays, is neither probed nor asked, whatever the app itself says, and then joins as a new one does."""
+        a, b = self.static(A, B)
+        a.in_flight = 1
+        a.weight = 7
+        self.news()
+        self.assertIs(self.roster.hold("default", a.id, 1.0), a)
+        held = self.roster.find("default", a.id)
+        assert held is not None
+        self.assertEqual(
+            self.news(),
+            [
+                "127.0.0.1:3000 joining>draining: drained by an operator",
+                "127.0.0.1:3000 none>joining: configured",
+                "127.0.0.1:3000 joining>drained: drained by an operator",
+            ],
+        )
+        self.assertEqual(self.roster.available("default"), (b,))
+        self.assertIs(self.roster.hold("default", a.id, 2.0), a)
+        a.in_flight = 0
+        self.roster.expire(3.0)
+        self.assertEqual((a.state, held.state, held.weight), (State.GONE, State.DRAINED, 7))
+        self.assertIs(self.roster.hold("default", a.id, 3.0), held)
+        self.assertNotIn(held, self.roster.due(1000.0))
+        self.roster.register("default", A, 1001.0, weight=7)
+        self.static(A, B)
+        self.assertIs(held.state, State.DRAINED)
+        self.news()
+        self.assertIs(self.roster.take_back("default", a.id, 1002.0), held)
+        self.assertIs(self.roster.take_back("default", a.id, 1002.0), held)
+        self.assertEqual(self.news(), ["127.0.0.1:3000 drained>joining: taken back by an operator"])
+        self.assertIn(held, self.roster.due(1003.0))
+
+    def test_who_is_drained_does_not_count(self) -> None:
+        """It is nobody's share of a panic, and nobody is asked instead of it."""
+        a, b = self.static(A, B)
+        self.roster.hold("default", a.id, 1.0)
+        self.assertEqual((self.roster.is_panicking("default"), self.roster.available("default")), (False, (b,)))
+        self.lose(b, 2.0)
+        self.assertEqual((self.roster.is_panicking("default"), self.roster.available("default")), (True, ()))
+        self.roster.hold("default", b.id, 3.0)
+        self.assertEqual((self.roster.is_panicking("default"), self.roster.available("default")), (False, ()))
+
+    def test_configured_anew_it_is_back(self) -> None:
+        (a,) = self.static(A)
+        self.roster.hold("default", a.id, 1.0)
+        self.roster.settle_static("default", [A, B], 2.0, is_anew=True)
+        self.assertEqual([one.state for one in self.roster.instances("default")], [State.JOINING] * 2)
+
+    def test_no_longer_named_while_drained(self) -> None:
+        (a,) = self.static(A)
+        self.roster.hold("default", a.id, 1.0)
+        self.assertEqual(self.static(), [])
+
+    def test_only_those_of_the_configuration(self) -> None:
+        """Apps leave and come back by themselves."""
+        a = self.up(A)
+        for act in (self.roster.hold, self.roster.take_back):
+            self.assertIsNone(act("default", a.id, 1.0))
+            self.assertIsNone(act("shop", a.id, 1.0))
+        self.assertEqual(self.news(), [])

@@ -238,10 +238,13 @@ class PageTests(Case):
         self.add("127.0.0.1:1000")
         self.roster.settle_static("shop", [Endpoint("http", "::1", 9)], 0.0)
         tags = Tags(self.ask("/", HTML).sent.decode()).tags
-        (place,) = (attributes["data-drain"] for _, attributes in tags if "data-drain" in attributes)
+        place, static = (attributes["data-drain"] for _, attributes in tags if "data-drain" in attributes)
         self.assertEqual(len([1 for _, attributes in tags if "data-weight" in attributes]), 2)
-        answer = self.ask(f"{place}/drain", method=b"POST")
-        self.assertEqual(answer.status, 200, answer.sent)
+        for each in (place, static):
+            answer = self.ask(f"{each}/drain", method=b"POST")
+            self.assertEqual(answer.status, 200, answer.sent)
+        tags = Tags(self.ask("/", HTML).sent.decode()).tags
+        self.assertEqual([attributes["data-back"] for _, attributes in tags if "data-back" in attributes], [static])
 
     def test_elsewhere(self) -> None:
         """Off this machine it needs a token as everything does."""

@@ -302,11 +302,27 @@ class LifeTests(MembersCase):
         self.assertEqual((answer["state"], self.roster.services()), ("gone", ()))
 
     def test_static(self) -> None:
-        """The configuration's servers are not drained, but weighed."""
+        """The configuration's servers are an operator's to drain, and to take back."""
         self.roster.settle_static("shop", [Endpoint("http", "127.0.0.1", 3009)], self.clock.seconds())
         target = "/v1/services/shop/instances/127.0.0.1:3009"
-        self.refused(403, "static-server", "PATCH", target, {"state": "draining"})
         self.assertEqual(self.ask("PATCH", target, {"weight": 3})[1]["weight"], 3)
+        self.refused(403, "static-server", "DELETE", f"{target}?generation=1")
+        own = Client("10.0.0.7", 40000, True, 2001, local_address="10.0.0.1")
+        self.roster.settle_static("shop", [Endpoint("http", one, 3009) for one in ("127.0.0.1", "10.0.0.7")], 0.0)
+        self.refused(403, "static-server", "POST", f"{target.replace('127.0.0.1', own.address)}/drain", None, own, SHOP)
+        for method, where, value in (
+            ("PATCH", target, {"state": "draining"}),
+            ("POST", f"{target}/drain?wait=30", None),
+        ):
+            answer = self.ask(method, where, value)[1]
+            self.assertEqual((answer["state"], answer["reason"]), ("gone", "nothing in flight"))
+            self.assertEqual(self.ask("GET", target)[1]["state"], "drained")
+            # Who waits once more does not wait for nothing.
+            self.assertEqual(self.ask("POST", f"{target}/drain?wait=30")[1]["state"], "drained")
+            answer = self.ask("PATCH", target, {"state": "joining"})[1]
+            self.assertEqual((answer["state"], answer["weight"]), ("joining", 3))
+        self.put()
+        self.refused(409, "not-configured", "PATCH", A, {"state": "joining"})
 
     def test_methods(self) -> None:
         for method, target in [("POST", A), ("GET", f"{A}/renew"), ("PUT", f"{A}/drain"), ("PUT", A[:-2])]:

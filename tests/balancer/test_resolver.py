@@ -208,6 +208,14 @@ class ReconfigureTests(StaticServersTests):
             ],
         )
 
+    def test_whom_an_operator_has_drained(self) -> None:
+        """Other servers for its service, and it is back; the same, and it is not."""
+        static = self.start(shop=["http://127.0.0.1:1"])
+        self.roster.hold("shop", "127.0.0.1:1", 0.0)
+        for other, state in (([], State.DRAINED), (["http://127.0.0.1:2"], State.JOINING)):
+            static.reconfigure(parsed({"shop": ["http://127.0.0.1:1", *other], "new": ["http://127.0.0.1:3"]}))
+            self.assertIs(self.roster.instances("shop")[0].state, state)
+
     def test_nobody_goes_before_others_are_known(self) -> None:
         """The servers of before stay until a name that is new has been answered, or is known to have no address."""
         static = self.start(shop=["http://127.0.0.1:1"])

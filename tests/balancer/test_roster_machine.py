@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer.generations import RETIRED_SECONDS
+from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import ELIGIBLE, LEAVING
 from scalekit.balancer.roster import (
     Endpoint,
@@ -40,15 +41,19 @@ REGISTRATIONS = st.builds(
 # The table at the top of scalekit.balancer.instance.
 ALLOWED = {
     None: {State.JOINING},
-    State.JOINING: {State.WARMING, State.UP, State.SUSPECT, State.DOWN, State.DRAINING},
+    State.JOINING: {State.WARMING, State.UP, State.SUSPECT, State.DOWN, State.DRAINED, State.DRAINING},
     State.WARMING: {State.UP, State.SUSPECT, State.DOWN, State.EJECTED, State.DRAINING},
     State.UP: {State.SUSPECT, State.DOWN, State.EJECTED, State.DRAINING},
     State.SUSPECT: {State.UP, State.DOWN, State.EJECTED, State.DRAINING},
     State.DOWN: {State.WARMING, State.UP, State.JOINING, State.DRAINING},
     State.EJECTED: {State.WARMING, State.UP, State.JOINING, State.DOWN, State.DRAINING},
+    State.DRAINED: {State.JOINING, State.DRAINING},
     State.DRAINING: {State.GONE},
     State.GONE: set(),
 }
+
+# Who takes nothing, and has no part in how its service stands.
+NOT_COUNTED = (*LEAVING, State.DRAINED)
 
 
 class RosterMachine(RuleBasedStateMachine):
@@ -161,6 +166,25 @@ class RosterMachine(RuleBasedStateMachine):
         members = [one for one in self.roster.instances(service) if one.state is not State.DRAINING]
         assert {one.authority for one in members if one.is_static} == wanted
 
+    @rule(service=SERVICES, endpoint=ENDPOINTS, is_back=st.booleans())
+    def hold(self, service: str, endpoint: Endpoint, is_back: bool) -> None:
+        """An operator drains a server of the configuration, or takes it back."""
+        known = self.roster.find(service, endpoint.id)
+        is_configured = known is not None and known.is_static and known.state not in LEAVING
+        act = self.roster.take_back if is_back else self.roster.hold
+        found = act(service, endpoint.id, self.now)
+        assert (found is not None) is is_configured
+        if found is not None:
+            present = self.roster.find(service, endpoint.id)
+            assert present is not None and (present.state is State.DRAINED) is not is_back
+
+    @rule(
+        rules=st.builds(HealthRules, st.sampled_from([2.0, 60.0]), st.just(1.0), st.integers(1, 3), st.integers(1, 3))
+    )
+    def go_by(self, rules: HealthRules) -> None:
+        """Other rules, as by SIGHUP."""
+        self.roster.reconfigure(rules, DRAIN_SECONDS, self.panic, self.now)
+
     @rule()
     def ask(self) -> None:
         """Probes that are due start; nobody is probed twice at a time unless he registered again in between."""
@@ -179,7 +203,7 @@ class RosterMachine(RuleBasedStateMachine):
     @rule(data=st.data(), times=st.integers(1, 3), status=st.sampled_from([200, 200, 500, None]))
     def go_on(self, data: st.DataObject, times: int, status: int | None) -> None:
         """One instance answers the same for a while, others not yet."""
-        members = [one for one, state in self.states.items() if state not in LEAVING]
+        members = [one for one, state in self.states.items() if state not in NOT_COUNTED]
         if members:
             instance = data.draw(st.sampled_from(members))
             for _ in range(times):
@@ -256,7 +280,7 @@ class RosterMachine(RuleBasedStateMachine):
             instances = self.roster.instances(service)
             well = {one for one in instances if one.state in ELIGIBLE}
             joining = {one for one in instances if one.state is State.JOINING and one.has_consented}
-            assert all(one.state not in LEAVING for one in available)
+            assert all(one.state not in NOT_COUNTED for one in available)
             assert all(one.has_consented for one in available)
             if self.roster.is_panicking(service) and self.panic == "spray":
                 assert not any(one.is_shut for one in available)
@@ -268,7 +292,7 @@ class RosterMachine(RuleBasedStateMachine):
     def never_too_many_are_out(self) -> None:
         """Ejection leaves at least half of a service, and somebody."""
         for service in ("default", "shop"):
-            members = [one for one in self.roster.instances(service) if one.state not in LEAVING]
+            members = [one for one in self.roster.instances(service) if one.state not in NOT_COUNTED]
             out = [one for one in members if one.state is State.EJECTED]
             assert 2 * len(out) <= len(members)
             assert not out or any(one.state in ELIGIBLE for one in members)
@@ -281,7 +305,8 @@ class RosterMachine(RuleBasedStateMachine):
         members = [one for one, state in self.states.items() if state not in LEAVING]
         for instance in members:
             assert instance in self.roster.instances(instance.service)
-            assert instance in self.probing or instance.health.due is not None
+            is_asked = instance in self.probing or instance.health.due is not None
+            assert is_asked is (instance.state is not State.DRAINED)
             assert (0.1 <= instance.share < 1.0) if instance.state is State.WARMING else instance.share == 1.0
             assert (instance.eligible_since is not None) is (instance.state in ELIGIBLE)
         assert all(self.roster.instances(service) for service in self.roster.services())

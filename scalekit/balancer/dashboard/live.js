@@ -79,8 +79,10 @@
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-drain]");
-    if (button && confirm(`Drain ${button.dataset.name}? It gets no new requests until it registers anew.`))
+    if (button && confirm(`Drain ${button.dataset.name}? It gets no new requests until ${button.dataset.until}.`))
       change(`${button.dataset.drain}/drain`, "POST");
+    const back = event.target.closest?.("[data-back]");
+    if (back) change(back.dataset.back, "PATCH", JSON.stringify({ state: "joining" }));
   });
 
   document.addEventListener("change", (event) => {
@@ -98,7 +100,7 @@
 
   const events = new EventSource("/v1/events");
   const kinds = ["transition", "panic", "panic-over", "leases-doubted", "leases-trusted"];
-  for (const kind of [...kinds, "registry-degraded", "registry-restored", "missed"])
+  for (const kind of [...kinds, "registry-degraded", "registry-restored", "configuration", "missed"])
     events.addEventListener(kind, () => plan(SOON));
   document.addEventListener("visibilitychange", () => plan(0));
   refresh();

@@ -107,10 +107,13 @@ def _instance(service: str, one: dict[str, Any], may_change: bool) -> str:
             f'<span class="still">{weight}</span><input class="act" type="number" min="1" max="256" required '
             f'value="{weight}" id="weight:{key}" data-weight="{_text(place)}" aria-label="Weight of {_text(id)}">'
         )
-        if not one["static"]:
+        if state == "drained":
+            drain = f'<button class="act" type="button" id="back:{key}" data-back="{_text(place)}">Take back</button>'
+        else:
+            until = "you take it back, or the balancer is restarted" if one["static"] else "it registers anew"
             drain = (
                 f'<button class="act" type="button" id="drain:{key}" data-drain="{_text(place)}" '
-                f'data-name="{_text(f"{id} of {service}")}">Drain</button>'
+                f'data-name="{_text(f"{id} of {service}")}" data-until="{until}">Drain</button>'
             )
     return (
         f'<tr class="{_text(state)}"><td><b>{_text(url if url.endswith(f"//{id}") else id)}</b>'

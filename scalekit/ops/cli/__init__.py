@@ -3,7 +3,7 @@
 
 * `certificates`: ``scalekit cert show | issue | renew | ca``.
 * `checking`: ``scalekit check-config``.
-* `operating`: ``scalekit status | drain | explain``, of a running balancer; `asking`: how it is asked.
+* `operating`: ``scalekit status | drain | undrain | explain``, of a running balancer; `asking`: how it is asked.
 * `joining`: ``scalekit run``, a command of any kind behind the balancer.
 * `running`: what all commands share: where the configuration is, and faults as one line.
 
@@ -24,7 +24,7 @@ from scalekit.net.addresses import local_names
 from scalekit.ops.cli.certificates import cert
 from scalekit.ops.cli.checking import check_config
 from scalekit.ops.cli.joining import run_behind
-from scalekit.ops.cli.operating import drain, explain, status
+from scalekit.ops.cli.operating import drain, explain, status, undrain
 from scalekit.ops.cli.running import Surroundings, run
 
 
@@ -39,6 +39,7 @@ scalekit.add_command(check_config)
 scalekit.add_command(run_behind)
 scalekit.add_command(status)
 scalekit.add_command(drain)
+scalekit.add_command(undrain)
 scalekit.add_command(explain)
 
 

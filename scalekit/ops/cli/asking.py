@@ -37,12 +37,18 @@ class Asking(NamedTuple):
     token_file: str
 
     def ask(
-        self, method: str, target: str, seconds: float = ANSWER_SECONDS, roles: tuple[str, ...] = ("read",)
+        self,
+        method: str,
+        target: str,
+        seconds: float = ANSWER_SECONDS,
+        roles: tuple[str, ...] = ("read",),
+        body: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """
         Ask, and take the answer's JSON.
 
         :param target: path and query.
+        :param body: of the request, sent as JSON; None: it has none.
         :param seconds: how long the answer may take.
         :param roles: whose token of a file with several is shown, if it has no operator's: the first that is there.
         :raises click.ClickException: there is no answer, or it says no; one line.
@@ -62,15 +68,16 @@ class Asking(NamedTuple):
         except OSError as why:
             raise click.ClickException(f"{self.ca}: {why.strerror or why}") from None
         try:
-            connection.request(method, f"{parts.path}{target}", headers=headers)
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, f"{parts.path}{target}", sent, headers)
             answer = connection.getresponse()
-            body = answer.read(MOST_BYTES)
+            told = answer.read(MOST_BYTES)
         except (OSError, http.client.HTTPException) as why:
-            told = getattr(why, "strerror", None) or str(why) or type(why).__name__
-            raise click.ClickException(f"{self.balancer}: {told}") from None
+            reason = getattr(why, "strerror", None) or str(why) or type(why).__name__
+            raise click.ClickException(f"{self.balancer}: {reason}") from None
         finally:
             connection.close()
-        return self._read(answer.status, body)
+        return self._read(answer.status, told)
 
     def _read(self, status: int, body: bytes) -> dict[str, Any]:
         try:

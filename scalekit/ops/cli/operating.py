@@ -1,4 +1,4 @@
-"""``scalekit status | drain | explain``: what a running balancer does, and taking an app server out of it."""
+"""``scalekit status | drain | undrain | explain``: what a running balancer does; an app server out of it, and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from scalekit.ops.cli.asking import ANSWER_SECONDS, asking, plain, whom
 from scalekit.ops.cli.running import Surroundings
 
 #: Of states, as on the dashboard: well, in between, and not.
-_COLOURS = {"up": "green", "warming": "cyan", "joining": "cyan", "suspect": "yellow", "draining": "yellow"}
+_COLOURS = {
+    "up": "green",
+    "warming": "cyan",
+    "joining": "cyan",
+    "suspect": "yellow",
+    "draining": "yellow",
+    "drained": "yellow",
+}
 #: Where the width is not known, as in a pipe, nothing is cut off.
 _WIDE = 200
 
@@ -60,17 +67,31 @@ def drain(surroundings: Surroundings, /, service: str, instance: str, wait: floa
     """
     Take an app server out: nothing new goes there, what is in flight ends.
 
-    The exit status is 1 if something is in flight still when the wait is over.
+    One that has registered is back when it registers anew, one of the configuration by ``scalekit undrain`` or when the
+    balancer is restarted.  The exit status is 1 if something is in flight still when the wait is over.
     """
     place = f"/v1/services/{quote(service, safe='')}/instances/{quote(instance, safe=':[]')}"
     said = whom(surroundings, **asked).ask(
         "POST", f"{place}/drain?wait={wait:.3f}", wait + ANSWER_SECONDS, (f"register:{service}", "register")
     )
-    if said["state"] == "gone":
+    if said["state"] in ("gone", "drained"):
         click.echo(f"{instance} of {service} is out: {plain(said['reason'])}")
         return 0 if not said["in_flight"] else 1
     click.echo(f"{instance} of {service} is draining: {said['in_flight']} in flight")
     return 1 if wait else 0
+
+
+@click.command()
+@click.argument("service")
+@click.argument("instance")
+@asking
+@click.pass_obj
+def undrain(surroundings: Surroundings, /, service: str, instance: str, **asked: Any) -> int:
+    """Take back an app server of the configuration that was drained."""
+    place = f"/v1/services/{quote(service, safe='')}/instances/{quote(instance, safe=':[]')}"
+    said = whom(surroundings, **asked).ask("PATCH", place, body={"state": "joining"})
+    click.echo(f"{instance} of {service} is {said['state']}: {plain(said['reason'])}")
+    return 0
 
 
 @click.command()

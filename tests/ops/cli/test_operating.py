@@ -49,10 +49,17 @@ class WithBalancerTests(test_tap.BalancerCase, CommandCase):
 
         done = self.command("drain", "shop", id, "--wait", "5")
         self.assertEqual((done.status, done.stdout), (0, f"{id} of shop is out: nothing in flight\n"))
+        configured = self.there.removeprefix("http://")
+        self.assertIn(f"{configured} of default is out: ", self.command("drain", "default", configured).stdout)
+        self.assertIn(" drained ", self.command("status", "--service", "default").stdout)
+        self.assertIn("is out: drained by", self.command("drain", "default", configured).stdout)
+        done = self.command("undrain", "default", configured)
+        self.assertEqual(done.stdout, f"{configured} of default is joining: taken back by an operator\n", done)
+        self.assertEqual(self.command("drain", "shop", id).status, 1)
         url = f"https://localhost:{self.private}"
         for arguments, text in [
             (("drain", "shop", id), "404: There is no"),
-            (("drain", "default", self.there.removeprefix("http://")), "403: "),
+            (("undrain", "shop", id), "404: There is no"),
             (("status", "--service", "none"), "404: "),
             (("explain", ""), "400: url: "),
         ]:
