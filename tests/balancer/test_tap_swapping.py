@@ -23,7 +23,10 @@ class SwapTests(test_tap.BalancerCase):
             f'[[balancer.service]]\nname = "{name}"\npath = "/{name}"\nservers = ["{self.server}"]\n' for name in names
         )
         fresh = self.state / "fresh"
-        fresh.write_text(f'{head}{services}[balancer.health]\ninterval = "200ms"\n')
+        rest = (
+            f'[balancer.health]\ninterval = "200ms"\n[balancer.compression]\nenabled = {json.dumps(listen is None)}\n'
+        )
+        fresh.write_text(f"{head}{services}{rest}")
         fresh.rename(self.config)
 
     def hang_up(self, process: subprocess.Popen[bytes]) -> None:
@@ -65,7 +68,7 @@ class SwapTests(test_tap.BalancerCase):
         self.assertIn(b'scalekit_reloads_total{outcome="done"} 1.0', ask(private, "/metrics")[1])
         events = json.loads(ask(private, "/v1/overview")[1])["events"]
         [told] = [event["detail"] for event in events if event["event"] == "configuration"]
-        self.assertEqual(told, "services added: c; services removed: b")
+        self.assertEqual(told, "services added: c; services removed: b; keys changed: balancer.compression.enabled")
         said = self.end(process)
         self.assertIn(f"all services configuration: {told}", said)
         self.assertIn("-> draining: no longer configured", said)

@@ -68,6 +68,20 @@ class DashboardTests(test_browser.BrowserCase):
         until(lambda: not self.view("shop", "web-1"), "web-1 is out")
         self.shown(r"shop web-1\s+draining → ●? ?gone")
         self.assertEqual(browser.run("return document.querySelector(\"[data-drain*='web-1']\")"), None)
+
+        # What SIGHUP brings is seen, and a server of the configuration can be taken back.
+        path = demo.state.parent / "scalekit.toml"
+        server = f"127.0.0.1:{demo.blogs[0]}"
+        fixed = f'[[balancer.service]]\nname = "fixed"\npath = "/fixed"\nservers = ["https://{server}"]\n'
+        path.write_text(path.read_text() + fixed)
+        demo.send(signal.SIGHUP)
+        self.shown("services added: fixed")
+        browser.find("[data-drain*='fixed']").click()
+        browser.accept()
+        until(lambda: self.view("fixed", server).get("state") == "drained", "the server is drained")
+        self.shown(r"fixed[\s\S]*?drained")
+        browser.find("[data-back*='fixed']").click()
+        until(lambda: self.view("fixed", server).get("state") == "up", "the server is back")
         self.assertNotIn("evil", browser.title)
         self.assertTrue(browser.run("return window.isSame"))
 
