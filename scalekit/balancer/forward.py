@@ -161,13 +161,14 @@ class Forward:
     def begin(self, instance: Instance) -> None:
         exchange = self._exchange
         exchange.observe(self)
+        head = exchange.head
         upgrade = b""
-        if exchange.head.upgrade:
-            handshake = self._handshake = handshake_of(exchange.head, exchange.request_id)
+        if head.upgrade:
+            handshake = self._handshake = handshake_of(head, exchange.request_id)
             if handshake is not None:
                 upgrade = handshake.lines
         self._outgoing = self._proxy.forwarder.head(
-            exchange.head, exchange.client, exchange.request_id, instance.authority.encode(), upgrade
+            head, exchange.client, exchange.request_id, b"" if head.host else instance.authority.encode(), upgrade
         )
         self._attempt(instance)
 

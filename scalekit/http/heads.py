@@ -123,7 +123,8 @@ class ResponseHead:
     :ivar has_date: whether fields hold a Date; one is added if not.
     :ivar upgrade: of a 101 from an app server: the protocol it switches to, in lower case; else empty.
     :ivar lines: what `scalekit.http.serializer` has made of status and fields, and ``field_list`` what
-        `scalekit.http.h2.responses` has; a head that is being answered with may not change any more.
+        `scalekit.http.h2.responses` has, for a body of so many bytes; a head that is being answered with may not change
+        any more.
     """
 
     __slots__ = ("field_list", "fields", "has_date", "length", "lines", "reason", "status", "upgrade")
@@ -138,7 +139,7 @@ class ResponseHead:
         self.has_date = has_date
         self.upgrade = b""
         self.lines = b""
-        self.field_list: Fields | None = None
+        self.field_list: tuple[int | None, Fields] | None = None
 
     def get(self, lower_name: bytes) -> bytes | None:
         """The values of this field joined by ``, ``; None if it is absent."""

@@ -195,7 +195,7 @@ class ResponseReader(_Reader):
     :raises UpstreamFault: 502, from every method.
     """
 
-    __slots__ = ("_last", "_last_bytes", "_last_is_head", "is_reusable")
+    __slots__ = ("_last", "_last_bytes", "_last_is_head", "_last_size", "is_reusable")
 
     def __init__(self) -> None:
         super().__init__()
@@ -203,6 +203,26 @@ class ResponseReader(_Reader):
         self._last: ResponseHead | None = None
         self._last_bytes = b""
         self._last_is_head = False
+        #: Of the whole answer.
+        self._last_size = -1
+
+    def read_whole(self, data: bytes, method: bytes) -> tuple[ResponseHead, bytes] | None:
+        """
+        Head and body of an answer that has arrived in one piece, and with the last one's head, as most small ones do.
+
+        :param data: instead of `feed`; where it is no such answer it is to be fed: None is returned.
+        """
+        last = self._last
+        if (
+            last is None
+            or len(data) != self._last_size
+            or (method == b"HEAD") is not self._last_is_head
+            or self.ready
+            or self._growing
+            or not data.startswith(self._last_bytes)
+        ):
+            return None
+        return last, data[len(self._last_bytes) :]
 
     def read_head(self, method: bytes) -> ResponseHead | None:
         """The answer's head (interim ones too), or None until more has arrived; sets `decoder` and `is_reusable`."""
@@ -225,6 +245,7 @@ class ResponseReader(_Reader):
         self.ready = data[end + 4 :]
         if self.is_reusable and (decoder is None or type(decoder) is LengthDecoder) and head.status == 200:
             self._last, self._last_bytes, self._last_is_head = head, data[: end + 4], method == b"HEAD"
+            self._last_size = end + 4 + (head.length or 0 if decoder is not None else 0)
         return head
 
     def read_body(self) -> bytes:

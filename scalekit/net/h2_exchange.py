@@ -215,12 +215,10 @@ class H2Exchange(Answering):
             self.fail(fault)
             return
         self.has_begun = True
-        self.record.status = status
-        self.record.sent = len(body)
-        session = connection.session
-        session.respond(self.stream, fields, not body)
-        if body:
-            session.send_data(self.stream, body, True)
+        record = self.record
+        record.status = status
+        record.sent = len(body)
+        connection.session.answer(self.stream, fields, body)
         connection.done(self)
 
     def begin(self, head: Any) -> None:

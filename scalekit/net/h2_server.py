@@ -206,7 +206,7 @@ class H2Connection(Protocol):
         exchange.observer = None
         if not exchange.has_ended:
             self._unwanted.add(exchange.stream)
-        if not self._is_receiving:
+        if not self._is_flush_due:
             self.flush_soon()
 
     def answered(self, stream: int, fields: FieldList, has_ended: bool) -> None:
@@ -268,7 +268,8 @@ class H2Connection(Protocol):
     def closed(self, stream: int, code: int) -> None:
         """The stream is over."""
         exchange = self.streams.pop(stream, None)
-        self._unwanted.discard(stream)
+        if self._unwanted:
+            self._unwanted.discard(stream)
         if stream in self._reset:
             self._reset.discard(stream)
         elif code and (exchange is None or exchange.connection is not None):
@@ -278,7 +279,7 @@ class H2Connection(Protocol):
                 self._abort(exchange, ClientFault(400, "stream-error", "The client broke a rule of HTTP/2."))
             if is_premature:
                 self._count_premature()
-        if exchange is not None:
+        if exchange is not None and self._stuck:
             self._stuck.discard(exchange)
         if not self.streams and not self._is_closing:
             self._wait = IDLE
@@ -327,8 +328,7 @@ class H2Connection(Protocol):
         factory.refused(fault, self.client)
         request_id = factory.new_request_id()
         head, body = problem_answer(fault, None, request_id, proxy=factory.proxy)
-        self.session.respond(stream, response_fields(head, len(body), factory.date, request_id), False)
-        self.session.send_data(stream, body, True)
+        self.session.answer(stream, response_fields(head, len(body), factory.date, request_id), body)
         if not has_ended:
             self._unwanted.add(stream)
 
@@ -391,7 +391,7 @@ class H2Connection(Protocol):
             while not self._is_stuck:
                 data = session.output(OUTPUT_BYTES)
                 if not data:
-                    if self._settle():
+                    if (self._unwanted or self._stuck) and self._settle():
                         continue
                     break
                 self._updates.earn(len(data) / 1024)

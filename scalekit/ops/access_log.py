@@ -37,6 +37,14 @@ _encoder = msgspec.json.Encoder()
 
 
 _VERSIONS = {10: b"1.0", 11: b"1.1", 20: b"2"}
+#: How a line ends, by whether it was over TLS and by the version.
+_ENDS = {
+    (is_secure, number): b'"tls":%b,"version":"%b"}\n' % (b"true" if is_secure else b"false", version)
+    for is_secure in (False, True)
+    for number, version in _VERSIONS.items()
+}
+#: Padding a number costs five times as much.
+_MILLISECONDS = [b"%03d" % number for number in range(1000)]
 
 
 class AccessLog(Service):
@@ -186,6 +194,18 @@ def _quoted(text: str) -> bytes:
     return _encoder.encode(text)
 
 
+@lru_cache(maxsize=4096)  # of a service's instances a few differ only in what went wrong
+def _course(service: str, instance: str, attempts: int, reason: str, retry: str) -> bytes:
+    """Who has answered, and how it came to that."""
+    course = b'"service":%b,"instance":%b,"attempts":%d,"reason":%b,' % (
+        _quoted(service),
+        _quoted(instance),
+        attempts,
+        _quoted(reason),
+    )
+    return course + b'"retry":%b,' % _quoted(retry) if retry else course
+
+
 def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
     """
     The line of an exchange that was over at ``wall``, a JSON object.
@@ -201,26 +221,17 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
         asked = head.logged = b'"method":%b,"host":%b,"target":%b' % tuple(words)
     second = int(wall)
     # Request ids are tokens (RFC 9110 section 5.6.2), which JSON takes as they are.
-    return (
-        b'{"time":"%b.%03dZ","request_id":"%b","client":%b,%b,"status":%d,"sent":%d,"seconds":%.6f,"service":%b,'
-        b'"instance":%b,"attempts":%d,"reason":%b,%b"tls":%b,"version":"%b"}\n'
-        % (
-            _second(second),
-            int((wall - second) * 1000),
-            exchange.request_id,
-            _quoted(client.address),
-            asked,
-            record.status,
-            record.sent,
-            seconds,
-            _quoted(record.service),
-            _quoted(record.instance),
-            record.attempts,
-            _quoted(record.reason),
-            b'"retry":%b,' % _quoted(record.retry) if record.retry else b"",
-            b"true" if client.is_secure else b"false",
-            _VERSIONS[head.version],
-        )
+    return b'{"time":"%b.%bZ","request_id":"%b","client":%b,%b,"status":%d,"sent":%d,"seconds":%.6f,%b%b' % (
+        _second(second),
+        _MILLISECONDS[int((wall - second) * 1000)],
+        exchange.request_id,
+        _quoted(client.address),
+        asked,
+        record.status,
+        record.sent,
+        seconds,
+        _course(record.service, record.instance, record.attempts, record.reason, record.retry),
+        _ENDS[client.is_secure, head.version],
     )
 
 

@@ -19,7 +19,7 @@ from weakref import finalize
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from scalekit.http.coding import coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
+from scalekit.http.coding import MINIMUM, coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
 from scalekit.http.heads import RequestHead
 from scalekit.http.negotiation import pick_coding
 from scalekit.interfaces import IResponder
@@ -155,7 +155,8 @@ class _PlainExchange(WrappedExchange):
     __slots__ = ()
 
     def answer(self, head: Any, body: bytes = b"") -> None:
-        if is_codable(head, len(body) if head.length is None else head.length):
+        size = len(body) if head.length is None else head.length
+        if size >= MINIMUM and is_codable(head, size):
             head = varied_head(head)
         self._inner.answer(head, body)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault, UpstreamFault
-from scalekit.http.heads import RequestHead
+from scalekit.http.heads import RequestHead, ResponseHead
 from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES
 from scalekit.http.reader import RequestReader, ResponseReader
 from scalekit.http.serializer import request_head
@@ -282,6 +282,40 @@ class ResponseReaderTests(SynchronousTestCase):
             [(200, [], 2, b"hi", [], True), (200, [], 2, b"ho", [], True), 502],
             answers([HEAD_OK + b"hi", HEAD_OK + b"ho!", HEAD_OK]),
         )
+
+    def test_a_whole_answer_in_one_step(self) -> None:
+        reader = ResponseReader()
+        self.assertIsNone(reader.read_whole(HEAD_OK + b"hi", b"GET"))
+        reader.feed(HEAD_OK + b"hi")
+        head = reader.read_head(b"GET")
+        self.assertEqual(reader.read_body(), b"hi")
+        self.assertEqual(reader.read_whole(HEAD_OK + b"ho", b"GET"), (head, b"ho"))
+        other = HEAD_OK.replace(b"OK", b"Ok")
+        for data, method in (
+            (HEAD_OK, b"GET"),
+            (HEAD_OK + b"h", b"GET"),
+            (HEAD_OK + b"ho!", b"GET"),
+            (other + b"ho", b"GET"),
+            (HEAD_OK + b"ho", b"HEAD"),
+            (HEAD_OK, b"HEAD"),
+        ):
+            self.assertIsNone(reader.read_whole(data, method))
+        for begun in (HEAD_OK, HEAD_OK[:9]):
+            reader.feed(begun)
+            if reader.read_head(b"GET") is None:
+                reader.feed(HEAD_OK[9:])
+                self.assertIsNone(reader.read_whole(HEAD_OK + b"ho", b"GET"))
+                self.assertIs(type(reader.read_head(b"GET")), ResponseHead)
+            reader.feed(b"ha")
+            self.assertIsNone(reader.read_whole(HEAD_OK + b"ho", b"GET"))
+            self.assertEqual(reader.read_body(), b"ha")
+
+    def test_a_whole_answer_to_head_in_one_step(self) -> None:
+        reader = ResponseReader()
+        reader.feed(HEAD_OK)
+        head = reader.read_head(b"HEAD")
+        self.assertEqual(reader.read_whole(HEAD_OK, b"HEAD"), (head, b""))
+        self.assertIsNone(reader.read_whole(HEAD_OK + b"hi", b"HEAD"))
 
     def test_a_longer_head_with_the_same_beginning(self) -> None:
         longer = HEAD_OK[:-2] + b"X: y\r\n\r\n"

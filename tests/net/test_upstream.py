@@ -67,6 +67,19 @@ class Framings(Case):
             self.assert_kept()
             self.app.pool.take()
 
+    def test_the_same_answer_again_and_then_too_much(self) -> None:
+        """What comes in one piece with the last one's head takes a way of its own; its framing is as strict."""
+        for _ in range(2):
+            receiver = self.ask()
+            self.app.says(OK + b"hello")
+            self.assertEqual(receiver.events, [("answered", 200, b"hello")])
+            self.assert_kept()
+            self.app.pool.take()
+        receiver = self.ask()
+        self.app.says(OK + b"hello!")
+        self.assertEqual(receiver.events, [("failed", "malformed-answer")])
+        self.assert_closed()
+
     def test_a_head_after_get_with_the_same_answer(self) -> None:
         receiver = self.ask()
         self.app.says(OK + b"hello")

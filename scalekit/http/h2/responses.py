@@ -19,13 +19,13 @@ def response_fields(head: ResponseHead, length: int | None, date: bytes, request
     :raises OurFault: 500 if a field would break out of its line wherever it is sent on over HTTP/1.1.
     """
     made = head.field_list
-    if made is None:
-        made = head.field_list = [(b":status", b"%d" % head.status), *plain_fields(head.fields)]
-    fields = [*made, Unindexed(b"x-request-id", request_id)]
+    if made is None or made[0] != length:
+        made = head.field_list = length, [(b":status", b"%d" % head.status), *plain_fields(head.fields)]
+        if length is not None:
+            made[1].append((b"content-length", b"%d" % length))
+    fields = [*made[1], Unindexed(b"x-request-id", request_id)]
     if not head.has_date:
         fields.append((b"date", date))
-    if length is not None:
-        fields.append((b"content-length", b"%d" % length))
     return fields
 
 

@@ -199,9 +199,11 @@ class Session:
         for event in self._connection.events():
             kind = type(event)
             if kind is RequestReceived:
-                self._newest = max(self._newest, event.stream_id)
-                if event.stream_id not in self._taken_back:
-                    owner.requested(event.stream_id, event.headers, event.end_stream)
+                stream = event.stream_id
+                if stream > self._newest:
+                    self._newest = stream
+                if stream not in self._taken_back:
+                    owner.requested(stream, event.headers, event.end_stream)
             elif kind is DataReceived:
                 owner.data(event.stream_id, event.data, event.end_stream)
             elif kind is StreamClosed:
@@ -372,6 +374,15 @@ class ServerSession(Session):
         """Submit a final answer's head, ``:status`` first; ignored if the stream is over."""
         try:
             self._connection.send_response(stream, fields, end_stream=has_ended)
+        except _GONE:
+            pass
+
+    def answer(self, stream: int, fields: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Submit a whole final answer, ``:status`` first; ignored if the stream is over."""
+        try:
+            self._connection.send_response(stream, fields, end_stream=not body)
+            if body:
+                self._connection.send_data(stream, body, end_stream=True)
         except _GONE:
             pass
 

@@ -19,6 +19,7 @@ section 6.9.1).  Whether it does only libnghttp2 knows, so such frames are shown
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
 
 _PROTOCOL_ERROR, _STREAM_CLOSED = 1, 5
@@ -26,6 +27,8 @@ _PREFACE_BYTES = 24
 _HEAD_BYTES = 9
 _DATA, _HEADERS, _PRIORITY, _RST_STREAM, _WINDOW_UPDATE = 0, 1, 2, 3, 8
 _END_STREAM, _PADDED, _HAS_PRIORITY = 0x1, 0x8, 0x20
+#: Length and kind in one, flags, stream: one call for what four slices would take, as every frame is looked at.
+_frame_head = Struct(">IBI").unpack_from
 #: A WINDOW_UPDATE frame.
 UPDATE_BYTES = _HEAD_BYTES + 4
 _PRIORITY_BYTES = _HEAD_BYTES + 5
@@ -85,19 +88,21 @@ class FrameWatch:
         position = start + self._skipped
         open_streams = self._open
         while position + _HEAD_BYTES <= size:
-            kind = data[position + 3]
-            if kind == _HEADERS:
+            word, flags, stream = _frame_head(data, position)
+            kind = word & 0xFF
+            if (
+                kind == _HEADERS
+                and stream == self._newest + 2
+                and not flags & _HAS_PRIORITY
+                and len(open_streams) < self._streams
+            ):
                 # What nearly all frames are: the next stream's head.
-                flags = data[position + 4]
-                stream = int.from_bytes(data[position + 5 : position + 9], "big")
-                if stream == self._newest + 2 and not flags & _HAS_PRIORITY and len(open_streams) < self._streams:
-                    open_streams[stream] = not flags & _END_STREAM
-                    self._newest = stream
-                    position += _HEAD_BYTES + int.from_bytes(data[position : position + 3], "big")
-                    continue
+                open_streams[stream] = not flags & _END_STREAM
+                self._newest = stream
+                position += _HEAD_BYTES + (word >> 8)
+                continue
             if kind <= _RST_STREAM or kind == _WINDOW_UPDATE:
-                flags = data[position + 4]
-                stream = int.from_bytes(data[position + 5 : position + 9], "big") & 0x7FFF_FFFF
+                stream &= 0x7FFF_FFFF
                 found: Breach | LargeUpdate | None = None
                 if kind <= _HEADERS:
                     if kind and flags & _HAS_PRIORITY:
@@ -133,7 +138,7 @@ class FrameWatch:
                 if found is not None:
                     self._skipped = 0
                     return position, found
-            position += _HEAD_BYTES + int.from_bytes(data[position : position + 3], "big")
+            position += _HEAD_BYTES + (word >> 8)
         if position >= size:
             self._skipped = position - size
             return size, None

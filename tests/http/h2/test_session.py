@@ -55,8 +55,7 @@ class Conversations(SynchronousTestCase):
     def test_a_request_and_its_answer(self) -> None:
         stream = self.client.request([*GET, (b"x-some", b"value")], True)
         self.assertEqual(self.told(), ([], [("requested", stream, [*GET, (b"x-some", b"value")], True)]))
-        self.server.respond(stream, [*OK, Unindexed(b"x-id", b"1")], False)
-        self.server.send_data(stream, b"hello", True)
+        self.server.answer(stream, [*OK, Unindexed(b"x-id", b"1")], b"hello")
         at_client, at_server = self.told()
         self.assertEqual(
             at_client,
