@@ -156,7 +156,11 @@ class DrainingService(MultiService):
     def reload(self) -> None:
         """Read the configuration again and hand it on; of a wrong one the fault is told, and nothing changes."""
         try:
-            config = self._options.read()
+            wanted = config = self._options.read()
+            place = self._started_with.state_directory
+            if wanted.state_directory != place:
+                # All that is made there, such as the local CA, stays where it is until the next start.
+                config = self._options.read(place)
             for check in self._checks:
                 check(config)
         except ConfigurationFault as fault:
@@ -178,7 +182,7 @@ class DrainingService(MultiService):
         self.reloads["done" if is_whole else "partly"] += 1
         if is_whole:
             _log.info("configuration read again")
-        waiting = self._waiting_keys(config)
+        waiting = self._waiting_keys(wanted)
         if waiting:
             _log.warn("needs a restart: {keys}", keys=", ".join(waiting))
 

@@ -86,13 +86,14 @@ class DaemonOptions(usage.Options):
         if self.parent is not None:
             self._prepare_twistd(self.parent)
 
-    def read(self) -> Config:
+    def read(self, state_directory: str | None = None) -> Config:
         """
         Read the configuration, the flags above it; ``settings`` stays as it was.
 
+        :param state_directory: instead of whatever is said of it.
         :raises ConfigurationFault: it is wrong.
         """
-        config = load(self["config"], self["state-directory"], self.environ)
+        config = load(self["config"], state_directory or self["state-directory"], self.environ)
         if self._listen:
             config = override(config, f"{self.sections[0]}.listen", self._listen, "--listen")
         kinds = dict(all_keys())

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.errors import ConfigurationFault
 from scalekit.ops import draining
 from scalekit.ops.draining import DrainingService
-from tests.ops.daemons import Signals, options
+from tests.ops.daemons import CacheOptions, Signals, options
 
 
 class Loop(Clock):
@@ -242,6 +242,21 @@ class ReloadTests(DrainingTestCase):
                 self.signals.send(signal.SIGHUP)
             told = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
             self.assertEqual(told, ["needs a restart: cache.max_bytes"] if size == 2 else [])
+
+    def test_the_state_directory_stays_where_it_is(self) -> None:
+        """And with it all that has its place there unless somebody says otherwise."""
+        one, other = (str(Path(self.mktemp()).absolute()) for _ in range(2))
+        self.file.write_text(f"state_directory = '{one}'\n")
+        parsed = CacheOptions()
+        parsed.parseOptions(["--config", str(self.file)])
+        daemon = DrainingService(parsed, self.loop, install_signal=self.signals.install)
+        seen: list[tuple[str, str]] = []
+        daemon.on_reload(lambda config: seen.append((config.state_directory, config.balancer.access_log)), "tls")
+        self.file.write_text(f"state_directory = '{other}'\n")
+        with capturedLogs() as events:
+            daemon.reload()
+        self.assertEqual(seen, [(one, f"{one}/access.log")])
+        self.assertIn("needs a restart: state_directory", [formatEvent(event) for event in events])
 
     def test_one_that_fails_does_not_keep_it_from_the_others(self) -> None:
         def refuse(config: Any) -> None:
