@@ -7,7 +7,8 @@ The kit: what an application imports to live behind the balancer.  Importing it 
   `registration`: what is said; `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
 * `command`: `WrappedCommand`, any command behind the balancer; `spawning` starts it, `tap` has ``scalekit run``.
 * `wsgi`, `asgi`: for applications under gunicorn, uvicorn and the like; without Twisted.  `wrappers` makes them of
-  `wsgi_app`, `asgi_app`, `thread_membership`, and `termination`, which leaves before the server hears of SIGTERM.
+  `wsgi_app`, `asgi_app`, `thread_membership`, `termination`, which leaves before the server hears of SIGTERM, and
+  `siblings`, the other workers.
 * `cache`: `AsyncCache`, a client of the cache service for which "away" is a miss, never an error.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
   `twisted.logger`, and `queue` is its bounded memory.

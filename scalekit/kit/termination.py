@@ -91,6 +91,16 @@ def keep_alive_of(function: Any) -> float | None:
     return float(seconds) if isinstance(seconds, int | float) and seconds > 0 else None
 
 
+def is_reloading(function: Any) -> bool:
+    """
+    Whether the server whose function this is starts this process anew at each change of the application's files.
+
+    Its only process leaves then as if for good, and the next one is of the same server.
+    """
+    settings = getattr(getattr(function, "__self__", None), "config", None)
+    return server_of(function) == UVICORN and bool(getattr(settings, "reload", False))
+
+
 def is_listening(pid: int, port: int, proc: Path = Path("/proc")) -> bool:
     """
     Whether another process holds a socket that listens on a port; False too where the system does not tell.

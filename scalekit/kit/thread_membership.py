@@ -3,7 +3,8 @@ A `Membership` for servers that have no Twisted reactor: the same rhythm, kept b
 
 Several worker processes share one port.  Each registers it: the registration is the same for all, its generation too,
 so nobody has to be chosen, and nothing is missed when the chosen one dies; it costs one small request per worker and
-five seconds.  Once one of them has left with that generation, or an operator has drained it, none brings it back.
+five seconds.  Once it is drained with that generation, by the last of them that leave or by an operator, none brings
+it back.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.registration import Ask, Registration, secret_in
 from scalekit.kit.rhythm import Rhythm
+from scalekit.kit.siblings import Siblings
 
 # How often the port is tried until it answers: the server listens some milliseconds after the application is loaded.
 POLL_SECONDS = 0.1
@@ -34,10 +36,11 @@ class ThreadMembership:
     :param headers: the fields that show a token, as `TokenFile.headers`.
     :param now: as `time.monotonic`.
     :param random: as `random.random`.
+    :param siblings: the other workers; None: there are none.
 
     :ivar registration: what is said; may be changed until the start.
     :ivar secret: for answering the challenges of a balancer elsewhere (`response_to`); empty: there are none.
-    :ivar is_leaving: whether it was told to leave; ``/ping`` says so.
+    :ivar is_leaving: whether it leaves, and nobody serves on; ``/ping`` says so.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class ThreadMembership:
         headers: Callable[[], dict[str, str]],
         now: Callable[[], float],
         random: Callable[[], float],
+        siblings: Siblings | None = None,
     ) -> None:
         self.registration = registration
         self._ask = ask
         self._is_answering = is_answering
         self._headers = headers
         self._now = now
+        self._siblings = siblings
         self._rhythm = Rhythm(random)
         # Its put() may be called in a signal's function, whatever was interrupted; an Event's set() may not.
         self._mail: queue.SimpleQueue[tuple[float, Callable[[], object]]] = queue.SimpleQueue()
@@ -66,17 +71,18 @@ class ThreadMembership:
 
     def start(self) -> None:
         """Register once the port answers, and from now on."""
+        if self._siblings is not None:
+            self._siblings.stay()
         threading.Thread(target=self.live, name="scalekit membership", daemon=True).start()
 
     def leave(self, drain_seconds: float, then: Callable[[], object]) -> None:
         """
-        Leave the balancer; signal functions may call this.
+        Leave the balancer, if nobody else serves the port; signal functions may call this.
 
         :param drain_seconds: how long what is in flight may take; 0: it is not waited for.
         :param then: called in the membership's thread, when the balancer has said that nothing is in flight, or could
             not be asked, or the time is over.
         """
-        self.is_leaving = True
         self._mail.put((drain_seconds, then))
 
     def live(self) -> None:
@@ -127,6 +133,9 @@ class ThreadMembership:
         return seconds
 
     def _leave(self, drain_seconds: float) -> None:
+        if self._siblings is not None and not self._siblings.go():
+            return
+        self.is_leaving = True
         if not self._has_asked:
             return
         try:

@@ -16,13 +16,15 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from scalekit.kit import asgi_app, wsgi_app
 from scalekit.kit.asking import fetch, is_answering
 from scalekit.kit.registration import Registration, id_for
-from scalekit.kit.termination import GUNICORN, Termination, is_listening, keep_alive_of, server_of
+from scalekit.kit.siblings import Siblings
+from scalekit.kit.termination import GUNICORN, Termination, is_listening, is_reloading, keep_alive_of, server_of
 from scalekit.kit.thread_membership import ThreadMembership
 from scalekit.kit.token_file import TokenFile
 from scalekit.kit.told import LOOPBACK, Balancers
@@ -107,11 +109,12 @@ class Joining:
             return
         ca = settings.ca or environ.get("SCALEKIT_CA") or local_ca(default_state_directory(environ), url)
         token_file = settings.token_file or environ.get("SCALEKIT_TOKEN_FILE") or ""
+        generation = server_generation()
         self._membership = ThreadMembership(
             Registration(
                 url,
                 port,
-                server_generation(),
+                generation,
                 id_for(url, port, socket.gethostname()),
                 service,
                 settings.scheme,
@@ -122,6 +125,7 @@ class Joining:
             headers=TokenFile(token_file, service).headers,
             now=time.monotonic,
             random=random.random,
+            siblings=Siblings(Path(gettempdir(), f"scalekit-{os.getuid()}-{port}-{generation}.lock"), time.sleep),
         )
 
     def is_leaving(self) -> bool:
@@ -145,7 +149,10 @@ class Joining:
         self._is_gunicorn = server_of(theirs) == GUNICORN
         said = self._membership.registration
         if said.keep_alive is None:
-            self._membership.registration = said._replace(keep_alive=keep_alive_of(theirs))
+            said = said._replace(keep_alive=keep_alive_of(theirs))
+        if is_reloading(theirs):
+            said = said._replace(generation=started_at(os.getpid()))
+        self._membership.registration = said
         leave = partial(self._membership.leave, self._drain_seconds)
         if not Termination(leave, self._is_staying).install():
             # We will hear of the end when the server has stopped accepting: what it has not accepted by then is never
@@ -213,9 +220,14 @@ def server_generation() -> int:
     processes = sys.modules.get("multiprocessing.process")  # each child of it has it
     is_child = processes is not None and processes.parent_process() is not None
     is_worker = is_child or server_of(signal.getsignal(signal.SIGTERM)) == GUNICORN
+    return started_at(os.getppid() if is_worker else os.getpid())
+
+
+def started_at(pid: int) -> int:
+    """When a process was started, in microseconds; now, where the system does not tell."""
     try:
         # proc_pid_stat(5): the 22nd is the start, in ticks since the system's own, which is btime in proc_stat(5).
-        stat = Path(f"/proc/{os.getppid() if is_worker else os.getpid()}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text()
         ticks = int(stat.rpartition(")")[2].split()[19])
         began = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
         return int(began.split()[1]) * 1_000_000 + ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")

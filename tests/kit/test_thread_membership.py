@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.registration import Ask, Registration
+from scalekit.kit.siblings import HEAR_SECONDS, Siblings
 from scalekit.kit.thread_membership import POLL_SECONDS, ThreadMembership
 
 INSTANCE = "http://lb:2001/v1/services/shop/instances/web1-3000"
@@ -107,6 +109,36 @@ class ThreadMembershipTests(SynchronousTestCase):
         self.assertEqual(len(self.log), 2)
         self.assertIn("refused", self.log[0])
         self.assertEqual(self.member.step(), 5.0)
+
+    def with_sibling(self) -> Siblings:
+        """Another worker, which stays; the member has joined."""
+        path = Path(self.mktemp())
+        self.slept = 0.0
+
+        def sleep(seconds: float) -> None:
+            self.slept += seconds
+
+        self.patch(self.member, "_siblings", Siblings(path, sleep))
+        other = Siblings(path, sleep)
+        for each in (self.member._siblings, other):
+            assert each is not None
+            each.stay()
+        self.member.step()
+        return other
+
+    def test_one_of_several_that_is_replaced_leaves_the_port_registered(self) -> None:
+        self.with_sibling()
+        self.live()
+        self.assertFalse(self.member.is_leaving)
+        self.assertEqual(self.asked, [REGISTER])
+        self.assertAlmostEqual(self.slept, HEAR_SECONDS)
+
+    def test_when_all_of_several_leave_the_port_is_drained(self) -> None:
+        other = self.with_sibling()
+        self.assertFalse(other.go())
+        self.slept = 0.0
+        self.live()
+        self.assertEqual((self.asked, self.slept), ([REGISTER, LEAVE], 0.0))
 
     def test_leaves_and_then_says_so(self) -> None:
         self.member.step()

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit import asgi, wrappers, wsgi
 from scalekit.kit.registration import Registration
-from scalekit.kit.wrappers import Joining, Settings, server_generation
+from scalekit.kit.wrappers import Joining, Settings, server_generation, started_at
 from tests.sources import ROOT
 
 NOTHING = Settings()
@@ -105,6 +105,24 @@ class JoiningTests(SynchronousTestCase):
             signal.signal(signal.SIGTERM, Server(**settings).handle_exit)
             joining.join()
             self.assertEqual(self.started[-1].registration.keep_alive, expected, module)
+
+    def test_each_reload_is_a_start(self) -> None:
+        """The process before has left, and with the same generation nobody would come in any more."""
+
+        class Server:
+            config = SimpleNamespace(reload=True, timeout_keep_alive=5)
+
+            def handle_exit(self, number: int, frame: Any) -> None: ...
+
+        self.patch(Server.handle_exit, "__module__", "uvicorn.server")
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        self.patch(wrappers, "Termination", lambda *arguments: SimpleNamespace(install=lambda: True))
+        self.patch(wrappers, "server_generation", lambda: 7)
+        signal.signal(signal.SIGTERM, Server().handle_exit)
+        for reload, generation in ((True, started_at(os.getpid())), (False, 7)):
+            Server.config.reload = reload
+            Joining(NOTHING._replace(port=3000), {}).join()
+            self.assertEqual(self.started[-1].registration.generation, generation)
 
     def test_the_secret_that_scalekit_run_was_given(self) -> None:
         file = Path(self.mktemp())

@@ -58,6 +58,16 @@ def is_gone(balancer: Balancer, port: int) -> bool:
     return port not in balancer.states()
 
 
+def is_another(port: int, before: set[bytes]) -> bool:
+    """Whether a process that is none of these answers."""
+    return ask(f"http://127.0.0.1:{port}/")[1] not in before
+
+
+def have_ended(answers: set[bytes]) -> bool:
+    """Whether the processes are gone that have answered with their numbers."""
+    return not any(Path(f"/proc/{int(answer)}").exists() for answer in answers)
+
+
 def has_logged(balancer: Balancer, request_id: str) -> bool:
     """Whether the balancer's access log has a request."""
     return any(line["request_id"] == request_id for line in balancer.access_log())
@@ -202,17 +212,41 @@ class WrapperTests(RunCase):
             running[server] = start(server)
             self.await_taking(balancer, port)
 
-    def test_gunicorn_replaces_its_workers(self) -> None:
+    def test_workers_are_replaced(self) -> None:
         """SIGHUP: the port stays registered, whichever worker goes."""
         balancer = self.start_balancer()
-        port = free_ports(1)[0]
-        process = self.start_wrapped(balancer, "gunicorn", port)
-        self.await_taking(balancer, port)
-        before = {ask(f"http://127.0.0.1:{port}/")[1] for _ in range(20)}
-        process.send_signal(signal.SIGHUP)
-        until(lambda: ask(f"http://127.0.0.1:{port}/")[1] not in before, "others answer")
-        until(lambda: self.output.read_text().count("Worker exiting") == 2, "the old ones have gone")
+        servers = ("gunicorn", "uvicorn with workers")
+        ports = dict(zip(servers, free_ports(2), strict=True))
+        running = {server: self.start_wrapped(balancer, server, port) for server, port in ports.items()}
+        self.await_taking(balancer, *ports.values())
+        for server, port in ports.items():
+            before = {ask(f"http://127.0.0.1:{port}/")[1] for _ in range(20)}
+            running[server].send_signal(signal.SIGHUP)
+            until(partial(is_another, port, before), "others answer")
+            until(partial(have_ended, before), "the old ones have gone")
         self.assertNotIn("draining", balancer.stdout)
+        self.assertNotIn("taken us out", "".join(path.read_text() for path in self.folder.glob("output-*")))
+        for process in running.values():
+            process.terminate()
+        until(lambda: not balancer.states(), f"all are gone in the end, but {balancer.states()}")
+
+    def test_a_reload_is_a_restart(self) -> None:
+        balancer = self.start_balancer()
+        port = free_ports(1)[0]
+        source = self.folder / "source.py"
+        source.touch()
+        command = command_of(SERVERS["uvicorn"], port)[:-1]
+        command += ["--reload", f"--reload-dir={self.folder}", "tests.scenarios.wrapped_asgi:app"]
+        self.launch(balancer.private_url, *command, SCALEKIT_PORT=str(port))
+        self.await_taking(balancer, port)
+        before = ask(balancer.url(is_secure=False))[1]
+        source.write_text("# changed")
+
+        def is_another_taking() -> bool:
+            status, body = ask(balancer.url(is_secure=False))
+            return status == 200 and body != before
+
+        until(is_another_taking, f"another answers through the balancer, but {balancer.states()}")
 
     def test_all_of_them_leave_in_the_end(self) -> None:
         balancer = self.start_balancer()
