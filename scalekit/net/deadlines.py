@@ -3,21 +3,27 @@ Every wait of every connection, in one coarse wheel.
 
 Per request a deadline costs two attribute stores and a comparison, no ``callLater``: an item lies in the slot of the
 earliest deadline it was armed with; when that slot comes and the deadline has moved on meanwhile, the item is put into
-its new slot.  Deadlines fire late by up to two ticks, never early.
+its new slot.  Deadlines fire late by up to two ticks, never early; later when thousands pass at once, since a few of
+them are treated in one turn of the reactor.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 #: Four times a second: a deadline of 10 s is kept within 5 %, and an idle process wakes up rarely enough.
 TICK_SECONDS = 0.25
+
+#: How many pass in one turn.  A request that has hung costs a tenth of a millisecond when it is answered with 504, and
+#: everybody waits meanwhile: of a hundred a second, 25 in each tick, the p99 of all others was over twice as long.
+AT_ONCE = 8
 
 _FAR = float("inf")
 _log = Logger()
@@ -51,6 +57,9 @@ class Wheel:
         self._next_slot = int(self.now / TICK_SECONDS)
         self._each_tick: list[Callable[[], None]] = []
         self._at_next_tick: list[Callable[[], None]] = []
+        #: Out of their slot, and not looked at yet; and the turn that will.
+        self._due: deque[Deadlined] = deque()
+        self._next_turn: IDelayedCall | None = None
         self._loop = LoopingCall(self.tick)
         self._loop.clock = clock
 
@@ -65,6 +74,9 @@ class Wheel:
         """Tick no more."""
         if self._loop.running:
             self._loop.stop()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
 
     def every_tick(self, callback: Callable[[], None]) -> None:
         """Call this too, every tick."""
@@ -109,23 +121,35 @@ class Wheel:
                 _log.failure("{callback!r} failed in a tick", callback=callback)
         last = int(now / TICK_SECONDS)
         while self._next_slot <= last:
-            items = self._slots.pop(self._next_slot, ())
+            self._due.extend(self._slots.pop(self._next_slot, ()))
             self._next_slot += 1
-            for item in items:
-                if item.scheduled > now:
-                    continue  # One that came before it in this slot has had it forgotten, or armed anew.
-                item.scheduled = _FAR
-                if item.deadline <= now:
-                    item.deadline = _FAR
-                    try:
-                        item.deadline_passed()
-                    except Exception:
-                        _log.failure("a deadline's treatment failed: {item!r}", item=item)
-                elif item.deadline < _FAR:
-                    self._schedule(item, item.deadline)
+        if self._next_turn is None:
+            self._pass()
+
+    def _pass(self) -> None:
+        """Look at those that are due, until so many have passed."""
+        self._next_turn = None
+        due, now, passed = self._due, self.now, 0
+        while due:
+            if passed == AT_ONCE and self._loop.running:
+                self._next_turn = self._clock.callLater(0, self._pass)
+                return
+            item = due.popleft()
+            if item.scheduled > now:
+                continue  # Somebody has had it forgotten, or armed anew, since its slot came.
+            item.scheduled = _FAR
+            if item.deadline <= now:
+                item.deadline = _FAR
+                passed += 1
+                try:
+                    item.deadline_passed()
+                except Exception:
+                    _log.failure("a deadline's treatment failed: {item!r}", item=item)
+            elif item.deadline < _FAR:
+                self._schedule(item, item.deadline)
 
     def __repr__(self) -> str:
-        return f"<Wheel {sum(map(len, self._slots.values()))} waiting>"
+        return f"<Wheel {sum(map(len, self._slots.values())) + len(self._due)} waiting>"
 
 
 def _slot(deadline: float) -> int:

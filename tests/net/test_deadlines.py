@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.deadlines import FAR, TICK_SECONDS, Wheel
+from scalekit.net.deadlines import AT_ONCE, FAR, TICK_SECONDS, Wheel
 
 
 class Item:
@@ -146,6 +148,66 @@ class TheTick(Case):
         wheel.stop()
         wheel.stop()
         self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class Telling(Item):
+    """Has something else done as soon as may be."""
+
+    def __init__(self, clock: Clock, tell: Callable[[], None]) -> None:
+        super().__init__(clock)
+        self._tell = tell
+
+    def deadline_passed(self) -> None:
+        super().deadline_passed()
+        self._clock.callLater(0, self._tell)
+
+
+class ManyAtOnce(Case):
+    """More than pass in one turn."""
+
+    meanwhile: Callable[[], None]
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.meanwhile = lambda: None
+        self.items = [Item(self.clock) for _ in range(3 * AT_ONCE)]
+        self.items[0] = Telling(self.clock, self.between)
+        for item in self.items:
+            self.wheel.arm(item, 1.0)
+
+    def fired(self) -> int:
+        return sum(bool(item.fired) for item in self.items)
+
+    def between(self) -> None:
+        self.fired_before = self.fired()
+        self.meanwhile()
+
+    def test_others_have_their_turn(self) -> None:
+        self.clock.pump([0.25] * 6)
+        self.assertEqual((self.fired_before, self.fired()), (AT_ONCE, 3 * AT_ONCE))
+        self.assertEqual(repr(self.wheel), "<Wheel 0 waiting>")
+
+    def test_what_is_said_meanwhile_counts(self) -> None:
+        forgotten, again = self.items[-2:]
+
+        def meanwhile() -> None:
+            self.wheel.forget(forgotten)
+            self.wheel.arm(again, 5.0)
+
+        self.meanwhile = meanwhile
+        self.clock.pump([0.25] * 6)
+        self.assertEqual(self.fired(), 3 * AT_ONCE - 2)
+        self.clock.pump([0.25] * 24)
+        self.assertEqual((forgotten.fired, len(again.fired)), ([], 1))
+
+    def test_a_wheel_that_is_stopped_meanwhile_goes_on_when_it_is_started(self) -> None:
+        self.meanwhile = self.wheel.stop
+        self.clock.pump([0.25] * 6)
+        self.assertEqual((self.fired(), self.clock.getDelayedCalls()), (AT_ONCE, []))
+        self.meanwhile = lambda: None
+        self.wheel.start()
+        self.clock.pump([0.25])
+        self.assertEqual(self.fired(), 3 * AT_ONCE)
 
 
 class AgainstAModel(SynchronousTestCase):
