@@ -60,8 +60,9 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 
 def is_root(module: str) -> bool:
-    # Applications call the kit's wrappers with nothing but themselves.
-    return module.rpartition(".")[2] in {"tap", "data_tap"} or module in ("scalekit.ops.cli", "scalekit.kit.wrappers")
+    # Applications call these of the kit with nothing, or nothing but themselves.
+    called_bare = ("scalekit.kit.wrappers", "scalekit.kit.opening")
+    return module.rpartition(".")[2] in {"tap", "data_tap"} or module in ("scalekit.ops.cli", *called_bare)
 
 
 def kind(name: str) -> tuple[str, str] | None:

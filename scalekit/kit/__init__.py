@@ -9,13 +9,17 @@ The kit: what an application imports to live behind the balancer.  Importing it 
 * `wsgi`, `asgi`: for applications under gunicorn, uvicorn and the like; without Twisted.  `wrappers` makes them of
   `wsgi_app`, `asgi_app`, `thread_membership`, `termination`, which leaves before the server hears of SIGTERM, and
   `siblings`, the other workers.
-* `cache`: `AsyncCache`, a client of the cache service for which "away" is a miss, never an error.
+* `cached`: a function whose results are kept in the cache, and made by one caller at a time (`decorating`; `lookup` has
+  the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`); `cache`: `AsyncCache`, the same
+  for Twisted.  For both "away" is a miss, never an error; what they say to the service is in `cache_requests`.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
   `twisted.logger`, and `queue` is its bounded memory.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
   `backoff` and `breaker`: when to ask again, and when not to; `ping`: answering the balancer's probes.
 """
 
+from scalekit.kit.decorating import cached
+from scalekit.kit.opening import open_cache
 from scalekit.kit.wrappers import asgi, wsgi
 
-__all__ = ["asgi", "wsgi"]
+__all__ = ["asgi", "cached", "open_cache", "wsgi"]

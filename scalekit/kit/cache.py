@@ -1,17 +1,19 @@
 """
-A client of the cache service, for which "away" is a miss and never an error.
+A client of the cache service for Twisted, for which "away" is a miss and never an error.
 
 ::
 
     cache = AsyncCache("https://127.0.0.1:5000", make_client(reactor, ca_path), reactor)
     page = await cache.get("/posts/1")      # bytes, or None
-    await cache.put("/posts/1", page, 86400)
-    await cache.delete("/posts/1")          # True once the cache has confirmed it
+    await cache.put("/posts/1", page, 86400, tags=["posts"])
+    await cache.purge(tags=["posts"])       # True once the cache has confirmed it
+
+`scalekit.kit.decorating.cached` does this around a function, so that many who miss make the value once.
 """
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -19,70 +21,172 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scalekit.kit.breaker import Breaker
+from scalekit.kit.cache_requests import (
+    READ_SECONDS,
+    Request,
+    Times,
+    give_back_request,
+    look_request,
+    many_request,
+    purge_request,
+    put_request,
+    read_looked,
+    read_many,
+)
 from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
-
-# A cache that takes longer is no help: what it holds was costly to make, but not that costly.
-READ_SECONDS = 0.05
-# Nobody waits for a write but the application's own background.
-WRITE_SECONDS = 1.0
-# Somebody waits for an invalidation, for what is stale would be shown for as long as it lives.
-DELETE_SECONDS = 1.0
+from scalekit.kit.lookup import Look, Looked
 
 _log = Logger()
 
 
 class AsyncCache:
     """
-    Get, put and delete bytes by key.
+    Bytes by key.
 
     :param url: of the cache service, such as ``https://127.0.0.1:5000``.
     :param clock: tells the breaker the time.
+    :param token: what a cache on another machine wants to see; empty: none.
+    :param read_seconds: what takes longer is a miss.
     """
 
-    def __init__(self, url: str, client: Client, clock: IReactorTime) -> None:
+    def __init__(
+        self, url: str, client: Client, clock: IReactorTime, token: str = "", read_seconds: float = READ_SECONDS
+    ) -> None:
         self._url = url.rstrip("/")
         self._client = client
         self._clock = clock
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._read_seconds = read_seconds
         self._breaker = Breaker()
+        self._looks: dict[Look, list[Deferred[Looked | None]]] = {}  # who waits for those under way that want a lease
 
     def get(self, key: str) -> Deferred[bytes | None]:
         """What is stored under this key; None if there is nothing, or no cache."""
-        if not self._breaker.allows(self._clock.seconds()):
+        return self.look(Look(key)).addCallback(lambda looked: None if looked is None else looked.value)
+
+    def get_many(self, keys: Sequence[str]) -> Deferred[dict[str, bytes]]:
+        """What is stored under these keys; empty if there is no cache."""
+        if not self._is_asked():
+            return succeed({})
+
+        def nothing(failure: Failure) -> dict[str, bytes]:
+            failure.trap(Unreachable)
+            return {}
+
+        asked = self._ask(many_request(keys, self._read_seconds))
+        return asked.addCallbacks(lambda answer: read_many(answer.status, answer.body), nothing)
+
+    def look(self, look: Look) -> Deferred[Looked | None]:
+        """
+        What is stored, and perhaps a lease; None if there is no cache.
+
+        Those who look for the same at the same time, and want a lease, share one request, lest a stampede be a stampede
+        of connections; the first of them gets the lease.
+        """
+        if not look.lease_seconds:
+            return self._look(look)
+        waiting: Deferred[Looked | None] = Deferred()
+        waiters = self._looks.get(look)
+        if waiters is not None:
+            waiters.append(waiting)
+            return waiting
+        waiters = self._looks[look] = [waiting]
+
+        def tell(looked: Looked | None) -> None:
+            if self._looks.get(look) is waiters:
+                del self._looks[look]
+            for waiter in waiters:
+                if not waiter.called:  # else it was cancelled
+                    waiter.callback(looked)
+                    looked = None if looked is None else Looked(looked.value)
+            if looked is not None and looked.lease:
+                self.give_back(looked.lease)
+
+        asked = self._look(look).addCallback(tell)
+        asked.addErrback(lambda failure: _log.failure("looking for {look}", failure, look=look))
+        return waiting
+
+    def _look(self, look: Look) -> Deferred[Looked | None]:
+        if not self._is_asked():
             return succeed(None)
 
-        def read(answer: Answer) -> bytes | None:
-            return answer.body if answer.status == 200 else None
+        def read(answer: Answer) -> Looked:
+            return read_looked(answer.status, answer.get, answer.body)
 
-        return self._ask("GET", f"/?key={quote(key, safe='')}", READ_SECONDS).addCallbacks(read, _no_value)
+        return self._ask(look_request(look, self._read_seconds)).addCallbacks(read, _no_value)
 
-    def put(self, key: str, value: bytes, max_age_seconds: float) -> Deferred[bool]:
-        """Store a value; whether the cache has confirmed it."""
-        if not self._breaker.allows(self._clock.seconds()):
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        max_age: float,
+        *,
+        tags: Sequence[str] = (),
+        while_revalidating: float = 0,
+        if_error: float = 0,
+        lease: str = "",
+    ) -> Deferred[bool]:
+        """
+        Store a value; whether the cache has confirmed it.
+
+        :param max_age: seconds, as the others, see `Times`.
+        :param lease: the token under which it was made; what was purged since is not stored.
+        """
+        if not self._is_asked():
             return succeed(False)
-        path = f"/?key={quote(key, safe='')}"
-        headers = {"Cache-Control": f"max-age={int(max_age_seconds)}", "Content-Type": "application/octet-stream"}
-        return self._ask("POST", path, WRITE_SECONDS, headers, value).addCallbacks(_is_success, _no_success)
+        request = put_request(key, value, Times(max_age, while_revalidating, if_error), tags, lease)
+        return self._ask(request).addCallbacks(_is_stored, _no_success)
+
+    def give_back(self, lease: str) -> Deferred[bool]:
+        """Let the next one make it; whether the cache has confirmed it."""
+        if not self._is_asked():
+            return succeed(False)
+        return self._ask(give_back_request(lease, self._read_seconds)).addCallbacks(
+            lambda answer: answer.status < 300, _no_success
+        )
 
     def delete(self, key: str) -> Deferred[bool]:
-        """
-        Invalidate a key; whether the cache has confirmed it.
+        """Purge a key; whether the cache has confirmed it."""
+        return self.purge([key])
 
-        Asks also while the breaker is open: what is not deleted comes back when the cache does.
+    def purge(
+        self,
+        keys: Sequence[str] = (),
+        *,
+        tags: Sequence[str] = (),
+        prefix: str = "",
+        everything: bool = False,
+        soft: bool = False,
+    ) -> Deferred[bool]:
         """
-        path = f"/invalidate?key={quote(key, safe='')}"
+        Purge what any of these names; whether the cache has confirmed it.
+
+        Asks also while the breaker is open: what is not purged comes back when the cache does.
+
+        :param soft: make it stale instead of removing it.
+        """
+        request = purge_request(keys, tags, prefix, everything, soft)
+        self._looks = {}  # who comes after this is not to be told what was found before
 
         def again(failure: Failure) -> Deferred[Answer]:
-            # A kept connection may have been closed at this very moment; invalidating twice does no harm.
+            # A kept connection may have been closed at this very moment; purging twice does no harm.
             failure.trap(Unreachable)
-            return self._ask("POST", path, DELETE_SECONDS)
+            return self._ask(request)
 
-        return self._ask("POST", path, DELETE_SECONDS).addErrback(again).addCallbacks(_is_success, _no_success)
+        return self._ask(request).addErrback(again).addCallbacks(_is_success, _no_success)
 
-    def _ask(
-        self, method: str, path: str, seconds: float, headers: dict[str, str] | None = None, body: bytes | None = None
-    ) -> Deferred[Answer]:
+    def _is_asked(self) -> bool:
+        return self._breaker.allows(self._clock.seconds())
+
+    def _ask(self, request: Request) -> Deferred[Answer]:
         """Ask, and tell the breaker what came of it: an answer of 500 and up is a failure too."""
-        asked = self._client.fetch(method, self._url + path, seconds=seconds, headers=headers, body=body)
+        asked = self._client.fetch(
+            request.method,
+            self._url + request.path,
+            seconds=request.seconds,
+            headers=self._headers | request.headers,
+            body=request.body,
+        )
 
         def judge(answer: Answer) -> Answer:
             if answer.status >= 500:
@@ -99,6 +203,11 @@ class AsyncCache:
 
     def __repr__(self) -> str:
         return f"<AsyncCache {self._url} {self._breaker!r}>"
+
+
+def _is_stored(answer: Answer) -> bool:
+    # A 409 is as it should be: it was purged meanwhile.
+    return False if answer.status == 409 else _is_success(answer)
 
 
 def _is_success(answer: Answer) -> bool:

@@ -1,0 +1,210 @@
+"""
+`cached`: a function whose results are kept in the cache service, and made by one caller at a time.
+
+::
+
+    cache = kit.open_cache()
+
+    @kit.cached(cache, max_age=60, tags=["posts"])
+    def newest(count):
+        return database.query(...)
+
+    cache.purge(tags=["posts"])             # after a change
+
+However many ask for it at once, in however many processes and on however many machines, one of them makes it: see
+`scalekit.kit.lookup`.  A cache that is away costs a look of 50 ms at most, and after five of them nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from scalekit.kit.cache_requests import Times
+from scalekit.kit.lookup import Build, Built, Finding, GiveBack, Keep, Look, finding
+from scalekit.kit.thread_cache import Cache
+
+# The cache takes 1,024 bytes; of a key that is longer its digest is taken.
+LONGEST_KEY_BYTES = 1000
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def cached(
+    cache: Any,
+    *,
+    max_age: float,
+    while_revalidating: float = 0,
+    if_error: float = 0,
+    tags: Iterable[str] | Callable[..., Iterable[str]] = (),
+    key: Callable[..., str] | None = None,
+    type: Any = Any,
+    encode: Callable[[Any], bytes] = msgspec.json.encode,
+    decode: Callable[[bytes], Any] | None = None,
+    lease_seconds: int = 10,
+    wait_seconds: int = 10,
+) -> Callable[[_Function], _Function]:
+    """
+    Keep what a function returns.
+
+    :param cache: a `scalekit.kit.cache.AsyncCache` for a function that is ``async`` (Twisted's), else a `Cache`.
+    :param max_age: seconds, as the others, see `Times`.
+    :param tags: of each value, or called with the function's arguments.
+    :param key: called with the function's arguments; else made of its name and its arguments as JSON.
+    :param type: what the result is, for decoding it from JSON.
+    :param encode: makes bytes of a result, and ``decode`` the result of bytes (or raises ValueError); never pickle.
+    :param lease_seconds: how long making it takes at most: then somebody else may try.
+    :param wait_seconds: how long to wait while somebody else makes it; then it is made here as well.
+    :raises TypeError: the cache is of the other kind; or, from the call, the arguments are no JSON and there is no key.
+    """
+    kept = _Kept(
+        Times(max_age, while_revalidating, if_error),
+        tags if callable(tags) else functools.partial(_always, list(tags)),
+        encode,
+        msgspec.json.Decoder(type).decode if decode is None else decode,
+        functools.partial(
+            finding, lease_seconds=lease_seconds, wait_seconds=wait_seconds, is_error_covered=if_error > 0
+        ),
+    )
+
+    def decorate(function: _Function) -> _Function:
+        name = f"{function.__module__}.{function.__qualname__}"
+        is_async = inspect.iscoroutinefunction(function)
+        if is_async is isinstance(cache, Cache):
+            expected = "an AsyncCache, as it is async" if is_async else "a Cache, as it is not async"
+            raise TypeError(f"{name}: found {cache!r}, expected {expected}")
+        key_of = functools.partial(_usual_key, name) if key is None else key
+        wrapped: Any = (_async if is_async else _sync)(cache, function, kept, key_of)
+        wrapped.key_of = key_of
+        return cast(_Function, functools.wraps(function)(wrapped))
+
+    return decorate
+
+
+class _Kept:
+    """How the values of one function are kept."""
+
+    def __init__(
+        self,
+        times: Times,
+        tags_of: Callable[..., Iterable[str]],
+        encode: Callable[[Any], bytes],
+        decode: Callable[[bytes], Any],
+        find: Callable[[str], Finding],
+    ) -> None:
+        self._times = times
+        self.tags_of = tags_of
+        self._encode = encode
+        self.decode = decode
+        self.find = find
+
+    def put(self, cache: Any, keep: Keep, tags: Iterable[str]) -> Any:
+        """Begin to store it, or do it, as the cache does."""
+        max_age, while_revalidating, if_error = self._times
+        return cache.put(
+            keep.key,
+            self._encode(keep.built.value),
+            max_age,
+            tags=list(tags),
+            while_revalidating=while_revalidating,
+            if_error=if_error,
+            lease=keep.lease,
+        )
+
+
+def _sync(cache: Cache, function: Callable[..., Any], kept: _Kept, key_of: Callable[..., str]) -> Callable[..., Any]:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        key = key_of(*args, **kwargs)
+
+        def found() -> bytes | Built:
+            steps = kept.find(key)
+            command = next(steps)
+            while True:
+                try:
+                    if isinstance(command, Look):
+                        came: Any = cache.look(command)
+                    elif isinstance(command, Build):
+                        came = Built(function(*args, **kwargs))
+                    elif isinstance(command, GiveBack):
+                        came = cache.give_back(command.lease)
+                    else:
+                        came = kept.put(cache, command, kept.tags_of(*args, **kwargs))
+                except Exception as why:
+                    step = functools.partial(steps.throw, why)
+                else:
+                    step = functools.partial(steps.send, came)
+                try:
+                    command = step()
+                except StopIteration as end:
+                    return cast("bytes | Built", end.value)
+
+        value = found()
+        if isinstance(value, Built):
+            return value.value
+        try:
+            return kept.decode(value)
+        except ValueError:  # msgspec's too: another version of the program has stored it
+            cache.delete(key)
+        value = found()
+        return value.value if isinstance(value, Built) else kept.decode(value)
+
+    return wrapped
+
+
+def _async(cache: Any, function: Callable[..., Any], kept: _Kept, key_of: Callable[..., str]) -> Callable[..., Any]:
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        key = key_of(*args, **kwargs)
+
+        async def found() -> bytes | Built:
+            steps = kept.find(key)
+            command = next(steps)
+            while True:
+                try:
+                    if isinstance(command, Look):
+                        came: Any = await cache.look(command)
+                    elif isinstance(command, Build):
+                        came = Built(await function(*args, **kwargs))
+                    elif isinstance(command, GiveBack):
+                        came = await cache.give_back(command.lease)
+                    else:
+                        came = None
+                        kept.put(cache, command, kept.tags_of(*args, **kwargs))  # which nobody waits for
+                except Exception as why:
+                    step = functools.partial(steps.throw, why)
+                else:
+                    step = functools.partial(steps.send, came)
+                try:
+                    command = step()
+                except StopIteration as end:
+                    return cast("bytes | Built", end.value)
+
+        value = await found()
+        if isinstance(value, Built):
+            return value.value
+        try:
+            return kept.decode(value)
+        except ValueError:
+            await cache.delete(key)
+        value = await found()
+        return value.value if isinstance(value, Built) else kept.decode(value)
+
+    return wrapped
+
+
+def _always(tags: list[str], *args: Any, **kwargs: Any) -> list[str]:
+    return tags
+
+
+def _usual_key(name: str, *args: Any, **kwargs: Any) -> str:
+    try:
+        key = name + msgspec.json.encode([args, sorted(kwargs.items())]).decode()
+    except (TypeError, ValueError) as why:
+        raise TypeError(f"{name}: its arguments make no key ({why}); say key=") from None
+    if len(key.encode()) > LONGEST_KEY_BYTES:
+        return f"{name[:200]}#{hashlib.sha256(key.encode()).hexdigest()}"
+    return key
