@@ -90,6 +90,7 @@ class RunCase(ScenarioCase):
             "DEPLOY_APP_FILE": str(self.folder / "posted"),
             "DEPLOY_APP_SECONDS": str(STREAM_SECONDS),
             "HOME": str(self.folder),  # gunicorn has a socket there
+            "TMPDIR": str(self.folder),  # the wrappers have a lock there
             "SCALEKIT_BALANCER": balancer_url,
         }
         with self.output.open("wb") as output:
