@@ -37,6 +37,8 @@ from scalekit.web.answers import answer_later, query_value, read_body
 
 # A text of 100,000 characters, each percent-encoded from up to four bytes.
 FORM_BYTES = 1_300_000
+# What bears it shows the list; a post's own piece bears ``post:ID``.
+LIST_TAG = "posts"
 # Our own stylesheet, no script, no frames, forms to ourselves.
 SECURITY_FIELDS = {
     b"content-security-policy": b"default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; "
@@ -138,36 +140,36 @@ class Blog(Resource):
         number = int(text) if re.fullmatch("[1-9][0-9]{0,8}", text) else 1
 
         async def build() -> Fragment:
-            posts, etag = await self._posts.page(number)
+            posts = await self._posts.page(number)
             if not posts.posts and number > 1:
                 raise ClientFault(404, "no-such-page", f"There is no page {number}.")
-            return Fragment("Posts" if number == 1 else f"Posts, page {number}", pages.list_fragment(posts), etag)
+            return Fragment("Posts" if number == 1 else f"Posts, page {number}", pages.list_fragment(posts))
 
         if number > 1:
             fragment = await build()
             return View(fragment.title, fragment.html)
-        return await self._cached("/", build)
+        return await self._cached("/", LIST_TAG, build)
 
     async def _show_post(self, request: Request, post_id: int) -> View:
         async def build() -> Fragment:
-            post, etag = await self._posts.post(post_id)
-            return Fragment(post.title, pages.post_fragment(post), etag)
+            post = await self._posts.post(post_id)
+            return Fragment(post.title, pages.post_fragment(post))
 
-        return await self._cached(f"/posts/{post_id}", build)
+        return await self._cached(f"/posts/{post_id}", _tag(post_id), build)
 
     async def _new_form(self, request: Request) -> View:
         empty = Form(PostFields("", "", ""), None)
         return View("Write a post", pages.form("Write a post", "/posts", empty))
 
     async def _edit_form(self, request: Request, post_id: int) -> View:
-        post, _ = await self._posts.post(post_id)
+        post = await self._posts.post(post_id)
         filled = Form(PostFields(post.title, post.author, post.body), post.revision)
         return View(f"Edit: {post.title}", pages.form("Edit the post", f"/posts/{post_id}", filled))
 
     async def _create(self, request: Request) -> View:
         form = _form(request)
         try:
-            post = await self._write(self._posts.create(form.fields), "/")
+            post = await self._write(self._posts.create(form.fields), LIST_TAG)
         except ClientFault as fault:
             main = pages.form("Write a post", "/posts", form, fault.detail)
             return View("Write a post", main, status=fault.status)
@@ -177,7 +179,7 @@ class Blog(Resource):
         form = _form(request)
         try:
             work = self._posts.update(post_id, form.fields, form.revision)
-            post = await self._write(work, f"/posts/{post_id}", "/")
+            post = await self._write(work, _tag(post_id), LIST_TAG)
         except ClientFault as fault:
             if fault.status == 404:
                 raise
@@ -188,16 +190,16 @@ class Blog(Resource):
         """The form again, with what is wrong; after a change by somebody else, also with the post as it is now."""
         complaint, now = fault.detail, None
         if fault.status == 412:
-            post, _ = await self._posts.post(post_id)
+            post = await self._posts.post(post_id)
             form = form._replace(revision=post.revision)
             now = PostFields(post.title, post.author, post.body)
             complaint = "Somebody else has changed this post meanwhile. Saving again replaces what they wrote."
         main = pages.form("Edit the post", f"/posts/{post_id}", form, complaint, now)
         return View("Edit the post", main, status=fault.status)
 
-    def _write(self, work: Coroutine[Any, Any, Post], *paths: str) -> Deferred[Post]:
+    def _write(self, work: Coroutine[Any, Any, Post], *tags: str) -> Deferred[Post]:
         """
-        Write, then wait until the cache has forgotten these paths; fails as the writing does.
+        Write, then wait until the cache has forgotten what bears these tags; fails as the writing does.
 
         Both are done also if the writer leaves meanwhile, and the cache forgets also if it is unknown what became of
         the writing: only a refusal has certainly changed nothing.
@@ -209,9 +211,9 @@ class Blog(Resource):
             except ClientFault:
                 raise
             except Exception:
-                await self._fragments.invalidate(paths)
+                await self._fragments.invalidate(tags)
                 raise
-            await self._fragments.invalidate(paths)
+            await self._fragments.invalidate(tags)
             return post
 
         # Waiting may be cancelled, what is waited for not.
@@ -219,8 +221,8 @@ class Blog(Resource):
         Deferred.fromCoroutine(carry_out()).addCallbacks(waiting.callback, waiting.errback)
         return waiting
 
-    async def _cached(self, path: str, build: Callable[[], Awaitable[Fragment]]) -> View:
-        fragment, is_cached = await self._fragments.get(path, build)
+    async def _cached(self, path: str, tag: str, build: Callable[[], Awaitable[Fragment]]) -> View:
+        fragment, is_cached = await self._fragments.get(path, tag, build)
         return View(fragment.title, fragment.html, "cache" if is_cached else "fresh")
 
     def _note(self, request: Request, view: View, seconds: float) -> None:
@@ -231,6 +233,10 @@ class Blog(Resource):
         self._sink.log(
             level, f"{method} {target} {view.status} {seconds * 1000:.1f}ms {view.source} id={request_id[:100]}"
         )
+
+
+def _tag(post_id: int) -> str:
+    return f"post:{post_id}"
 
 
 def _gone_to(post: Post) -> View:

@@ -1,4 +1,4 @@
-"""The blog's client of the data service: posts in and out, and whether what was read is still true."""
+"""The blog's client of the data service: posts in and out."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ class Answer(Protocol):
     @property
     def body(self) -> bytes: ...
 
-    def get(self, name: str) -> str | None: ...
-
 
 class Client(Protocol):
     """Makes a request, as `scalekit.kit.client.Client`; fails with `UpstreamFault` if there is no whole answer."""
@@ -48,33 +46,22 @@ class Posts:
         self._url = url.rstrip("/")
         self._client = client
 
-    async def page(self, number: int) -> tuple[PostList, str]:
-        """A page of the list and its ETag."""
+    async def page(self, number: int) -> PostList:
+        """A page of the list."""
         return _read(await self._ask("GET", f"/posts?page={number}"), PostList)
 
-    async def post(self, post_id: int) -> tuple[Post, str]:
-        """A post with its comments, and its ETag."""
+    async def post(self, post_id: int) -> Post:
+        """A post with its comments."""
         return _read(await self._ask("GET", f"/posts/{post_id}"), Post)
 
     async def create(self, fields: PostFields) -> Post:
         """Write a new post; it is returned with its id."""
-        return _read(await self._ask("POST", "/posts", msgspec.json.encode(fields)), Post)[0]
+        return _read(await self._ask("POST", "/posts", msgspec.json.encode(fields)), Post)
 
     async def update(self, post_id: int, fields: PostFields, seen_revision: int | None) -> Post:
         """Replace a post; a ``seen_revision`` that is not the current one is a 412."""
         headers = {} if seen_revision is None else {"If-Match": f'"{post_id}-{seen_revision}"'}
-        return _read(await self._ask("PUT", f"/posts/{post_id}", msgspec.json.encode(fields), headers), Post)[0]
-
-    async def is_current(self, path: str, etag: str) -> bool:
-        """
-        Whether what the blog shows at this path (``/`` or ``/posts/ID``) is still what this ETag stands for; False also
-        if nobody can tell.
-        """
-        try:
-            answer = await self._ask("GET", "/posts" if path == "/" else path, headers={"If-None-Match": etag})
-        except (OurFault, ClientFault):
-            return False
-        return answer.status == 304
+        return _read(await self._ask("PUT", f"/posts/{post_id}", msgspec.json.encode(fields), headers), Post)
 
     async def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -95,9 +82,9 @@ class Posts:
         return answer
 
 
-def _read(answer: Answer, kind: type[T]) -> tuple[T, str]:
+def _read(answer: Answer, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(answer.body, type=kind), answer.get("etag") or ""
+        return msgspec.json.decode(answer.body, type=kind)
     except msgspec.MsgspecError as error:
         raise OurFault(503, "data-away", f"The data service's answer is not as expected: {error}.") from None
 

@@ -10,14 +10,16 @@ import os
 import random
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from math import ceil
 from typing import Any
 
 from twisted.internet import reactor
 
 from scalekit.blog.app import FORM_BYTES, Blog
-from scalekit.blog.fragments import Fragments
-from scalekit.blog.posts import Posts
+from scalekit.blog.fragments import MAX_AGE_SECONDS, Build, Fragment, Fragments
+from scalekit.blog.posts import ANSWER_SECONDS, Posts
+from scalekit.kit import cached
 from scalekit.kit.cache import AsyncCache
 from scalekit.kit.daemons import open_client, open_logging
 from scalekit.kit.serving import app_server
@@ -74,7 +76,8 @@ def makeService(options: Options) -> DrainingService:
     client = open_client(settings, reactor)
     sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon, _clock, random.random, time.time)
     posts = Posts(settings.blog.data, client)
-    fragments = Fragments(AsyncCache(settings.blog.cache, client, _clock), _clock, posts.is_current)
+    cache = AsyncCache(settings.blog.cache, client, _clock)
+    fragments = Fragments(kept_in(cache), lambda tags: cache.purge(tags=tags), _clock)
 
     def name() -> str:
         """Host and port, as bound."""
@@ -97,6 +100,27 @@ def makeService(options: Options) -> DrainingService:
     daemon.on_drain(server.drain)
     daemon.on_drain(lambda is_hurried: fragments.stop())
     return daemon
+
+
+def kept_in(cache: AsyncCache) -> Callable[[str, str, Build], Awaitable[Fragment]]:
+    """
+    (path, tag, build) -> the piece: from this cache, or made, by one app server at a time.
+
+    Whoever waits for another does so for as long as the data service may take to answer.
+    """
+
+    @cached(
+        cache,
+        max_age=MAX_AGE_SECONDS,
+        key=lambda path, tag, build: path,
+        tags=lambda path, tag, build: [tag],
+        type=Fragment,
+        wait_seconds=ceil(ANSWER_SECONDS),
+    )
+    async def kept(path: str, tag: str, build: Build) -> Fragment:
+        return await build()
+
+    return kept
 
 
 _clock: Any = reactor

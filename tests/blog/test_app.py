@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.blog import pages
 from scalekit.blog.app import Blog
 from scalekit.blog.data import DataResource
-from scalekit.blog.fragments import Fragments
 from scalekit.blog.posts import Posts
 from scalekit.blog.seed import seed
 from scalekit.blog.store import PostFields
@@ -41,7 +40,7 @@ class BlogTests(SynchronousTestCase):
 
     def server(self, name: str, client: Client) -> Site:
         posts = Posts("http://data", client)
-        fragments = Fragments(self.cache, self.clock, posts.is_current)
+        fragments = self.cache.fragments(self.clock)
         self.addCleanup(fragments.stop)
         return Site(Blog(posts, fragments, self.sink, self.clock, lambda: name), reactor=self.clock)
 
@@ -188,8 +187,8 @@ class BlogTests(SynchronousTestCase):
         self.assertIn("ERROR GET /posts/3 503", self.sink.entries[-1])
 
     def test_a_reader_who_leaves_is_no_fault_of_ours(self) -> None:
-        waiting: Deferred[bytes | None] = Deferred()
-        self.patch(self.cache, "get", lambda key: waiting)
+        waiting: Deferred[None] = Deferred()
+        self.patch(self.cache, "look", lambda look: waiting)
         exchange = self.get("/posts/2")
         exchange.leave()
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -204,7 +203,7 @@ class BlogTests(SynchronousTestCase):
         self.assertEqual(len(client.waiting), 1, "the request to the data service goes on")
         changed = self.database.store.update(2, PostFields("New title", "A", "B"), NOW)
         client.answer(200, msgspec.json.encode(changed))
-        self.assertEqual(self.cache.told[-2:], ["delete /posts/2", "delete /"])
+        self.assertEqual(self.cache.told[-1], "purge post:2 posts")
         self.assertIn(b"New title", self.get("/posts/2").sent)
 
     def test_the_cache_forgets_also_when_nobody_knows_what_became_of_the_writing(self) -> None:
@@ -213,7 +212,7 @@ class BlogTests(SynchronousTestCase):
         exchange = ask(site, b"POST", b"/posts/2", [FORM], urlencode(NEW).encode())
         client.cut()
         self.assertEqual(exchange.status, 503)
-        self.assertEqual(self.cache.told[-2:], ["delete /posts/2", "delete /"])
+        self.assertEqual(self.cache.told[-1], "purge post:2 posts")
 
     def test_our_own_fault_is_a_page_and_a_traceback_in_the_log(self) -> None:
         self.patch(pages, "post_fragment", lambda post: 1 / 0)

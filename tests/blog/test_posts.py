@@ -39,21 +39,10 @@ class PostsTests(SynchronousTestCase):
 
     def test_write_and_read(self) -> None:
         post = self.do(self.posts.create(FIELDS))
-        self.assertEqual(self.do(self.posts.post(post.id))[0], post)
+        self.assertEqual(self.do(self.posts.post(post.id)), post)
         changed = self.do(self.posts.update(post.id, PostFields("New", "A", "B"), post.revision))
-        self.assertEqual(self.do(self.posts.page(1))[0].posts[0].title, "New")
+        self.assertEqual(self.do(self.posts.page(1)).posts[0].title, "New")
         self.assertGreater(changed.revision, post.revision)
-
-    def test_is_current(self) -> None:
-        post = self.do(self.posts.create(FIELDS))
-        path = f"/posts/{post.id}"
-        etags = {"/": self.do(self.posts.page(1))[1], path: self.do(self.posts.post(post.id))[1]}
-        for where, etag in etags.items():
-            self.assertTrue(self.do(self.posts.is_current(where, etag)))
-        self.do(self.posts.update(post.id, FIELDS, None))
-        for where, etag in etags.items():
-            self.assertFalse(self.do(self.posts.is_current(where, etag)))
-        self.assertFalse(self.do(self.posts.is_current("/posts/99", '"99-1"')))
 
     def test_faults_come_through(self) -> None:
         post = self.do(self.posts.create(FIELDS))
@@ -83,8 +72,3 @@ class AwayTests(SynchronousTestCase):
             asked = Deferred.fromCoroutine(self.posts.post(1))
             answer()
             self.assertEqual(self.failureResultOf(asked, OurFault).value.status, 503)
-
-    def test_nobody_can_tell_means_not_current(self) -> None:
-        asked = Deferred.fromCoroutine(self.posts.is_current("/", '"list-1"'))
-        self.client.cut()
-        self.assertFalse(self.successResultOf(asked))

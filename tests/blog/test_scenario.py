@@ -16,6 +16,7 @@ from scalekit.blog.data import Database, DataResource
 from scalekit.blog.fragments import Fragments
 from scalekit.blog.posts import Posts
 from scalekit.blog.seed import seed
+from scalekit.blog.tap import kept_in
 from scalekit.cache.resource import CacheResource
 from scalekit.cache.store import Store
 from scalekit.kit.cache import AsyncCache
@@ -49,7 +50,8 @@ class TwoBlogsTests(TestCase):
     def blog(self, name: str) -> str:
         client = self.make_client()
         posts = Posts(self.data_url, client)
-        fragments = Fragments(AsyncCache(self.cache_url, client, self.clock), self.clock, posts.is_current)
+        cache = AsyncCache(self.cache_url, client, self.clock)
+        fragments = Fragments(kept_in(cache), lambda tags: cache.purge(tags=tags), self.clock)
         self.addCleanup(fragments.stop)
         return self.serve(Blog(posts, fragments, FakeSink(), self.clock, lambda: name))
 
