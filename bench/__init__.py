@@ -16,5 +16,6 @@ transaction.py  the tutorial's transaction: the blog's list, from the app server
 compression.py  100 KiB of JSON by each coding, against nginx' gzip
 table.py        medians, ratios, tables
 deploy.py       a deploy under load, beside nginx (``make bench-deploy``); deployed.py: its figures and tables
+neighbours.py   what clients of other app servers notice of one that behaves badly; prints a table, stores nothing
 servers.py      processes, ports; machine.py: what it all ran on
 """
