@@ -13,7 +13,8 @@ time is an argument.
 * `leases`: who makes what is missing; `keyvalue`: store, leases and those who wait, without HTTP.
 * `ageing`: how long a client wants something kept (``Cache-Control: max-age=N``); `labels`: the tags in a request;
   `keys`: the key in a request's query.
-* `resource`: the routes of port 5000, the tutorial's; `values`: ``/v1/keys/{key}``; `bulk`: the rest of ``/v1``.
+* `resource`: the routes of port 5000, the tutorial's; `values`: ``/v1/keys/{key}``, with `receiving` for
+  PUT and `conditions`; `bulk`: the rest of ``/v1``.
 * `service`: sweeps the store, a LoopingCall.
 * `metrics`: the store's counters for Prometheus.
 * `tap`: the daemon, ``twistd scalekit-cache``.

@@ -22,10 +22,10 @@ import msgspec
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from scalekit.cache.conditions import etag_of
 from scalekit.cache.keys import check_key
 from scalekit.cache.keyvalue import KeyValue
 from scalekit.cache.labels import check_tag
-from scalekit.cache.values import etag_of
 from scalekit.errors import ClientFault
 from scalekit.web.answers import ProblemResource, json_answer, problem, read_body
 

@@ -316,13 +316,9 @@ class Store:
 
         :param budget: entries to remove; one to make stale counts for three, a large one for several.
         """
-        tags = self._unswept.tags
-        while tags and budget > 0:
-            if tags[0].keys:
-                key = tags[0].keys.pop()
-                budget -= self._sweep_one(self._shelves[hash(key) % _SHELVES][key], now)
-            else:
-                tags.popleft()
+        while budget > 0 and (tag := self._unswept.next_tag()) is not None:
+            key = tag.keys.pop()
+            budget -= self._sweep_one(self._shelves[hash(key) % _SHELVES][key], now)
         while budget > 0:
             if not self._looking:
                 number = self._unswept.next_shelf()

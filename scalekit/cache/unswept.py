@@ -45,6 +45,7 @@ class Unswept:
     def __init__(self, shelves: int) -> None:
         self._shelves = shelves
         self.tags: deque[Tag] = deque()
+        self._softened: dict[bytes, list[Tag]] = {}
         self._prefixes: dict[tuple[bytes, bool], Prefix] = {}
         self._latest = 0
         self.turn = 0
@@ -52,6 +53,8 @@ class Unswept:
 
     def add_tag(self, tag: Tag) -> None:
         self.tags.append(tag)
+        if tag.softened is not None:
+            self._softened.setdefault(tag.name, []).append(tag)
         self.is_waiting = True
 
     def add_prefix(self, prefix: bytes, is_soft: bool, number: int, moment: float) -> None:
@@ -62,9 +65,19 @@ class Unswept:
 
     def condemn(self, name: bytes) -> None:
         """A hard purge of this tag is also for what an earlier, soft one has left to sweep."""
-        for tag in self.tags:
-            if tag.name == name:
-                tag.is_gone = True
+        for tag in self._softened.pop(name, ()):
+            tag.is_gone = True
+
+    def next_tag(self) -> Tag | None:
+        """A tag that has keys to sweep; None: none has any more."""
+        while self.tags and not self.tags[0].keys:
+            tag = self.tags.popleft()
+            if tag.name in self._softened:
+                left = [one for one in self._softened[tag.name] if one is not tag]
+                self._softened[tag.name] = left
+                if not left:
+                    del self._softened[tag.name]
+        return self.tags[0] if self.tags else None
 
     def next_shelf(self) -> int | None:
         """The number of the shelf to look through; None: no prefix waits any more."""

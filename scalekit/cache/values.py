@@ -22,7 +22,6 @@ is reserved while it comes in.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -31,23 +30,25 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scalekit.cache.ageing import Lifetimes, lifetimes, takes_stale
+from scalekit.cache.ageing import takes_stale
+from scalekit.cache.conditions import check_change, etag_of, unmatched
 from scalekit.cache.entry import Entry
 from scalekit.cache.keys import check_key
 from scalekit.cache.keyvalue import Found, KeyValue
-from scalekit.cache.labels import groups_field, tags_of
+from scalekit.cache.labels import groups_field
 from scalekit.cache.leases import USUAL_SECONDS
-from scalekit.cache.store import Fill, Put, Window
+from scalekit.cache.receiving import Receiving
+from scalekit.cache.store import Window
 from scalekit.errors import ClientFault, Fault, OurFault
 from scalekit.http.conditional import is_match_hit, is_none_match_hit
 from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
 from scalekit.http.problems import problem_answer
 from scalekit.http.ranges import UnsatisfiableRange, byte_range
-from scalekit.interfaces import IAnswerObserver, IBodyReceiver, IResponder
+from scalekit.interfaces import IAnswerObserver, IResponder
 
 PATH = b"/v1/keys/"
 _METHODS = b"DELETE, GET, HEAD, PUT"
-_LEASE = re.compile(rb'(?:(request)|"?([0-9A-Za-z_-]+)"?)[ \t]*(?:;[ \t]*for=([0-9]{1,9}))?\Z')
+_LEASE = re.compile(rb"request[ \t]*(?:;[ \t]*for=([0-9]{1,9}))?\Z")
 _CONDITIONS = frozenset((b"if-match", b"if-none-match", b"range"))
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # RFC 7240 section 4.3; other preferences may stand beside it.
@@ -78,14 +79,16 @@ class Values:
         method = head.method
         key = _key(head.path)
         if method == b"PUT":
-            self._receive(exchange, key)
+            receiving = Receiving(self._service, exchange, key, self._largest, self._default_max_age)
+            exchange.observe(receiving)
+            exchange.receive(receiving)
             return
         if head.length != 0:
             exchange.discard()
         if method == b"GET" or method == b"HEAD":
             self._read(exchange, key)
         elif method == b"DELETE":
-            self._check(head, key)
+            check_change(head, self._service.store.peek(key, self._service.clock.seconds()))
             self._service.purge([key])
             exchange.answer(ResponseHead(204, []))
         else:
@@ -103,9 +106,9 @@ class Values:
             self._found(exchange, key, Found(self._service.get(key, window)))
             return
         lease = _LEASE.match(asked)
-        if lease is None or lease[1] is None or head.method != b"GET":
+        if lease is None or head.method != b"GET":
             raise ClientFault(400, "bad-lease", "Of a lease a GET says: Cache-Lease: request, or request;for=SECONDS.")
-        seconds = float(lease[3]) if lease[3] else USUAL_SECONDS
+        seconds = float(lease[1]) if lease[1] else USUAL_SECONDS
         prefer = _WAIT.search(head.get(b"prefer") or b"")
         if prefer is None:
             self._found(exchange, key, self._service.ask(key, seconds))
@@ -136,7 +139,7 @@ class Values:
             if entry is None:
                 extra.append((b"Cache-Status", b"scalekit-cache;fwd=uri-miss"))
                 if head.get(b"if-match") is not None:
-                    raise _unmatched()
+                    raise unmatched()
                 raise ClientFault(404, "absent", "There is nothing under this key.")
             now = self._service.clock.seconds()
             ttl = entry.expires - now
@@ -156,145 +159,8 @@ class Values:
             answer.fields += [field for field in extra if field[0] != b"Cache-Control"]
             exchange.answer(answer, body)
 
-    def _receive(self, exchange: Any, key: bytes) -> None:
-        head: RequestHead = exchange.head
-        if head.get(b"content-range") is not None:
-            raise ClientFault(400, "content-range", "A PUT stores a whole value.")  # RFC 9110 section 14.4
-        times = lifetimes(values_of(head.fields, b"cache-control"), self._default_max_age)
-        tags = tags_of(values_of(head.fields, b"cache-groups"), values_of(head.fields, b"surrogate-key"))
-        token = b""
-        shown = head.get(b"cache-lease")
-        if shown is not None:
-            lease = _LEASE.match(shown)
-            if lease is None or lease[2] is None:
-                raise ClientFault(400, "bad-lease", 'Of its lease a PUT says: Cache-Lease: "token".')
-            token = lease[2]
-        self._check(head, key)
-        if head.length is not None and head.length > self._largest:
-            raise _too_long(self._largest)
-        receiving = _Receiving(self, exchange, key, times, tags, token)
-        exchange.observe(receiving)
-        exchange.receive(receiving)
-
-    def _check(self, head: RequestHead, key: bytes) -> None:
-        """Raises `ClientFault` 412 where the conditions of a PUT or DELETE do not hold."""
-        if_match, if_none_match = head.get(b"if-match"), head.get(b"if-none-match")
-        if if_match is None and if_none_match is None:
-            return
-        entry = self._service.store.peek(key, self._service.clock.seconds())
-        etag = b"" if entry is None else etag_of(entry)
-        if if_match is not None:
-            if not is_match_hit(if_match, etag):
-                raise _unmatched()
-        elif if_none_match is not None and etag and is_none_match_hit(if_none_match, etag):
-            raise _unmatched()
-
-    def begin(self, key: bytes, length: int | None) -> Fill:
-        """Reserve room for a value; raises `ClientFault` 413 or `OurFault` 503 if there is none."""
-        fill = self._service.store.begin(key)
-        try:
-            self.reserve(fill, length or 0)
-        except Fault:
-            self._service.store.abandon(fill)
-            raise
-        return fill
-
-    def reserve(self, fill: Fill, length: int) -> None:
-        """Room for so many bytes in all; raises as `begin`."""
-        if length > self._largest:
-            raise _too_long(self._largest)
-        if not self._service.store.reserve(fill, length):
-            if self._service.store.is_too_big(fill.key, length):
-                raise _too_big()
-            raise _no_room()
-
-    def abandon(self, fill: Fill) -> None:
-        """Its client has left."""
-        self._service.store.abandon(fill)
-
-    def store(
-        self,
-        exchange: Any,
-        key: bytes,
-        value: bytes,
-        times: Lifetimes,
-        tags: tuple[bytes, ...],
-        token: bytes,
-        fill: Fill,
-    ) -> None:
-        """The value is there: keep it, and answer."""
-        try:
-            self._check(exchange.head, key)  # again: it may have taken its time
-        except ClientFault:
-            self._service.store.abandon(fill)
-            raise
-        outcome = self._service.put(key, value, times, tags, fill, token)
-        if outcome is Put.PURGED:
-            raise ClientFault(409, "purged", "It was purged while it was made, or its lease is over; it is not stored.")
-        if outcome is Put.TOO_BIG:
-            raise _too_big()
-        if outcome is Put.NO_ROOM:
-            raise _no_room()
-        exchange.answer(ResponseHead(201 if outcome is Put.CREATED else 204, [(b"ETag", _etag(value))]))
-
     def __repr__(self) -> str:
         return f"<Values of {self._service!r}>"
-
-
-@implementer(IBodyReceiver, IAnswerObserver)
-class _Receiving:
-    """A PUT whose body is coming in."""
-
-    def __init__(
-        self, values: Values, exchange: Any, key: bytes, times: Lifetimes, tags: tuple[bytes, ...], token: bytes
-    ) -> None:
-        self._values = values
-        self._exchange = exchange
-        self._key = key
-        self._times = times
-        self._tags = tags
-        self._token = token
-        self._fill: Fill | None = values.begin(key, exchange.head.length)
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def data(self, piece: bytes) -> None:
-        if self._fill is None:
-            return
-        self._size += len(piece)
-        self._pieces.append(piece)
-        if self._exchange.head.length is None:
-            try:
-                self._values.reserve(self._fill, self._size)
-            except Fault as fault:
-                self._drop()
-                self._exchange.fail(fault)
-
-    def end(self, trailers: Fields) -> None:
-        if self._fill is None:
-            return
-        fill, self._fill = self._fill, None
-        value = b"".join(self._pieces)
-        self._pieces = []
-        try:
-            self._values.store(self._exchange, self._key, value, self._times, self._tags, self._token, fill)
-        except Fault as fault:
-            self._exchange.fail(fault)
-
-    def aborted(self, fault: Exception) -> None:
-        self._drop()
-
-    def pause(self) -> None:
-        """Nothing is being sent yet."""
-
-    def resume(self) -> None:
-        """Nothing is being sent yet."""
-
-    def _drop(self) -> None:
-        self._pieces = []
-        if self._fill is not None:
-            self._values.abandon(self._fill)
-            self._fill = None
 
 
 @implementer(IAnswerObserver)
@@ -314,17 +180,6 @@ class _Leaving:
         """The answer is one piece."""
 
 
-def etag_of(entry: Entry) -> bytes:
-    """Its strong entity tag, a digest of the value: the same value made anew is still the same."""
-    if not entry.etag:
-        entry.etag = _etag(entry.value)
-    return entry.etag
-
-
-def _etag(value: bytes) -> bytes:
-    return b'"%s"' % blake2b(value, digest_size=8).hexdigest().encode()
-
-
 def _answer_with(exchange: Any, entry: Entry, fields: Fields) -> None:
     """Answer with the value, as the conditions and the range of the request want it (RFC 9110 section 13.2.2)."""
     head: RequestHead = exchange.head
@@ -334,7 +189,7 @@ def _answer_with(exchange: Any, entry: Entry, fields: Fields) -> None:
     etag = etag_of(entry)
     if_match, if_none_match = head.get(b"if-match"), head.get(b"if-none-match")
     if if_match is not None and not is_match_hit(if_match, etag):
-        raise _unmatched()
+        raise unmatched()
     if if_none_match is not None and is_none_match_hit(if_none_match, etag):
         exchange.answer(ResponseHead(304, fields))
         return
@@ -360,19 +215,3 @@ def _key(path: bytes) -> bytes:
     if _BAD_ESCAPE.search(spelt):
         raise ClientFault(400, "bad-key", "The key has a % without two hexadecimal digits; write % as %25.")
     return check_key(unquote_to_bytes(spelt))
-
-
-def _unmatched() -> ClientFault:
-    return ClientFault(412, "unmatched", "What is stored under this key is not what the condition names.")
-
-
-def _too_long(largest: int) -> ClientFault:
-    return ClientFault(413, "body-too-big", f"The body is longer than {largest} bytes.")
-
-
-def _too_big() -> ClientFault:
-    return ClientFault(413, "too-big-for-cache", "One entry may take an eighth of the cache at most.")
-
-
-def _no_room() -> OurFault:
-    return OurFault(503, "no-room", "Values that are coming in have reserved all of the cache.", retry_after=1)

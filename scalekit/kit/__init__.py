@@ -10,7 +10,8 @@ The kit: what an application imports to live behind the balancer.  Importing it 
   `wsgi_app`, `asgi_app`, `thread_membership`, `termination`, which leaves before the server hears of SIGTERM, and
   `siblings`, the other workers.
 * `cached`: a function whose results are kept in the cache, and made by one caller at a time (`decorating`; `lookup` has
-  the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`); `cache`: `AsyncCache`, the same
+  the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`,
+  `connections`); `cache`: `AsyncCache`, the same
   for Twisted.  For both "away" is a miss, never an error; what they say to the service is in `cache_requests`.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
   `twisted.logger`, and `queue` is its bounded memory.

@@ -1,82 +1,28 @@
-"""`Cache` for threads, against a server of the test's own that may be slow, silent, gone, or close what it has kept."""
+"""`Cache` for threads, against a server of the test's own."""
 
 from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 from concurrent.futures import Future
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.lookup import Look, Looked
-from scalekit.kit.thread_cache import IDLE_SECONDS, Cache
-
-# A read that must succeed has this long; one that must not has the usual 50 ms.
-PATIENCE_SECONDS = 30.0
+from scalekit.kit.thread_cache import Cache
+from tests.kit.answering import PATIENCE_SECONDS, Answering
 
 
-class Page(BaseHTTPRequestHandler):
-    """Answers with what the server's next answer says, and notes what was asked."""
-
-    protocol_version = "HTTP/1.1"
-    server: Any
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append((self.command, self.path, dict(self.headers), body, self.client_address[1]))
-        status, fields, body = self.server.next
-        if status == 0:  # hangs
-            self.server.held.wait(PATIENCE_SECONDS)
-            self.close_connection = True
-            return
-        self.send_response(status)
-        for name, value in fields.items():
-            self.send_header(name, value)
-        if "Content-Length" not in fields:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-        if self.server.closes:
-            self.close_connection = True  # without having said so
-
-    do_GET = do_PUT = do_DELETE = do_POST = answer
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silence."""
-
-
-class CacheTests(SynchronousTestCase):
+class CacheTests(Answering, SynchronousTestCase):
     def setUp(self) -> None:
-        server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-        self.server = server
-        self.server.daemon_threads = True
-        self.server.asked, self.server.closes, self.server.held = [], False, threading.Event()
-        self.server.next = 200, {}, b"value"
-        thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(self.server.server_close)
-        self.addCleanup(self.server.shutdown)
-        self.addCleanup(self.server.held.set)
-        self.skipped = 0.0
+        super().setUp()
         self.cache = self.make(PATIENCE_SECONDS)
 
-    def now(self) -> float:
-        return time.monotonic() + self.skipped
-
     def make(self, read_seconds: float = 0.05, **options: Any) -> Cache:
-        url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        cache = Cache(url, "", self.now, read_seconds=read_seconds, **options)
+        cache = Cache(self.url, "", self.now, read_seconds=read_seconds, **options)
         self.addCleanup(cache.close)
         return cache
-
-    def ports(self) -> int:
-        """How many connections were used."""
-        return len({port for *_, port in self.server.asked})
 
     def test_get(self) -> None:
         self.assertEqual(self.cache.get("/posts/1?é"), b"value")
@@ -104,7 +50,10 @@ class CacheTests(SynchronousTestCase):
         self.assertIs(cache.look(Look("k", 10)), None)
 
     def test_put(self) -> None:
-        for status, is_stored in ((201, True), (204, True), (409, False), (413, False), (503, False)):
+        self.server.next = 413, {}, b""
+        with self.assertLogs("scalekit.kit.thread_cache", "WARNING"):
+            self.assertFalse(self.cache.put("k", b"v", 60, tags=["t"], lease="abc"))
+        for status, is_stored in ((201, True), (204, True), (409, False), (503, False)):
             self.server.next = status, {}, b""
             self.assertIs(self.cache.put("k", b"v", 60, tags=["t"], lease="abc"), is_stored)
         method, path, fields, body, _ = self.server.asked[0]
@@ -121,34 +70,6 @@ class CacheTests(SynchronousTestCase):
         purge = ("POST", "/v1/purge")
         self.assertEqual(asked, [("POST", "/v1/keys:get"), purge, purge, ("DELETE", "/v1/leases/abc")])
 
-    def test_connections_are_kept(self) -> None:
-        for _ in range(3):
-            self.cache.get("k")
-        self.assertEqual(self.ports(), 1)
-        self.skipped = IDLE_SECONDS
-        self.cache.get("k")
-        self.assertEqual(self.ports(), 2)
-
-    def test_warmed_up(self) -> None:
-        self.cache._connections.warm_up()
-        ((connection, _),) = self.cache._connections._idle
-        self.cache.get("k")
-        self.assertEqual(self.server.asked[0][4], connection.sock.getsockname()[1])
-        Cache("http://127.0.0.1:1", "", self.now)._connections.warm_up()  # nobody is there
-
-    def test_one_that_was_closed_meanwhile(self) -> None:
-        self.server.closes = True
-        self.assertEqual([self.cache.get("k") for _ in range(3)], [b"value"] * 3)
-        self.assertEqual(self.ports(), 3)
-
-    def test_after_a_fork(self) -> None:
-        self.cache.get("k")
-        ((ours, _),) = self.cache._connections._idle
-        self.addCleanup(ours.close)
-        self.patch(os, "getpid", lambda: -1)
-        self.cache.get("k")
-        self.assertEqual(self.ports(), 2)
-
     def test_away(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -161,10 +82,6 @@ class CacheTests(SynchronousTestCase):
     def test_hung(self) -> None:
         self.server.next = 0, {}, b""
         self.assertIsNone(self.make().get("k"))
-
-    def test_cut_in_the_middle(self) -> None:
-        self.server.next, self.server.closes = (200, {"Content-Length": "50"}, b"half"), True
-        self.assertIsNone(self.cache.get("k"))
 
     def test_five_failures_and_it_is_not_asked_for_two_seconds(self) -> None:
         self.server.next = 500, {}, b""
