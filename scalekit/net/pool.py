@@ -1,8 +1,8 @@
 """
 The connections to one app server: idle ones, the last used first, so that the others may grow old and close.
 
-So many are opened at a time.  Who needs one more waits in a line, for as long as a connect may take, and gets whichever
-comes first: a connect of its own, or a connection that has become free.
+So many are opened at a time.  Who needs one more waits in a line, for as long as a connect may take, and gets what
+comes first: a connect of its own, or a connection that has become free, which goes to the first who may use it.
 """
 
 from __future__ import annotations
@@ -187,9 +187,9 @@ class Pool:
             self.idle.append(connection)
 
     def _hand_over(self, connection: UpstreamConnection, line: dict[Waiting, None]) -> bool:
-        """Whether the first one in the line has taken it."""
-        waiting = next(iter(line))
-        if waiting.is_fresh:
+        """Whether the first one in the line that may use it has taken it."""
+        waiting = next((one for one in line if not one.is_fresh), None)
+        if waiting is None:
             return False
         del line[waiting]
         self._wheel.forget(waiting)

@@ -173,9 +173,13 @@ class Many(Case):
             self.pool.open_alone(self.ready.append, self.fail)
         self.want()
         wire = self.app.attempts[0].succeed()  # and the first one's begins
-        self.use(self.ready[0], wire)
-        self.check(MOST_OPENING + 1, 3)
-        self.assertEqual(len(self.pool.idle), 1)
+        connection = self.ready[0]
+        self.use(connection, wire)
+        self.assertEqual(self.ready, [connection] * 2, "the last one goes past those in front of it")
+        self.check(MOST_OPENING + 1, 2)
+        self.use(connection, wire)
+        self.check(MOST_OPENING + 1, 2)
+        self.assertEqual(self.pool.idle, [connection])
 
     def test_waiting_has_an_end(self) -> None:
         self.want()
