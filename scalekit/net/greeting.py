@@ -72,9 +72,13 @@ class ProxyGreeting:
         if isinstance(found, int):
             self._wait_for(found)
             return
-        self._stop()
         self._wait_for(1)
-        self._socket.recv(found.size)
+        try:
+            self._socket.recv(found.size)
+        except OSError as why:  # reset since
+            self._end(str(why))
+            return
+        self._stop()
         self._greeted(found)
 
     def _wait_for(self, count: int) -> None:

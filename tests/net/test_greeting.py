@@ -180,6 +180,23 @@ class WaitTests(SynchronousTestCase):
         self.assertEqual((self.reactor.readers, self.reactor.getDelayedCalls()), (set(), []))
         self.ours.close()
 
+    def test_reset_while_the_header_is_taken_out(self) -> None:
+        class Reset:
+            """The reset comes after the look at what is there."""
+
+            def __init__(self, sock: socket.socket) -> None:
+                self.setsockopt, self.close = sock.setsockopt, sock.close
+
+            def recv(self, size: int, flags: int = 0) -> bytes:
+                if flags:
+                    return LINE
+                raise ConnectionResetError("reset")
+
+        self.greeting._socket = Reset(self.ours)  # type: ignore[assignment]
+        self.greeting.doRead()
+        self.assertEqual((self.greeted, self.failed, self.ours.fileno()), ([], ["reset"], -1))
+        self.assertEqual((self.reactor.readers, self.reactor.getDelayedCalls()), (set(), []))
+
 
 class TrustTests(SynchronousTestCase):
     def test_the_loopback_of_another_machine_is_not_ours(self) -> None:
