@@ -155,8 +155,7 @@ class Forward:
         try:
             self.begin(instance)
         except Exception as fault:  # as a listener does for those that need not wait
-            self._leave()
-            exchange.fail(fault)
+            self._cannot_try(fault)
 
     def begin(self, instance: Instance) -> None:
         exchange = self._exchange
@@ -194,6 +193,11 @@ class Forward:
             self._give_up = pool.open(self._send, self.failed, is_fresh)
         else:
             self._give_up = pool.open_alone(self._send, self.failed)
+
+    def _cannot_try(self, fault: Exception) -> None:
+        """No attempt could be made, as when what https app servers are trusted by cannot be read: nobody else tells."""
+        self._leave()
+        self._exchange.fail(fault)
 
     def _send(self, connection: UpstreamConnection | H2Stream) -> None:
         self._give_up = None
@@ -380,7 +384,10 @@ class Forward:
                 self._has_replayed = True
                 self._traffic.replays += 1
                 self._hold_back()
-                self._open(proxy.upstreams.pool(instance), is_fresh=True)
+                try:
+                    self._open(proxy.upstreams.pool(instance), is_fresh=True)
+                except Exception as why:
+                    self._cannot_try(why)
                 return
             refusal = self._send_elsewhere()
         if refusal:
@@ -428,7 +435,10 @@ class Forward:
         self._hold_back()
         instance.in_flight -= 1
         self._instance = self.connection = None
-        self._attempt(other)
+        try:
+            self._attempt(other)
+        except Exception as fault:
+            self._cannot_try(fault)
         if self._traffic.waiting:
             proxy.serve(exchange.record.service, self._traffic)
         return Refusal.NONE

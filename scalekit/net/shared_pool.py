@@ -102,7 +102,11 @@ class SharedPool(Pool):
         if has_room:
             self._soon(self._serve)
         else:
-            self._open_more()
+            try:
+                self._open_more()
+            except BaseException:  # as in `Pool`
+                self._take_out(waiting)
+                raise
         return lambda: self._give_up(waiting)
 
     def _give_up(self, waiting: Waiting) -> None:

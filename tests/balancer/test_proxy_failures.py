@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.error import ConnectionLost
 
 from scalekit.balancer.retrying import IDEMPOTENT
+from scalekit.errors import ConfigurationFault
 from tests.balancer.proxied import GET, HELLO, OK, Case, Proxied, get, send
+from tests.net.app_server import AppServer
 
 
 class ConnectFailures(Case):
@@ -167,6 +171,45 @@ class LostConnections(Case):
         it.answers(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
         self.assertIn(b"Retry-After: 1\r\n", it.hears())
         self.ends(it, (503, ""))
+
+
+class NoAttempt(Case):
+    """What the next attempt needs cannot be read, such as the CA of https app servers."""
+
+    def breaks(self, app: AppServer) -> None:
+        def open_nothing(*args: object) -> None:
+            raise ConfigurationFault("balancer.upstream_tls.ca: unreadable")
+
+        self.patch(app.pool, "open", open_nothing)
+
+    def check(self, it: Proxied, retry: Callable[[], object]) -> None:
+        """The client is told, and nothing is left of it."""
+        retry()
+        self.assertTrue(it.hears().startswith(b"HTTP/1.1 500 "))
+        self.assertEqual(len(self.flushLoggedErrors(ConfigurationFault)), 1)
+        self.ends(it, (500, "internal-error"))
+
+    def test_elsewhere_after_a_failed_connect(self) -> None:
+        it = Proxied()
+        it.says(GET)
+        self.breaks(it.other)
+        self.check(it, it.refuses)
+
+    def test_elsewhere_after_an_answer(self) -> None:
+        for length in (0, 9):  # at once, and its head first
+            answer = b"HTTP/1.1 503 Sorry\r\nContent-Length: %d\r\n\r\n" % length
+            it = Proxied()
+            it.says(GET)
+            it.accepts()
+            self.breaks(it.other)
+            self.check(it, lambda answer=answer, it=it: it.answers(answer))  # type: ignore[misc]
+
+    def test_afresh_at_the_same(self) -> None:
+        it = Proxied()
+        self.warm(it)
+        it.says(GET)
+        self.breaks(it.app)
+        self.check(it, it.closes)
 
 
 class BrokenAnswers(Case):

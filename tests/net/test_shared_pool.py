@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -152,6 +154,16 @@ class PriorKnowledge(Case):
         self.turn()
         self.assertEqual(asked.events, [("answered", 200, b"")])
         self.assertIs(peer.wire.loss, ConnectionDone)
+
+    def test_what_cannot_be_tried_does_not_wait(self) -> None:
+        """Its caller has answered already: nothing may be sent later."""
+
+        def raising(protocol: object, failed: object) -> Callable[[], None]:
+            raise ValueError
+
+        self.patch(self.pool, "_open_connection", raising)
+        self.assertRaises(ValueError, self.pool.open, self.fail, self.fail)
+        self.assertEqual(repr(self.pool), "<SharedPool [], 0 idle, 0 opening, 0 waiting>")
 
     def test_tunnels_need_the_servers_word(self) -> None:
         streams: list[H2Stream] = []
