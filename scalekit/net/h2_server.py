@@ -184,7 +184,7 @@ class H2Connection(Protocol):
                 self.session.reset(stream, ErrorCode.PROTOCOL_ERROR)
                 return
             except ClientFault as fault:
-                self._refuse(stream, fault, has_ended)
+                self._refuse(stream, fault, has_ended, (b":method", b"HEAD") in fields)
                 return
             self._last_fields, self._last_ended, self._last_head = fields, has_ended, head
         self._credit_requests += 1
@@ -322,13 +322,14 @@ class H2Connection(Protocol):
 
     # Faults.
 
-    def _refuse(self, stream: int, fault: ClientFault, has_ended: bool) -> None:
+    def _refuse(self, stream: int, fault: ClientFault, has_ended: bool, is_head: bool) -> None:
         """Answer a request whose head is one, but not one that we take."""
         factory = self.factory
         factory.refused(fault, self.client)
         request_id = factory.new_request_id()
         head, body = problem_answer(fault, None, request_id, proxy=factory.proxy)
-        self.session.answer(stream, response_fields(head, len(body), factory.date, request_id), body)
+        fields = response_fields(head, len(body), factory.date, request_id)
+        self.session.answer(stream, fields, b"" if is_head else body)
         if not has_ended:
             self._unwanted.add(stream)
 

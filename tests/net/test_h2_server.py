@@ -18,7 +18,7 @@ from tests.http.h2.frames import (
     split,
 )
 from tests.net.conversation import Conversation, MemoryTransport
-from tests.net.h2_conversation import GET, H2Conversation, H2Listener, head, say_hello
+from tests.net.h2_conversation import GET, HEAD, H2Conversation, H2Listener, head, say_hello
 
 
 class Refusals(SynchronousTestCase):
@@ -60,6 +60,14 @@ class Refusals(SynchronousTestCase):
             self.assertEqual(it.seen, [])
             it.asks()
             self.assertEqual(len(it.seen), 1)
+
+    def test_without_a_body_to_head(self) -> None:
+        """RFC 9110 section 9.3.2: its client would not know what to do with one."""
+        it = H2Conversation()
+        it.asks((b"expect", b"200-ok"), start=HEAD)
+        (_, _, fields, has_ended), *rest = it.hears()
+        self.assertEqual((fields[0], has_ended), ((b":status", b"417"), True))
+        self.assertEqual([event[0] for event in rest], ["closed"])
 
     def test_cookies_are_one_field(self) -> None:
         it = H2Conversation()
