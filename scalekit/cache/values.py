@@ -94,9 +94,7 @@ class Values:
         else:
             fault = ClientFault(405, "method", f"This resource takes {_METHODS.decode()}.")
             exchange.record.reason = fault.reason
-            answer, body = problem_answer(fault, head, exchange.request_id)
-            answer.fields.append((b"Allow", _METHODS))
-            exchange.answer(answer, body)
+            exchange.answer(*problem_answer(fault, head, exchange.request_id, allowed=_METHODS))
 
     def _read(self, exchange: Any, key: bytes) -> None:
         head: RequestHead = exchange.head

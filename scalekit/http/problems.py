@@ -54,18 +54,26 @@ def problem_body(
 
 
 def problem_answer(
-    fault: Fault, head: RequestHead | None, request_id: bytes, attempts: int = 0, proxy: bytes = b""
+    fault: Fault,
+    head: RequestHead | None,
+    request_id: bytes,
+    attempts: int = 0,
+    proxy: bytes = b"",
+    allowed: bytes = b"",
 ) -> tuple[ResponseHead, bytes]:
     """
     The whole answer to a request that ended in a fault.
 
     :param head: the request's; None when it could not be parsed.
     :param proxy: our name, where we answer for others; empty: for ourselves.
+    :param allowed: with 405 the methods that there are, such as ``GET, HEAD``; it may be that there are none.
     """
     accept = head.get(b"accept") if head is not None else None
     kind, body = problem_body(accept, fault.status, fault.reason, fault.detail, request_id, attempts)
     # 404, 405, 414 and 501 may be stored by caches unless told not to (RFC 9110 section 15.1).
     fields = [(b"Content-Type", kind), (b"Cache-Control", b"no-store")]
+    if fault.status == 405:
+        fields.append((b"Allow", allowed))  # has to be there (RFC 9110 section 15.5.6)
     if fault.retry_after is not None:
         fields.append((b"Retry-After", b"%d" % fault.retry_after))
     if proxy or isinstance(fault, UpstreamFault):

@@ -46,6 +46,12 @@ class ProblemTests(SynchronousTestCase):
         self.assertEqual(head.get(b"content-type"), b"text/plain; charset=utf-8")
         self.assertEqual(body, b"503 Service Unavailable: No app servers found (no-app-servers)\nrequest id-7\n")
 
+    def test_what_is_allowed_instead(self) -> None:
+        """RFC 9110 section 15.5.6: said even where nothing is, as to CONNECT."""
+        fault = ClientFault(405, "method-not-allowed", "CONNECT is not allowed here.")
+        self.assertEqual(problem_answer(fault, None, b"")[0].get(b"allow"), b"")
+        self.assertEqual(problem_answer(fault, None, b"", allowed=b"GET")[0].get(b"allow"), b"GET")
+
     def test_a_request_without_a_head(self) -> None:
         head, body = problem_answer(ClientFault(400, "bad-host", "Two Hosts."), None, b"")
         self.assertEqual(head.status, 400)
