@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from scalekit.errors import ClientFault
 from scalekit.http.cookies import SESSION_COOKIE, without_cookie
@@ -19,7 +20,7 @@ from scalekit.http.origin import Network, is_within, origin_address, origin_line
 from scalekit.http.serializer import CHUNKED, content_length
 from scalekit.http.upgrade import WEBSOCKET
 
-_KEEP, _DROP, _CHAIN, _ID, _TRACE, _VIA, _TE, _LIMIT, _PINNED = range(9)
+_KEEP, _DROP, _CHAIN, _ID, _TRACE, _STATE, _VIA, _TE, _LIMIT, _PINNED = range(10)
 _KINDS = {
     b"connection": _DROP,
     b"keep-alive": _DROP,
@@ -48,6 +49,7 @@ _KINDS = {
     b"x-forwarded-proto": _CHAIN,
     b"x-request-id": _ID,
     b"traceparent": _TRACE,
+    b"tracestate": _STATE,
     # Connection may not take these away from the app (RFC 9110 section 7.6.1 leaves it to the recipient).
     b"cookie": _PINNED,
     b"authorization": _PINNED,
@@ -97,10 +99,12 @@ class Forwarder:
         self._own_via = re.compile(rb"(?:^|[ \t,])" + re.escape(self.via) + rb"(?:[ \t,(]|$)")
         self._trusted = trusted
         self._trace_ids = trace_ids
+        # Trusted peers are a few proxies, and parsing an address costs as much as all the rest that is asked of it.
+        self._is_within = lru_cache(1024)(lambda address: is_within(address, trusted))
 
     def is_trusted(self, client: Client) -> bool:
         """Whether the peer's forwarding fields are believed."""
-        return bool(self._trusted) and is_within(client.address, self._trusted)
+        return bool(self._trusted) and self._is_within(client.address)
 
     def client_address(self, head: RequestHead, client: Client) -> str:
         """Who has asked in the first place: the peer, or whom a trusted peer names."""
@@ -134,7 +138,7 @@ class Forwarder:
         out = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", head.host or fallback_host, b"\r\n"]
         hop = head.hop
         chain: Fields = []
-        trace = via = b""
+        trace = state = via = b""
         traces = 0
         wants_trailers = False
         kinds = _kinds
@@ -161,6 +165,9 @@ class Forwarder:
                 # Two are none (W3C Trace Context section 3.2): a new trace begins.
                 trace = value if not traces and _TRACEPARENT.fullmatch(value) else b""
                 traces += 1
+            elif kind == _STATE:
+                if name.lower() not in hop:
+                    state += name + b": " + value + b"\r\n"
             elif kind == _TE:
                 wants_trailers = wants_trailers or _TRAILERS.search(value) is not None
             elif kind == _LIMIT:
@@ -168,7 +175,10 @@ class Forwarder:
         version = _VERSIONS[head.version]
         told = chain if chain and self.is_trusted(client) else []
         out += (origin_lines(head.host, client, told, self._trusted), b"Via: ", via, version, self.via)
-        out.append(b"\r\nX-Request-ID: ")
+        out.append(b"\r\n")
+        if trace:
+            out.append(state)  # it belongs to this trace, and not to one that begins here
+        out.append(b"X-Request-ID: ")
         after = []
         # Two Connection fields are one list, but not to every server that answers handshakes; a tunnel has no trailers.
         if wants_trailers and head.upgrade != WEBSOCKET:

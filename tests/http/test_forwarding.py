@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault
+from scalekit.http import forwarding
 from scalekit.http.forwarding import Forwarder, is_last_hop, safe_trailers
 from scalekit.http.heads import Client, Fields, RequestHead, values_of
 from scalekit.http.requests import parse_request_head
@@ -76,6 +77,14 @@ class HeadTests(ForwardingTestCase):
         self.assertIn(b"\r\nHost: fall.back\r\n", sent)
         self.assertNotIn(b"X-Forwarded-Host", sent)
         self.assertIn(b"\r\nVia: 1.0 scalekit-a1\r\n", sent)
+
+    def test_a_peer_is_judged_once(self) -> None:
+        judged: list[str] = []
+        self.patch(forwarding, "is_within", lambda address, networks: bool(judged.append(address)) or address == "a")
+        forwarder = Forwarder(b"a1", (ip_network("10.0.0.0/8"),), lambda: (7, 8))
+        for address in "abab":
+            self.assertEqual(forwarder.is_trusted(Client(address, 1, False, 2)), address == "a")
+        self.assertEqual(judged, ["a", "b"])
 
     def test_a_repeated_head_gets_its_own_id_and_trace(self) -> None:
         traces = iter([(1, 2), (3, 4)])
@@ -198,6 +207,15 @@ class ChainTests(ForwardingTestCase):
             [b"traceparent: " + TRACE] * 3,
         ):
             self.assertEqual([NEW_TRACE], self.values(b"traceparent", *lines), lines)
+            self.assertEqual([], self.values(b"tracestate", b"tracestate: a=b", *lines, b"Tracestate: c=d"), lines)
+
+    def test_tracestate_belongs_to_a_trace(self) -> None:
+        """W3C Trace Context section 3.3."""
+        trace = b"traceparent: " + TRACE
+        for lines in ((trace, b"tracestate: a=b", b"Tracestate: c=d"), (b"tracestate: a=b", trace, b"Tracestate: c=d")):
+            self.assertEqual([b"a=b", b"c=d"], self.values(b"tracestate", *lines))
+        self.assertEqual([], self.values(b"tracestate", b"tracestate: a=b"))
+        self.assertEqual([], self.values(b"tracestate", trace, b"tracestate: a=b", b"Connection: tracestate"))
 
     def test_via_grows(self) -> None:
         self.assertEqual(
