@@ -55,7 +55,7 @@ def _decode_table(table: type[T], document: Mapping[str, object], source: str, p
         here = f"{place}{key}"
         kind = known.get(key)
         if kind is None:
-            raise ConfigurationFault(f"{source}: {here}: found an unknown key, expected {_nearest(table, key, place)}")
+            raise ConfigurationFault(f"{source}: {here}: found an unknown key, expected {_nearest(table, key)}")
         if isinstance(kind, Kind):
             values[key] = _read(kind, value, f"{source}: {here}")
         elif isinstance(kind, tuple):
@@ -80,7 +80,7 @@ def _read(kind: Kind, value: object, place: str) -> Any:
         ) from None
 
 
-def _nearest(table: type[Table], key: str, place: str) -> str:
+def _nearest(table: type[Table], key: str) -> str:
     near = difflib.get_close_matches(key, keys_of(table), 1)
     if near:
         return f"{near[0]}"

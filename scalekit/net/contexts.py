@@ -5,7 +5,7 @@ TLS 1.2 and 1.3, ECDHE key exchange and AEAD ciphers only, X25519, P-256 and P-3
 early data.
 
 A server's connection begins in a `session_context`, which holds the keys of session tickets and says what is demanded
-of clients; its certificate comes from a `server_context`, which it is switched to (SSL_set_SSL_CTX(3)).  OpenSSL seals
+of clients; its certificate comes from a `certified` one, which it is switched to (SSL_set_SSL_CTX(3)).  OpenSSL seals
 and opens tickets with the keys of the first one whatever comes later: so certificates change and sessions do not end.
 """
 
@@ -145,18 +145,7 @@ def certified(
     return context
 
 
-def server_context(
-    certificate: Path, private_key: Path, protocols: Sequence[str] = HTTP, demand: ClientDemand | None = None
-) -> SSL.Context:
-    """
-    The same from files.
-
-    :raises ConfigurationFault: as `read_credentials` and `certified`.
-    """
-    return certified(read_credentials(certificate, private_key), protocols, demand)
-
-
-def client_context(ca: Path | None = None, verify: bool = True, protocols: Sequence[str] = ()) -> SSL.Context:
+def client_context(ca: Path | None = None, verify: bool = True) -> SSL.Context:
     """
     A client's context.
 
@@ -172,8 +161,6 @@ def client_context(ca: Path | None = None, verify: bool = True, protocols: Seque
             assert store is not None
             for authority in read_chain(ca):
                 store.add_cert(X509.from_cryptography(authority))
-    if protocols:
-        context.set_alpn_protos([protocol.encode("ascii") for protocol in protocols])
     return context
 
 

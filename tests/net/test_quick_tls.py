@@ -7,7 +7,7 @@ from typing import Any
 
 from OpenSSL import SSL
 
-from scalekit.net.contexts import client_context, forget_errors, server_context
+from scalekit.net.contexts import client_context, forget_errors
 from scalekit.net.quick_tls import RECORD_BYTES, QuickConnection
 from tests.net.test_tls import Files
 
@@ -23,7 +23,7 @@ class Pairs(Files):
         for sock in (self.ours, self.theirs):
             sock.setblocking(False)
             self.addCleanup(sock.close)
-        self.server = self.kind(server_context(self.certificate, self.key), self.ours)
+        self.server = self.kind(self.server_context(), self.ours)
         self.server.set_accept_state()
         self.client = SSL.Connection(client_context(self.ca), self.theirs)
         self.client.set_connect_state()

@@ -15,7 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import blockingCallFromThread
 
-from scalekit.net.contexts import SESSION_SECONDS, server_context, session_context
+from scalekit.net.contexts import SESSION_SECONDS, session_context
 from scalekit.net.pairs import ClientCA, Pair
 from scalekit.net.tickets import HELLO_BYTES, TicketContexts, key_name
 from scalekit.net.tls import ServerTLS
@@ -151,7 +151,7 @@ class RotationTests(Files):
             self.tls.load([Pair(self.certificate, self.key)], ClientCA(self.ca))
 
     def test_each_context_has_a_key_of_its_own(self) -> None:
-        certified = server_context(self.certificate, self.key)
+        certified = self.server_context()
         first, second = session_context(), session_context()
         names = [key_name(context, certified) for context in (first, first, second)]
         self.assertEqual([len(name) for name in names], [16] * 3)
@@ -174,7 +174,7 @@ class RotationTests(Files):
             return context
 
         contexts = TicketContexts(make)
-        contexts.rotate(server_context(self.certificate, self.key))
+        contexts.rotate(self.server_context())
         self.assertIsNone(contexts.former)
         self.assertIs(contexts.context_for(b""), contexts.current)
 

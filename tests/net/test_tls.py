@@ -19,7 +19,7 @@ from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ConfigurationFault
-from scalekit.net.contexts import client_context, server_context
+from scalekit.net.contexts import HTTP, certified, client_context, read_credentials
 from scalekit.net.tls import ClientTLS, ServerTLS
 from tests.net.wire import AUTHORITY, CERTIFICATE
 
@@ -35,12 +35,16 @@ class Files(SynchronousTestCase):
         CERTIFICATE.private_key_pem.write_to_path(self.key)
         AUTHORITY.cert_pem.write_to_path(self.ca)
 
+    def server_context(self, protocols: Sequence[str] = HTTP) -> SSL.Context:
+        """Of these files."""
+        return certified(read_credentials(self.certificate, self.key), protocols)
+
 
 class FaultTests(Files):
     """Each names the file, what was found and what is expected."""
 
     def check(self, expected: str) -> None:
-        fault = self.assertRaises(ConfigurationFault, server_context, self.certificate, self.key)
+        fault = self.assertRaises(ConfigurationFault, self.server_context)
         self.assertEqual(str(fault), expected)
 
     def test_no_such_file(self) -> None:
@@ -101,7 +105,7 @@ class AgreementTests(Files):
     """Handshakes in memory: with clients that want something else, and with ourselves."""
 
     def shake(self, client: SSL.Connection, protocols: Sequence[str] = ("http/1.1",)) -> SSL.Connection:
-        server = SSL.Connection(server_context(self.certificate, self.key, protocols))
+        server = SSL.Connection(self.server_context(protocols))
         server.set_accept_state()
         client.set_connect_state()
         for _ in range(4):
@@ -170,7 +174,7 @@ class AgreementTests(Files):
         context.set_ecdh_curve("secp521r1")
         context.check_hostname = False
         AUTHORITY.configure_trust(context)
-        ours = SSL.Connection(server_context(self.certificate, self.key))
+        ours = SSL.Connection(self.server_context())
         ours.set_accept_state()
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         theirs = context.wrap_bio(incoming, outgoing)
@@ -194,9 +198,8 @@ class AgreementTests(Files):
         issued = issuer.issue_cert("localhost")
         self.certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(self.key)
-        client = SSL.Connection(client_context(self.ca, protocols=["http/1.1"]))
-        server = self.shake(client)
-        self.assertEqual(server.get_alpn_proto_negotiated(), b"http/1.1")
+        client = SSL.Connection(client_context(self.ca))
+        self.shake(client)
         self.assertEqual(len(client.get_peer_cert_chain(as_cryptography=True) or ()), 2)
         tls = ClientTLS(self.ca)
         self.assertEqual(tls.check_identity(client, "localhost"), "")

@@ -15,13 +15,13 @@ class Budget:
         self._left = float(self._burst)
         self._since = now
 
-    def spend(self, now: float, amount: int = 1) -> bool:
-        """Spend; False once there is nothing left."""
+    def spend(self, now: float) -> bool:
+        """Spend one; False once there is nothing left."""
         elapsed = now - self._since
         if elapsed > 0:
             self._since = now
             self._left = min(self._burst, self._left + elapsed * self._rate)
-        self._left -= amount
+        self._left -= 1
         return self._left >= 0
 
     def earn(self, amount: float) -> None:

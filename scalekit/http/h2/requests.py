@@ -26,8 +26,6 @@ _VALUE = re.compile(FIELD_VALUE)
 _CONNECTION_FIELDS = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings")
 )
-#: RFC 9113 section 6.5.2 counts so much for each field.
-_FIELD_OVERHEAD = 32
 
 
 class Malformed(ClientFault):
