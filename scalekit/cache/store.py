@@ -314,7 +314,7 @@ class Store:
         """
         Carry out what purges have left to do, as far as the budget goes.
 
-        :param budget: entries to remove; one to make stale counts for three, a large one for several.
+        :param budget: entries to remove; one to make stale counts for five, a large one for several.
         """
         while budget > 0 and (tag := self._unswept.next_tag()) is not None:
             key = tag.keys.pop()
@@ -389,7 +389,7 @@ class Store:
     def _sweep_one(self, entry: Entry, now: float) -> int:
         """What it cost, in removals."""
         large = len(entry.value) // _LARGE_BYTES
-        return 1 + large if self._settled(entry, now) is None else 3
+        return 1 + large if self._settled(entry, now) is None else 5
 
     def _settled(self, entry: Entry, now: float) -> Entry | None:
         """The entry after what purges of many have made of it; None if that was the end of it."""

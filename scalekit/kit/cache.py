@@ -166,14 +166,18 @@ class AsyncCache:
         :param soft: make it stale instead of removing it.
         """
         request = purge_request(keys, tags, prefix, everything, soft)
-        self._looks = {}  # who comes after this is not to be told what was found before
+
+        def confirmed(is_purged: bool) -> bool:
+            self._looks = {}  # who comes after this is not to be told what was found before
+            return is_purged
 
         def again(failure: Failure) -> Deferred[Answer]:
             # A kept connection may have been closed at this very moment; purging twice does no harm.
             failure.trap(Unreachable)
             return self._ask(request)
 
-        return self._ask(request).addErrback(again).addCallbacks(_is_success, _no_success)
+        asked = self._ask(request).addErrback(again)
+        return asked.addCallbacks(_is_success, _no_success).addCallback(confirmed)
 
     def _is_asked(self) -> bool:
         return self._breaker.allows(self._clock.seconds())

@@ -159,9 +159,9 @@ class Cache:
         :param soft: make it stale instead of removing it.
         """
         request = purge_request(keys, tags, prefix, everything, soft)
+        answer = self._ask(request, is_forced=True) or self._ask(request, is_forced=True)
         with self._lock:
             self._looks.clear()  # who comes after this is not to be told what was found before
-        answer = self._ask(request, is_forced=True) or self._ask(request, is_forced=True)
         return answer is not None and _is_success(answer)
 
     def warm_up(self) -> None:
