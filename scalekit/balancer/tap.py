@@ -70,7 +70,7 @@ from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
 from scalekit.net.pem import locked, made_secret
 from scalekit.net.tls import ServerTLS
-from scalekit.ops.access_log import AccessLog
+from scalekit.ops.access_log import AccessLog, check_access_log
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
 from scalekit.ops.draining import INTERRUPTED_DRAIN_SECONDS
@@ -196,7 +196,7 @@ def add_balancer(
     daemon.on_reload(
         lambda fresh: access_log.reopen(fresh.balancer.access_log),
         "balancer.access_log",
-        check=lambda fresh: access_log.check(fresh.balancer.access_log),
+        check=lambda fresh: check_access_log(fresh.balancer.access_log),
     )
     metrics = RequestMetrics()
     instances = InstanceMetrics(roster)

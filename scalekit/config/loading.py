@@ -68,6 +68,19 @@ def make_private_directory(path: str, key: str) -> None:
         raise ConfigurationFault(f"{key}: found {path} (Permission denied), expected {expected}")
 
 
+def check_directory(path: str, key: str) -> None:
+    """
+    See that a directory can be used, or made; nothing is made.
+
+    :raises ConfigurationFault: as `make_private_directory`.
+    """
+    place = path
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigurationFault(f"{key}: found {path}, expected a directory that can be written to")
+
+
 def with_default_places(config: Config) -> Config:
     """The configuration with the empty paths filled in that have a default place in the state directory."""
     replace = msgspec.structs.replace

@@ -123,12 +123,6 @@ class AccessLog(Service):
         self._close()
         self._path, self._file = path, opened
 
-    def check(self, path: str) -> None:
-        """Raise `ConfigurationFault` if `reopen` would; nothing is made."""
-        place = path if os.path.lexists(path) else os.path.dirname(path)
-        if path and path != "-" and (os.path.isdir(path) or not os.access(place, os.W_OK)):
-            raise ConfigurationFault(f"balancer.access_log: found {path}, expected a file that can be written to")
-
     def _close(self) -> None:
         if self._file is not None and self._path != "-":
             self._file.close()
@@ -244,3 +238,10 @@ def sentence(exchange: Any, seconds: float) -> str:
         f"{head.method.decode('latin-1')} {head.target.decode('latin-1')} {record.status}{why} {record.sent} bytes"
         f" in {seconds * 1000:.1f} ms{by} for {exchange.client.address} id={exchange.request_id.decode('latin-1')}"
     )
+
+
+def check_access_log(path: str) -> None:
+    """Raise `ConfigurationFault` if `AccessLog` could not open it; nothing is made."""
+    place = path if os.path.lexists(path) else os.path.dirname(path)
+    if path and path != "-" and (os.path.isdir(path) or not os.access(place, os.W_OK)):
+        raise ConfigurationFault(f"balancer.access_log: found {path}, expected a file that can be written to")

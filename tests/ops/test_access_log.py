@@ -20,7 +20,15 @@ from scalekit.errors import ConfigurationFault
 from scalekit.http.heads import Client
 from scalekit.interfaces import ILogSink
 from scalekit.ops import access_log
-from scalekit.ops.access_log import BATCH, COMPLAINT_SECONDS, TICK_SECONDS, AccessLog, line_of, sentence
+from scalekit.ops.access_log import (
+    BATCH,
+    COMPLAINT_SECONDS,
+    TICK_SECONDS,
+    AccessLog,
+    check_access_log,
+    line_of,
+    sentence,
+)
 from tests.ops.exchanges import over
 
 # 2023-11-14T22:13:20Z
@@ -263,14 +271,13 @@ class AccessLogTests(SynchronousTestCase):
         self.assertEqual([json.loads(line)["target"] for line in whole], ["/1", "/2"])
 
     def test_whether_it_could_be_another_file(self) -> None:
-        log = self.make()
         place = Path(self.mktemp()).absolute()
         place.mkdir()
         for path in ("", "-", str(place / "new.log")):
-            log.check(path)
+            check_access_log(path)
         self.assertEqual(list(place.iterdir()), [])
         for path in (str(place / "none" / "new.log"), str(place)):
-            self.assertIn(f"found {path}", str(self.assertRaises(ConfigurationFault, log.check, path)))
+            self.assertIn(f"found {path}", str(self.assertRaises(ConfigurationFault, check_access_log, path)))
 
     def test_a_tick_that_fails_is_not_the_last(self) -> None:
         log = self.make()

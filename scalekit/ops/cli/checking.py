@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from scalekit.config import Config
-from scalekit.config.loading import load_tokens
+from scalekit.config.loading import check_directory, load_password, load_tokens
 from scalekit.config.tokens import check_private_listener
+from scalekit.ops.access_log import check_access_log
 from scalekit.ops.certificates import check_certificates, listeners_of
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
 from scalekit.ops.options import PRIVATE
@@ -20,7 +21,8 @@ def check_config(surroundings: Surroundings, config: str | None, state_directory
     """
     Say whether the daemons would start with this configuration.
 
-    Reads it as they do, with the token files and certificates that it names; says the first fault in one line.
+    Reads it as they do, looks at the files and the places to write to that it names, and says the first fault in one
+    line.
     """
     settings = read_configuration(surroundings, config, state_directory)
     for doubt in check_files(settings):
@@ -30,7 +32,7 @@ def check_config(surroundings: Surroundings, config: str | None, state_directory
 
 def check_files(settings: Config) -> list[str]:
     """
-    Read what a configuration names.
+    Look at what a configuration names.
 
     :return: what keeps no daemon from starting, and is perhaps not meant.
     :raises ConfigurationFault: something of it is wrong.
@@ -44,4 +46,8 @@ def check_files(settings: Config) -> list[str]:
     doubts = check_certificates(settings, listeners_of(settings))
     if settings.balancer.upstream_tls.ca:
         client_tls(settings)
+    if settings.redis.url is not None:
+        load_password(settings.redis.password_file, "redis.password_file")
+    check_access_log(settings.balancer.access_log)
+    check_directory(settings.logs.directory, "logs.directory")
     return doubts

@@ -24,6 +24,26 @@ class CheckTests(CommandCase):
     def test_a_token_file(self) -> None:
         self.assertIn("/nowhere: cannot be read", self.check('[cache]\ntoken_file = "/nowhere"\n'))
 
+    def test_a_password(self) -> None:
+        redis = '[redis]\npassword_file = "/nowhere"\n'
+        self.assertEqual(self.run_command("check-config", "--config", self.configured(redis)).status, 0)
+        self.assertIn(
+            "redis.password_file: found /nowhere: cannot be read",
+            self.check(redis + 'url = "redis://127.0.0.1:6379"\n'),
+        )
+
+    def test_places_to_write_to(self) -> None:
+        (self.folder / "file").write_text("")
+        for text, expected in (
+            ('[balancer]\naccess_log = "none/access.log"\n', "balancer.access_log: found {}/none/access.log, expected"),
+            ('[logs]\ndirectory = "file"\n', "logs.directory: found {}/file, expected a directory"),
+            ('[logs]\ndirectory = "file/a/b"\n', "logs.directory: found {}/file/a/b, expected a directory"),
+        ):
+            self.assertIn(expected.format(self.folder), self.check(text))
+        file = self.configured('[balancer]\naccess_log = "-"\n[logs]\ndirectory = "a/b"\n')
+        self.assertEqual(self.run_command("check-config", "--config", file).status, 0)
+        self.assertFalse((self.folder / "a").exists())
+
     def test_certificates(self) -> None:
         issued = AUTHORITY.issue_cert("a.example")
         issued.cert_chain_pems[0].write_to_path(self.folder / "a.pem")
