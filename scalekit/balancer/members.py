@@ -9,7 +9,8 @@
 | ``DELETE ?generation=G[&mode=drain\\|now]`` | drains, or lets go at once; 200 also when unknown |
 | ``PATCH`` with an `AmendmentBody` | an operator's: changes the weight, drains, or takes a configured server back |
 
-A generation that another has followed is refused with 409 and changes nothing.
+A generation that another has followed is refused with 409 and changes nothing.  An id that is well at another address
+is refused with 403, however high the generation: two machines may have one name.  A move is taken after the lease.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from scalekit.balancer.addresses import judge, literal
-from scalekit.balancer.instance import LEASE_SECONDS, Endpoint, Instance, Registration
+from scalekit.balancer.instance import ELIGIBLE, LEASE_SECONDS, Endpoint, Instance, Registration
 from scalekit.balancer.listing import Branch, Missing, instance_view
 from scalekit.balancer.registering import (
     HOSTS_LIMIT,
@@ -155,6 +156,14 @@ class _About(Branch):
         if instance is not None and instance.address != peer_of(request):
             raise ClientFault(403, "foreign", f"{self._id} is at {instance.address}, not at the address that asks.")
 
+    def _not_elsewhere(self, request: Request, address: str) -> None:
+        """Refuse to let one at this address take the place of one that is well at another, unless the peer may."""
+        instance = self._find()
+        if instance is None or instance.address == address or instance.state not in ELIGIBLE or instance.has_lapsed:
+            return
+        if not self._registrar.may_manage(request, self._service):
+            raise ClientFault(403, "foreign", f"{self._id} is at {instance.address}, and well.")
+
     def _told(self, request: Request, instance: Instance | None, status: int = 200, **more: Any) -> bytes:
         if instance is None:
             raise ClientFault(404, "unknown-instance", f"There is no {self._id} in {self._service}: register again.")
@@ -200,6 +209,7 @@ class MemberResource(_About):
             raise ClientFault(403, verdict.reason, f"address: {verdict.detail}.")
         if not said.consent and not is_operator:
             raise ClientFault(403, "consent", "consent: only an operator vouches for an app that cannot consent.")
+        self._not_elsewhere(request, verdict.host)
         address = literal(verdict.host)
         is_challenged = said.consent and address is not None and not address.is_loopback
         may_claim = is_operator or is_here(request)
@@ -293,9 +303,9 @@ class Drain(_About):
 
     def _drain(self, request: Request) -> Any:
         check_parameters(request, frozenset((b"generation", b"wait")))
-        wait, generation = wait_of(request), _generation(request)
-        self._own(request)
         registrar = self._registrar
+        wait, generation = wait_of(request, registrar.roster.drain_seconds), _generation(request)
+        self._own(request)
         now = registrar.clock.seconds()
         instance = self._find()
         if instance is not None and instance.is_static and registrar.may_manage(request, self._service):

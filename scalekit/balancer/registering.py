@@ -21,7 +21,6 @@ from scalekit.balancer.instance import Instance, State
 from scalekit.balancer.listing import instance_view
 from scalekit.balancer.registry import IRegistry
 from scalekit.balancer.roster import Roster
-from scalekit.balancer.turnover import DRAIN_SECONDS
 from scalekit.errors import ClientFault
 from scalekit.web.answers import answer_later, json_answer, query_value
 from scalekit.web.guard import grant_of
@@ -153,9 +152,13 @@ def check_parameters(request: Request, known: frozenset[bytes]) -> None:
             raise ClientFault(400, f"bad-{name.decode()}", f"{name.decode()}: found {len(values)} times.")
 
 
-def wait_of(request: Request) -> float:
-    """``wait`` of the query: seconds, no more than draining itself takes."""
-    return min(seconds_of(request, "wait", f"seconds from 0 to {DRAIN_SECONDS:g}") or 0.0, DRAIN_SECONDS)
+def wait_of(request: Request, most: float) -> float:
+    """
+    ``wait`` of the query, in seconds.
+
+    :param most: `Roster.drain_seconds`: beyond it there is nothing to wait for.
+    """
+    return min(seconds_of(request, "wait", f"seconds from 0 to {most:g}") or 0.0, most)
 
 
 def seconds_of(request: Request, name: str, expected: str = "seconds") -> float | None:

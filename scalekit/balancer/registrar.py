@@ -118,7 +118,7 @@ class Unregister(_Change):
         registrar = self._registrar
         check_parameters(request, _UNREGISTER)
         service, port = _service(request), _port(request)
-        wait = wait_of(request)
+        wait = wait_of(request, registrar.roster.drain_seconds)
         registrar.permit(request, service)
         id = Endpoint("", peer_of(request), port).id
         instance = registrar.registry.unregister(service, id, registrar.clock.seconds())

@@ -82,6 +82,11 @@ class Roster:
         """Rises with whatever a snapshot would hold; not with renewals."""
         return self._telling.revision
 
+    @property
+    def drain_seconds(self) -> float:
+        """How long what is in flight may take when an instance leaves now."""
+        return self._turnover.drain_seconds
+
     # What the data path reads.
 
     def available(self, service: str) -> tuple[Instance, ...]:

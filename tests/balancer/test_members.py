@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.balancer.instance import Instance
+from scalekit.balancer.instance import LEASE_SECONDS, Instance
 from scalekit.balancer.listing import Missing
 from scalekit.balancer.members import BODY_LIMIT
 from scalekit.balancer.registrar import RegistrarResource
@@ -24,6 +24,7 @@ from scalekit.web.site import Site
 
 HERE = Client("127.0.0.1", 40000, True, 2001, local_address="127.0.0.1")
 THERE = Client("10.0.0.7", 40000, True, 2001, local_address="10.0.0.1")
+NEIGHBOUR = Client("10.0.0.8", 40000, True, 2001, local_address="10.0.0.1")
 SHOWN = Client("10.0.0.7", 40000, True, 2001, local_address="10.0.0.1", certificate=ClientCertificate("CN=shop", "ab"))
 OPERATOR, SHOP = "o" * 16, "s" * 16
 A = "/v1/services/shop/instances/a"
@@ -233,10 +234,45 @@ class RightsTests(MembersCase):
     def test_only_ones_own(self) -> None:
         """What is at another address is an operator's, or this machine's, to touch."""
         self.put(client=THERE, token=SHOP)
-        neighbour = Client("10.0.0.8", 1, True, 2001, local_address="10.0.0.1")
         for method, target in [("POST", f"{A}/renew"), ("POST", f"{A}/drain"), ("DELETE", f"{A}?generation=1")]:
-            self.refused(403, "foreign", method, target, None, neighbour, SHOP)
+            self.refused(403, "foreign", method, target, None, NEIGHBOUR, SHOP)
         self.assertEqual(self.ask("POST", f"{A}/renew")[0], 200)
+
+    def test_two_of_one_name(self) -> None:
+        """Who is well stays, whatever another machine of its name says; a real move is taken after the lease."""
+        self.put(client=THERE, token=SHOP)
+        self.rise()
+        detail = self.refused(403, "foreign", "PUT", A, {"generation": 2, "port": 3000}, NEIGHBOUR, SHOP)
+        self.assertEqual(detail, "a is at 10.0.0.7, and well.")
+        self.assertEqual(self.put(client=THERE, token=SHOP)[0], 200, "it may say its own again")
+        self.clock.advance(LEASE_SECONDS)
+        self.roster.expire(self.clock.seconds())
+        self.assertIs(self.instance().state, State.SUSPECT)
+        self.assertEqual(self.put(2, client=NEIGHBOUR, token=SHOP)[1]["address"], "10.0.0.8")
+        self.rise()
+        self.assertEqual(self.put(3, client=THERE, token=OPERATOR)[1]["address"], "10.0.0.7")
+        self.rise()
+        self.assertEqual(self.put(4)[1]["address"], "127.0.0.1")
+
+    def test_one_that_is_not_well_may_move(self) -> None:
+        """Before it has been up, when it is down, and while it leaves."""
+        self.put(client=THERE, token=SHOP)
+        self.assertEqual(self.put(2, client=NEIGHBOUR, token=SHOP)[1]["address"], "10.0.0.8")
+        self.rise()
+        for _ in range(3):
+            self.roster.probed(self.instance(), None, "connection refused", self.clock.seconds())
+        self.assertEqual(self.put(3, client=THERE, token=SHOP)[1]["address"], "10.0.0.7")
+        self.rise()
+        self.instance().in_flight = 1
+        self.ask("POST", f"{A}/drain", None, THERE, SHOP)
+        self.assertEqual(self.put(4, client=NEIGHBOUR, token=SHOP)[1]["address"], "10.0.0.8")
+
+    def rise(self) -> None:
+        instance = self.instance()
+        instance.has_consented = True
+        for _ in range(2):
+            self.roster.probed(instance, 200, "answered 200", self.clock.seconds())
+        self.assertIs(instance.state, State.UP)
 
     def test_routes(self) -> None:
         self.assertIn("note", self.put(client=THERE, token=SHOP, path="/x")[1])
@@ -292,6 +328,17 @@ class LifeTests(MembersCase):
         self.assertEqual(json.loads(waiting.sent)["state"], "gone")
         self.refused(404, "unknown-instance", "POST", f"{A}/drain")
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_drain_waits_as_long_as_draining_takes(self) -> None:
+        """However much is asked for: by the rules of now, which a reload may have changed."""
+        self.instance().in_flight = 1
+        for seconds in (90.0, 2.0):
+            self.roster.reconfigure(self.roster.rules, seconds, "spray", self.clock.seconds())
+            waiting = self.open("POST", f"{A}/drain?wait=500")
+            self.clock.advance(seconds - 1.0)
+            self.assertFalse(waiting.is_finished)
+            self.clock.advance(1.0)
+            self.assertTrue(waiting.is_finished)
 
     def test_amend(self) -> None:
         self.assertEqual(self.ask("PATCH", A, {"weight": 7})[1]["weight"], 7)
