@@ -110,7 +110,8 @@ class ReverseProxy:
     def tick(self) -> None:
         """Do what is due; called a few times a second."""
         now = self.clock.seconds()
-        for service, traffic in self.traffic.items():
+        # A copy: who is answered may have a request behind it, for a service that has not been asked for yet.
+        for service, traffic in list(self.traffic.items()):
             traffic.budget.settle(now)
             for forward in traffic.line.expire(now):
                 forward.waited_in_vain()

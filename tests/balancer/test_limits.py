@@ -7,7 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scalekit.balancer.instance import Endpoint
 from scalekit.balancer.picking.turns import RoundRobin
+from scalekit.balancer.routes import Claim
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.waiting import MOST_WAITING, PATIENCE_SECONDS
 from tests.balancer.proxied import HELLO, Case, Proxied, get
@@ -105,6 +107,20 @@ class Waiting(Case):
         it.answers(HELLO)
         self.assertEqual(it.traffic.waits, {"timeout": 1})
         self.ends(it, (503, "queue-timeout"), (200, ""))
+
+    def test_what_is_behind_it_is_for_a_new_service(self) -> None:
+        """It is answered, and the request behind it on the connection begins the service's traffic, within one tick."""
+        it = Limited()
+        it.routing.settle((Claim.of("default", [], "/1"), Claim.of("other", [], "/2")))
+        it.roster.settle_static("other", [Endpoint("http", "192.0.2.10", 81)], 0.0)
+        it.instances = (*it.instances, *it.roster.instances("other"))
+        it.apps.append(it.apps[0])
+        it.instances[0].in_flight = 1
+        it.connect()
+        it.says(get(b"/1") + get(b"/2"))
+        it.waits(PATIENCE_SECONDS + 0.25)
+        self.assertEqual(list(it.proxy.traffic), ["default", "other"])
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_too_many(self) -> None:
         it = Limited()
