@@ -143,7 +143,9 @@ class EventsResource(Branch):
         reader = Reader(streams, request, -1 if number is None else number)
         streams.readers.add(reader)
         request.notifyFinish().addErrback(reader.left)
-        request.write(b"retry: %d\nid: %b\n\n" % (RETRY_MILLISECONDS, log.id_of(log.newest).encode()))
+        # A blank line makes an id the one to go on from: who goes on already gets it with what it has missed.
+        begin = b"" if last else b"id: %b\n" % log.id_of(log.newest).encode()
+        request.write(b"retry: %d\n%b\n" % (RETRY_MILLISECONDS, begin))
         request.registerProducer(reader, True)
         reader.push()
         return NOT_DONE_YET

@@ -81,6 +81,16 @@ class StreamTests(StreamCase):
         self.assertEqual(self.events(self.open("run-5")), [])
         self.assertEqual(len(self.events(self.open("run-0"))), 5)
 
+    def test_cut_while_it_catches_up(self) -> None:
+        """Wherever the connection is cut, a browser goes on from what it has got: the last id before a blank line."""
+        for port in range(3000, 3005):
+            self.join(port)
+        sent = self.open("run-3").sent
+        for end in range(len(sent) + 1):
+            whole = sent[:end].rpartition(b"\n\n")[0].decode()
+            last = ["run-3", *(line[4:] for line in whole.splitlines() if line.startswith("id: "))][-1]
+            self.assertEqual(last, f"run-{3 + whole.count('data: ')}")
+
     def test_missed(self) -> None:
         """Of another run, of the future, or no longer kept: that is said, and what comes then is told."""
         for last in ("other-1", "run-1", "run-x", "run", "1", "run-9"):
