@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
-
-import msgspec
 
 from scalekit.kit.lookup import Look, Looked
 
@@ -100,12 +99,12 @@ def purge_request(
     if prefix:
         asked["prefix"] = prefix
     headers = {"Content-Type": "application/json"}
-    return Request("POST", "/v1/purge", headers, msgspec.json.encode(asked), PURGE_SECONDS)
+    return Request("POST", "/v1/purge", headers, _json(asked), PURGE_SECONDS)
 
 
 def many_request(keys: Sequence[str], seconds: float) -> Request:
     """Ask for many values at once."""
-    body = msgspec.json.encode({"keys": list(keys)})
+    body = _json({"keys": list(keys)})
     return Request("POST", "/v1/keys:get", {"Content-Type": "application/json"}, body, seconds)
 
 
@@ -113,8 +112,12 @@ def read_many(status: int, body: bytes) -> dict[str, bytes]:
     """Those of them that were there; what one answer cannot hold counts as missing."""
     if status != 200:
         return {}
-    values: dict[str, dict[str, Any]] = msgspec.json.decode(body)["values"]
+    values: dict[str, dict[str, Any]] = json.loads(body)["values"]
     return {key: b64decode(value["value"]) for key, value in values.items()}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _path(key: str) -> str:

@@ -20,10 +20,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
-
-import msgspec
 
 from scalekit.kit.cache_requests import Times
 from scalekit.kit.lookup import Build, Built, Finding, GiveBack, Keep, Look, finding
@@ -44,7 +43,7 @@ def cached(
     tags: Iterable[str] | Callable[..., Iterable[str]] = (),
     key: Callable[..., str] | None = None,
     type: Any = Any,
-    encode: Callable[[Any], bytes] = msgspec.json.encode,
+    encode: Callable[[Any], bytes] | None = None,
     decode: Callable[[bytes], Any] | None = None,
     lease_seconds: int = 10,
     wait_seconds: int = 10,
@@ -58,6 +57,7 @@ def cached(
     :param key: called with the function's arguments; else made of its name and its arguments as JSON.
     :param type: what the result is, for decoding it from JSON.
     :param encode: makes bytes of a result, and ``decode`` the result of bytes (or raises ValueError); never pickle.
+        Without them it is JSON, by msgspec.
     :param lease_seconds: how long making it takes at most: then somebody else may try.
     :param wait_seconds: how long to wait while somebody else makes it; then it is made here as well.
     :raises TypeError: the cache is of the other kind; or, from the call, the arguments are no JSON and there is no key.
@@ -65,8 +65,8 @@ def cached(
     kept = _Kept(
         Times(max_age, while_revalidating, if_error),
         tags if callable(tags) else functools.partial(_always, list(tags)),
-        encode,
-        msgspec.json.Decoder(type).decode if decode is None else decode,
+        encode or _json_encode(),
+        decode or _json_decode(type),
         functools.partial(
             finding, lease_seconds=lease_seconds, wait_seconds=wait_seconds, is_error_covered=if_error > 0
         ),
@@ -196,13 +196,28 @@ def _async(cache: Any, function: Callable[..., Any], kept: _Kept, key_of: Callab
     return wrapped
 
 
+# The kit's parts for threads can be imported with the standard library alone.
+
+
+def _json_encode() -> Callable[[Any], bytes]:
+    import msgspec
+
+    return msgspec.json.encode
+
+
+def _json_decode(type: Any) -> Callable[[bytes], Any]:
+    import msgspec
+
+    return msgspec.json.Decoder(type).decode
+
+
 def _always(tags: list[str], *args: Any, **kwargs: Any) -> list[str]:
     return tags
 
 
 def _usual_key(name: str, *args: Any, **kwargs: Any) -> str:
     try:
-        key = name + msgspec.json.encode([args, sorted(kwargs.items())]).decode()
+        key = name + json.dumps([args, sorted(kwargs.items())], separators=(",", ":"), ensure_ascii=False)
     except (TypeError, ValueError) as why:
         raise TypeError(f"{name}: its arguments make no key ({why}); say key=") from None
     if len(key.encode()) > LONGEST_KEY_BYTES:
