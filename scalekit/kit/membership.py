@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
-from scalekit.kit.registration import Ask, Registration, secret_in
+from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, secret_in
 from scalekit.kit.rhythm import Rhythm
 
 ANSWER_SECONDS = 2.0
@@ -74,30 +75,41 @@ class Membership:
         """
         Leave: fires when the balancer has confirmed that nothing is in flight here, with True; or with False when it
         could not be asked, or did not come to that within ``wait_seconds``.
+
+        A balancer whose own waits are shorter is asked again.
         """
         self._is_leaving = True
         if self._next is not None:
             self._next.cancel()
             self._next = None
         # A registration under way must be over first, or it could arrive after we have left.
-        return (self._asking or succeed(None)).addCallback(lambda _: self._leave(wait_seconds))
+        return (self._asking or succeed(None)).addCallback(lambda _: self._leave(self._clock.seconds() + wait_seconds))
 
-    def _leave(self, wait_seconds: float) -> Deferred[bool]:
-        seconds = wait_seconds + DRAIN_GRACE_SECONDS
+    def _leave(self, until: float) -> Deferred[bool]:
+        """
+        :param until: when the wait is over, by our clock.
+        """
+        wait_seconds = max(0.0, until - self._clock.seconds())
 
-        def left(answer: Answer) -> bool:
+        def told(answer: Answer) -> bool | Deferred[bool]:
             self._rhythm.is_registered = False
-            is_gone = answer.status < 300 or answer.status == 404
-            if not is_gone:
-                _log.warn("The balancer answered {status} to our leaving.", status=answer.status)
-            return is_gone
+            left = Left.of(answer.status, answer.body)
+            if left is Left.NOT_YET and self._clock.seconds() + AGAIN_SECONDS < until:
+                pause: Deferred[None] = deferLater(self._clock, AGAIN_SECONDS)
+                return pause.addCallback(lambda _: self._leave(until))
+            if left is Left.REFUSED or (left is not Left.DONE and wait_seconds):
+                _log.warn(
+                    "The balancer answered {status} to our leaving: {left}", status=answer.status, left=left.value
+                )
+            return left is Left.DONE
 
         def unreachable(failure: Failure) -> bool:
             _log.warn("Leaving without the balancer's word: {cause}", cause=why_unreachable(failure))
             self._rhythm.is_registered = False
             return False
 
-        return self._ask(self._registration.drain(wait_seconds), seconds).addCallbacks(left, unreachable)
+        asked = self._ask(self._registration.drain(wait_seconds), wait_seconds + DRAIN_GRACE_SECONDS)
+        return asked.addCallbacks(told, unreachable)
 
     def _beat(self) -> None:
         self._next = None

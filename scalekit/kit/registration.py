@@ -2,8 +2,8 @@
 What an app server says of itself to the balancer, over ``/v1``.  Pure: for a reactor and for threads alike.
 
 ``PUT …/instances/{id}`` registers, ``POST …/renew`` renews the lease of 15 s (404: register again), and
-``POST …/drain?wait=S`` is answered when nothing is in flight.  The generation rises with each start: what comes late
-from the process before does nothing to the one that runs.
+``POST …/drain?wait=S`` is answered when nothing is in flight, or the wait is over (`Left`).  The generation rises with
+each start: what comes late from the process before does nothing to the one that runs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ import hmac
 import ipaddress
 import json
 import re
-from typing import NamedTuple
+from enum import Enum
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
+
+#: Between being told that something is in flight still and asking again: a balancer may not wait as long as it is asked
+#: to, or not at all.
+AGAIN_SECONDS = 0.5
+#: What is asked for at once; the balancer reads six digits.
+LONGEST_WAIT_SECONDS = 86_400.0
 
 #: The probe's field with a nonce, and the answer's with what only somebody with our secret can make of it.
 CHALLENGE, RESPONSE = "X-Scalekit-Challenge", "X-Scalekit-Challenge-Response"
@@ -64,13 +71,39 @@ class Registration(NamedTuple):
         return Ask("POST", f"{self._url}/renew?{urlencode({'generation': self.generation})}")
 
     def drain(self, wait_seconds: float) -> Ask:
-        """Leave; answered when nothing is in flight, or the wait is over.  404: we are not there any more."""
-        query = urlencode({"generation": self.generation, "wait": f"{wait_seconds:g}"})
+        """Leave; answered when nothing is in flight, or the wait is over: see `Left`.  Said again, it waits again."""
+        wait = f"{min(wait_seconds, LONGEST_WAIT_SECONDS):.3f}".rstrip("0").rstrip(".")
+        query = urlencode({"generation": self.generation, "wait": wait})
         return Ask("POST", f"{self._url}/drain?{query}")
 
     @property
     def _url(self) -> str:
         return f"{self.balancer.rstrip('/')}/v1/services/{quote(self.service)}/instances/{quote(self.id, safe=':[]')}"
+
+
+class Left(Enum):
+    """What the balancer's answer to `Registration.drain` says."""
+
+    DONE = "nothing is in flight"
+    NOT_YET = "something is in flight"
+    LATE = "something was in flight at the balancer's own deadline"
+    REFUSED = "the balancer does not let us leave"
+
+    @classmethod
+    def of(cls, status: int, body: bytes) -> Left:
+        """
+        Read an answer; 404: we are not there any more, as when another worker has left for all.
+
+        A body that says nothing of a state is as good as none: whoever answered has let us go.
+        """
+        if status == 404:
+            return cls.DONE
+        if status >= 300:
+            return cls.REFUSED
+        said = _object_in(body)
+        if said.get("state") == "draining":
+            return cls.NOT_YET
+        return cls.LATE if said.get("in_flight") else cls.DONE
 
 
 def id_for(balancer: str, port: int, name: str) -> str:
@@ -94,12 +127,17 @@ def id_for(balancer: str, port: int, name: str) -> str:
 
 def secret_in(body: bytes) -> str:
     """The secret in the balancer's answer to a registration; empty where it gives none: it will not challenge us."""
+    secret = _object_in(body).get("secret")
+    return secret if isinstance(secret, str) else ""
+
+
+def _object_in(body: bytes) -> dict[str, Any]:
+    """The JSON object of an answer; empty where there is none."""
     try:
         said = json.loads(body)
     except ValueError:
-        return ""
-    secret = said.get("secret") if isinstance(said, dict) else None
-    return secret if isinstance(secret, str) else ""
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def response_to(nonce: str, secret: str) -> str:

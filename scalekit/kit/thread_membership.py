@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from scalekit.errors import ConfigurationFault
-from scalekit.kit.registration import Ask, Registration, secret_in
+from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, secret_in
 from scalekit.kit.rhythm import Rhythm
 from scalekit.kit.siblings import Siblings
 
@@ -36,6 +36,7 @@ class ThreadMembership:
     :param headers: the fields that show a token, as `TokenFile.headers`.
     :param now: as `time.monotonic`.
     :param random: as `random.random`.
+    :param sleep: as `time.sleep`.
     :param siblings: the other workers; None: there are none.
 
     :ivar registration: what is said; may be changed until the start.
@@ -52,6 +53,7 @@ class ThreadMembership:
         headers: Callable[[], dict[str, str]],
         now: Callable[[], float],
         random: Callable[[], float],
+        sleep: Callable[[float], object],
         siblings: Siblings | None = None,
     ) -> None:
         self.registration = registration
@@ -59,6 +61,7 @@ class ThreadMembership:
         self._is_answering = is_answering
         self._headers = headers
         self._now = now
+        self._sleep = sleep
         self._siblings = siblings
         self._rhythm = Rhythm(random)
         # Its put() may be called in a signal's function, whatever was interrupted; an Event's set() may not.
@@ -138,15 +141,25 @@ class ThreadMembership:
         self.is_leaving = True
         if not self._has_asked:
             return
+        until = self._now() + drain_seconds
         try:
-            ask = self.registration.drain(drain_seconds)
-            status, body = self._ask(ask, self._headers(), drain_seconds + DRAIN_GRACE_SECONDS)
+            while self._is_awaited(until):
+                self._sleep(AGAIN_SECONDS)
         except (OSError, http.client.HTTPException, ConfigurationFault) as why:
             _log.warning("leaving without the balancer's word: %s", why)
-        else:
-            if status >= 300 and status != 404:  # another worker may have left for all
-                _log.warning("the balancer answered %d to our leaving: %r", status, body[:300])
         self._rhythm.is_registered = False
+
+    def _is_awaited(self, until: float) -> bool:
+        """Ask to be let go; whether to ask again, as something is in flight, and there is time left."""
+        wait_seconds = max(0.0, until - self._now())
+        ask = self.registration.drain(wait_seconds)
+        status, body = self._ask(ask, self._headers(), wait_seconds + DRAIN_GRACE_SECONDS)
+        left = Left.of(status, body)
+        if left is Left.NOT_YET and self._now() + AGAIN_SECONDS < until:
+            return True
+        if left is Left.REFUSED or (left is not Left.DONE and wait_seconds):
+            _log.warning("the balancer answered %d to our leaving, %s: %r", status, left.value, body[:300])
+        return False
 
     def __repr__(self) -> str:
         state = "leaving" if self.is_leaving else "registered" if self._rhythm.is_registered else "not registered"

@@ -125,6 +125,7 @@ class Joining:
             headers=TokenFile(token_file, service).headers,
             now=time.monotonic,
             random=random.random,
+            sleep=time.sleep,
             siblings=Siblings(Path(gettempdir(), f"scalekit-{os.getuid()}-{port}-{generation}.lock"), time.sleep),
         )
 

@@ -18,6 +18,7 @@ INSTANCE = "https://lb:2001/v1/services/default/instances/web1-3001"
 REGISTER = f"PUT {INSTANCE}"
 RENEW = f"POST {INSTANCE}/renew?generation=7"
 LEAVE = f"POST {INSTANCE}/drain?generation=7&wait=30"
+DRAINING = b'{"state": "draining", "in_flight": 1}'
 WE = Registration("https://lb:2001/", 3001, 7, "web1-3001")
 
 
@@ -169,6 +170,33 @@ class MembershipTests(SynchronousTestCase):
         self.assertTrue(self.successResultOf(drained))
         self.assertFalse(self.member.is_registered)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_balancer_that_waits_for_less_is_asked_again(self) -> None:
+        self.member.start()
+        self.client.answer()
+        drained = self.member.drain(90.0)
+        for waited in ("90", "59.5", "29"):
+            self.assertEqual(self.client.requests[-1], LEAVE.replace("wait=30", f"wait={waited}"))
+            self.clock.advance(30.0)
+            self.assertNoResult(drained)
+            self.client.answer(200, DRAINING)
+            self.clock.advance(0.5)
+        self.assertFalse(self.successResultOf(drained))
+        self.assertEqual((len(self.client.requests), self.clock.getDelayedCalls()), (4, []))
+
+    def test_one_that_does_not_wait_is_not_asked_all_the_time(self) -> None:
+        drained = self.member.drain(2.0)
+        self.client.answer(200, DRAINING)
+        self.clock.advance(0.4)
+        self.assertEqual(len(self.client.requests), 1)
+        self.clock.advance(0.1)
+        self.client.answer(404)
+        self.assertTrue(self.successResultOf(drained))
+
+    def test_what_is_in_flight_at_the_balancers_deadline_is_not_done(self) -> None:
+        drained = self.member.drain(90.0)
+        self.client.answer(200, b'{"state": "gone", "in_flight": 1}')
+        self.assertFalse(self.successResultOf(drained))
 
     def test_drain_lets_a_registration_finish_first(self) -> None:
         self.member.start()

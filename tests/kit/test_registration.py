@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer import consent, members
-from scalekit.kit.registration import CHALLENGE, RESPONSE, Registration, id_for, response_to, secret_in
+from scalekit.kit.registration import (
+    CHALLENGE,
+    RESPONSE,
+    Left,
+    Registration,
+    id_for,
+    response_to,
+    secret_in,
+)
 
 WE = Registration("https://lb:2001/", 3000, 7, "web1-3000", "shop", "http")
 INSTANCE = "https://lb:2001/v1/services/shop/instances/web1-3000"
@@ -20,6 +28,8 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(WE.register()[:2], ("PUT", INSTANCE))
         self.assertEqual(WE.renew(), ("POST", f"{INSTANCE}/renew?generation=7", None))
         self.assertEqual(WE.drain(30.0), ("POST", f"{INSTANCE}/drain?generation=7&wait=30", None))
+        for seconds, wait in {0.0: "0", 0.00001: "0", 12.3456: "12.346", 1e9: "86400"}.items():
+            self.assertTrue(WE.drain(seconds).url.endswith(f"&wait={wait}"))
         local = WE._replace(id="[::1]:3000")
         self.assertTrue(local.register().url.endswith("/instances/[::1]:3000"))
 
@@ -53,6 +63,18 @@ class RegistrationTests(SynchronousTestCase):
             b'{"secret": 1}': "",
         }.items():
             self.assertEqual(secret_in(body), secret)
+
+    def test_what_is_said_to_our_leaving(self) -> None:
+        for status, body, left in [
+            (200, b'{"state": "gone", "in_flight": 0}', Left.DONE),
+            (200, b"", Left.DONE),
+            (404, b'{"detail": "unknown"}', Left.DONE),
+            (200, b'{"state": "draining", "in_flight": 1}', Left.NOT_YET),
+            (200, b'{"state": "gone", "in_flight": 1}', Left.LATE),
+            (409, b'{"state": "draining"}', Left.REFUSED),
+            (503, b"", Left.REFUSED),
+        ]:
+            self.assertIs(Left.of(status, body), left, body)
 
     @given(st.text(st.characters(codec="latin-1")), st.text())
     def test_the_balancer_takes_our_response(self, nonce: str, secret: str) -> None:

@@ -32,6 +32,7 @@ class ThreadMembershipTests(SynchronousTestCase):
             headers=lambda: {"Authorization": "Bearer x"},
             now=lambda: self.now,
             random=lambda: 0.5,
+            sleep=self.sleep,
         )
         self.log: list[str] = []
         watcher = logging.Handler()
@@ -47,6 +48,9 @@ class ThreadMembershipTests(SynchronousTestCase):
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
     def live(self) -> None:
         """Leave, and let the thread's function end by an exception in what comes then."""
@@ -156,6 +160,20 @@ class ThreadMembershipTests(SynchronousTestCase):
             self.live()
             self.assertEqual(self.asked, [REGISTER, LEAVE])
             self.assertIn("leaving", self.log[-1])
+
+    def test_a_balancer_that_does_not_wait_as_long_is_asked_again(self) -> None:
+        self.member.step()
+        self.answers = [(200, b'{"state": "draining", "in_flight": 1}')] * 3
+        self.live()
+        self.assertEqual(self.asked[1:], [LEAVE, *(LEAVE.replace("25", left) for left in ("24.5", "24", "23.5"))])
+        self.assertEqual(self.log[1:], [])
+
+    def test_what_takes_too_long_is_left(self) -> None:
+        self.member.step()
+        self.answers = [(200, b'{"state": "draining", "in_flight": 1}')] * 100
+        self.live()
+        self.assertEqual(len(self.asked), 51)
+        self.assertIn("something is in flight", self.log[-1])
 
     def test_another_worker_has_left_for_all(self) -> None:
         self.member.step()

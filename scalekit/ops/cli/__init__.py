@@ -16,6 +16,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
@@ -49,5 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     :return: the exit status: 0, or 1 after one line on the standard error.
     """
-    surroundings = Surroundings(os.environ, time.time, lambda: local_names(socket.gethostname()))
+    names = partial(local_names, socket.gethostname())
+    surroundings = Surroundings(os.environ, time.time, names, time.monotonic, time.sleep)
     return run(scalekit, arguments, surroundings)

@@ -24,6 +24,14 @@ ANSWER_SECONDS = 10.0
 MOST_BYTES = 64 * 1024 * 1024
 
 
+class Refused(click.ClickException):
+    """The balancer says no; ``status`` is of its answer."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class Asking(NamedTuple):
     """
     Whom to ask, and what to show there.
@@ -51,7 +59,7 @@ class Asking(NamedTuple):
         :param body: of the request, sent as JSON; None: it has none.
         :param seconds: how long the answer may take.
         :param roles: whose token of a file with several is shown, if it has no operator's: the first that is there.
-        :raises click.ClickException: there is no answer, or it says no; one line.
+        :raises click.ClickException: there is no answer, or it says no (`Refused`); one line.
         """
         headers = {"Accept": "application/json"}
         if self.token_file:
@@ -87,7 +95,7 @@ class Asking(NamedTuple):
         if not isinstance(said, dict):
             raise click.ClickException(f"{self.balancer}: answered {status}, and not with what a balancer says")
         if status >= 400:
-            raise click.ClickException(f"{self.balancer}: {status}: {plain(said.get('detail'))}")
+            raise Refused(f"{self.balancer}: {status}: {plain(said.get('detail'))}", status)
         return said
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scalekit.ops.cli.asking import ANSWER_SECONDS, asking, plain, whom
+from scalekit.ops.cli.asking import ANSWER_SECONDS, Asking, Refused, asking, plain, whom
 from scalekit.ops.cli.running import Surroundings
 
 #: Of states, as on the dashboard: well, in between, and not.
@@ -24,6 +24,8 @@ _COLOURS = {
     "draining": "yellow",
     "drained": "yellow",
 }
+#: A balancer may wait for less than it is asked to: then it is asked again.
+AGAIN_SECONDS = 0.5
 #: Where the width is not known, as in a pipe, nothing is cut off.
 _WIDE = 200
 
@@ -56,10 +58,10 @@ def status(surroundings: Surroundings, /, service: str | None, is_json: bool, **
 @click.argument("instance")
 @click.option(
     "--wait",
-    type=click.FloatRange(0.0, 30.0),
+    type=click.FloatRange(0.0, 86400.0),
     default=30.0,
     show_default=True,
-    help="Seconds to wait until nothing is in flight.",
+    help="Seconds to wait until nothing is in flight, if the balancer lets it take so long.",
 )
 @asking
 @click.pass_obj
@@ -70,15 +72,31 @@ def drain(surroundings: Surroundings, /, service: str, instance: str, wait: floa
     One that has registered is back when it registers anew, one of the configuration by ``scalekit undrain`` or when the
     balancer is restarted.  The exit status is 1 if something is in flight still when the wait is over.
     """
-    place = f"/v1/services/{quote(service, safe='')}/instances/{quote(instance, safe=':[]')}"
-    said = whom(surroundings, **asked).ask(
-        "POST", f"{place}/drain?wait={wait:.3f}", wait + ANSWER_SECONDS, (f"register:{service}", "register")
-    )
+    said = _drained(surroundings, whom(surroundings, **asked), service, instance, wait)
     if said["state"] in ("gone", "drained"):
         click.echo(f"{instance} of {service} is out: {plain(said['reason'])}")
         return 0 if not said["in_flight"] else 1
     click.echo(f"{instance} of {service} is draining: {said['in_flight']} in flight")
     return 1 if wait else 0
+
+
+def _drained(surroundings: Surroundings, balancer: Asking, service: str, instance: str, wait: float) -> dict[str, Any]:
+    """Drain it, and wait; what the balancer says of it in the end."""
+    place = f"/v1/services/{quote(service, safe='')}/instances/{quote(instance, safe=':[]')}"
+    roles = (f"register:{service}", "register")
+    until = surroundings.steady() + wait
+    said = None
+    while True:
+        left = max(0.0, until - surroundings.steady())
+        try:
+            said = balancer.ask("POST", f"{place}/drain?wait={left:.3f}", left + ANSWER_SECONDS, roles)
+        except Refused as fault:
+            if said is None or fault.status != 404:
+                raise
+            return said | {"state": "gone", "reason": "it has gone", "in_flight": 0}  # between the two questions
+        if said["state"] != "draining" or surroundings.steady() + AGAIN_SECONDS >= until:
+            return said
+        surroundings.sleep(AGAIN_SECONDS)
 
 
 @click.command()

@@ -22,11 +22,15 @@ class Surroundings(NamedTuple):
 
     :ivar wall: as `time.time`.
     :ivar names: finds out what this machine is called.
+    :ivar steady: as `time.monotonic`.
+    :ivar sleep: as `time.sleep`.
     """
 
     environ: Mapping[str, str]
     wall: Callable[[], float]
     names: Callable[[], list[str]]
+    steady: Callable[[], float]
+    sleep: Callable[[float], object]
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.wall(), UTC)

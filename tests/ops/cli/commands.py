@@ -26,6 +26,9 @@ class Done(NamedTuple):
 
 
 class CommandCase(SynchronousTestCase):
+    #: Seconds that commands have slept.
+    passed = 0.0
+
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
@@ -33,9 +36,18 @@ class CommandCase(SynchronousTestCase):
         self.tls = self.state / "tls"
         self.now = NOW
 
+    def sleep(self, seconds: float) -> None:
+        self.passed += seconds
+
     def run_command(self, *arguments: str) -> Done:
         """``scalekit ARGUMENTS``, the state directory told by the environment."""
-        surroundings = Surroundings({"STATE_DIRECTORY": str(self.state)}, lambda: self.now.timestamp(), lambda: NAMES)
+        surroundings = Surroundings(
+            {"STATE_DIRECTORY": str(self.state)},
+            lambda: self.now.timestamp(),
+            lambda: NAMES,
+            lambda: self.passed,
+            self.sleep,
+        )
         stdout, stderr = io.StringIO(), io.StringIO()
         with redirect_stdout(stdout), redirect_stderr(stderr):
             status = run(scalekit, arguments, surroundings)

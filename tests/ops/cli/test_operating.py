@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.ops.cli.asking import Asking, Refused
 from scalekit.ops.cli.operating import explain_lines, for_people, service_lines
 from tests.balancer import test_tap
 from tests.ops.cli.commands import NOW, CommandCase, Done
@@ -66,6 +68,37 @@ class WithBalancerTests(test_tap.BalancerCase, CommandCase):
             done = self.command(*arguments)
             self.assertEqual((done.status, done.stdout, done.stderr.count("\n")), (1, "", 1), done)
             self.assertTrue(done.stderr.startswith(f"scalekit: {url}: {text}"), done.stderr)
+
+
+class DrainTests(CommandCase):
+    """With a balancer that waits for less than it is asked to."""
+
+    def drain(self, *answers: dict[str, Any] | Refused) -> tuple[Done, list[str]]:
+        asked: list[str] = []
+        left = list(answers)
+
+        def ask(asking: Asking, method: str, target: str, *more: Any) -> dict[str, Any]:
+            asked.append(target.rpartition("=")[2])
+            self.passed += 20.0
+            answer = left.pop(0)
+            if isinstance(answer, Refused):
+                raise answer
+            return answer
+
+        self.patch(Asking, "ask", ask)
+        return self.run_command("drain", "shop", "a", "--wait", "60"), asked
+
+    def test_it_is_asked_again(self) -> None:
+        busy = {"state": "draining", "in_flight": 1, "reason": "drained"}
+        gone = {"state": "gone", "in_flight": 0, "reason": "nothing in flight"}
+        done, asked = self.drain(busy, busy, gone)
+        self.assertEqual((done.status, done.stdout), (0, "a of shop is out: nothing in flight\n"))
+        self.assertEqual(asked, ["60.000", "39.500", "19.000"])
+        done, _ = self.drain(busy, Refused("gone", 404))
+        self.assertEqual((done.status, done.stdout), (0, "a of shop is out: it has gone\n"))
+        done, asked = self.drain(busy, busy, busy)
+        self.assertEqual((done.status, done.stdout, len(asked)), (1, "a of shop is draining: 1 in flight\n", 3))
+        self.assertEqual(self.drain(busy, Refused("no", 403))[0].stderr, "scalekit: no\n")
 
 
 class RefusalTests(CommandCase):
