@@ -2,25 +2,40 @@
 The kit: what an application imports to live behind the balancer.  Importing it never installs a reactor.
 
 * `server`: `AppServer`, a Twisted service that listens, registers, and drains before it stops; **open this first**.
-* `serving`: `app_server`, the usual parts of an `AppServer` put together.
+* `serving`: `app_server`, the usual parts of an `AppServer` put together; `daemons`: what a daemon's configuration says
+  of the kit's parts.
 * `membership`: `Membership`, registering and draining by itself, for applications that listen in their own way;
   `registration`: what is said; `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
 * `command`: `WrappedCommand`, any command behind the balancer; `spawning` starts it, `tap` has ``scalekit run``.
-* `wsgi`, `asgi`: for applications under gunicorn, uvicorn and the like; without Twisted.  `wrappers` makes them of
-  `wsgi_app`, `asgi_app`, `thread_membership`, `termination`, which leaves before the server hears of SIGTERM, and
-  `siblings`, the other workers.
+* `wsgi`, `asgi`: for applications under gunicorn, uvicorn and the like; by the standard library only.  `wrappers` makes
+  them of `wsgi_app`, `asgi_app` (what both tell the application of a request: `told`), `thread_membership` (`asking`:
+  its requests), `termination`, which leaves before the server hears of SIGTERM, and `siblings`, the other workers.
 * `cached`: a function whose results are kept in the cache, and made by one caller at a time (`decorating`; `lookup` has
-  the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`,
-  `connections`); `cache`: `AsyncCache`, the same
-  for Twisted.  For both "away" is a miss, never an error; what they say to the service is in `cache_requests`.
+  the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`, `connections`); `cache`:
+  `AsyncCache`, the same for Twisted.  For both "away" is a miss, never an error; what they say to the service is in
+  `cache_requests`.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
-  `twisted.logger`, and `queue` is its bounded memory.
+  `twisted.logger`, and `queue` is its bounded memory; `sinks`: where entries go without a log service.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
   `backoff` and `breaker`: when to ask again, and when not to; `ping`: answering the balancer's probes.
 """
 
-from scalekit.kit.decorating import cached
-from scalekit.kit.opening import open_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from scalekit.kit.wrappers import asgi, wsgi
 
+if TYPE_CHECKING:
+    from scalekit.kit.decorating import cached
+    from scalekit.kit.opening import open_cache
+
 __all__ = ["asgi", "cached", "open_cache", "wsgi"]
+
+#: What is imported when it is asked for: each process that is only wrapped does without the cache, and without msgspec.
+_LATER = {"cached": "scalekit.kit.decorating", "open_cache": "scalekit.kit.opening"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
