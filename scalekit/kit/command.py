@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from scalekit.kit.membership import Membership
+from scalekit.ops.exits import described
 
 # How often the port is tried while the command starts: nobody waits for a twentieth of a second.
 POLL_SECONDS = 0.05
@@ -179,20 +180,3 @@ class WrappedCommand:
 
     def __repr__(self) -> str:
         return f"<WrappedCommand {self.state} {self._membership!r}>"
-
-
-def described(status: int) -> str:
-    """``with status 1``, or ``by SIGKILL``."""
-    if status >= 0:
-        return f"with status {status}"
-    try:
-        return f"by {signal.Signals(-status).name}"
-    except ValueError:  # a real-time signal
-        return f"by signal {-status}"
-
-
-def status_of(reason: Any) -> int:
-    """The status of a ``ProcessDone`` or ``ProcessTerminated``, negative for a signal."""
-    if reason.signal is not None:
-        return -int(reason.signal)
-    return int(reason.exitCode or 0)

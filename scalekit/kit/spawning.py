@@ -14,7 +14,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.python.failure import Failure
 
-from scalekit.kit.command import status_of
+from scalekit.ops.exits import status_of
 
 #: A server that accepts does so at once; one whose queue is full does not answer.
 CONNECT_SECONDS = 2.0

@@ -14,5 +14,5 @@ Operation: what every daemon needs around what it does.
 * `certificates`: what the listeners are served with, read again when files change (`watching`) and at SIGHUP;
   `trust`: the same of what app servers are checked with.
 * `cli`: the ``scalekit`` command.
-* `children` and `leash`: child processes that end with their parent.
+* `children` and `leash`: child processes that end with their parent; `exits`: how they ended, in words.
 """

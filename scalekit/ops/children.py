@@ -19,6 +19,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from scalekit.ops.exits import described, status_of
 from scalekit.ops.leash import VARIABLE
 
 #: A process that ends with status 1 before it has lived so long could not start: its own line has said why.  Starting
@@ -36,11 +37,11 @@ _log = Logger()
 class _Child(ProcessProtocol):
     """One process; what it prints goes where ours goes."""
 
-    def __init__(self, ended: Callable[[int | None], object]) -> None:
+    def __init__(self, ended: Callable[[int], object]) -> None:
         self._ended = ended
 
     def processEnded(self, reason: Failure) -> None:
-        self._ended(getattr(reason.value, "exitCode", None))
+        self._ended(status_of(reason.value))
 
 
 class ChildService(Service):
@@ -102,7 +103,7 @@ class ChildService(Service):
             os.close(self._leash)
             self._leash = -1
 
-    def _process_ended(self, status: int | None) -> None:
+    def _process_ended(self, status: int) -> None:
         self._process = None
         self._loosen()
         waiting, self._gone = self._gone, []
@@ -113,7 +114,7 @@ class ChildService(Service):
         if status == 1 and self._reactor.seconds() - self._started_at < START_SECONDS:
             self._failed(f"{self.name} could not start")
             return
-        _log.warn("{name} ended (status {status}), starting it again", name=self.name, status=status)
+        _log.warn("{name} ended {how}, starting it again", name=self.name, how=described(status))
         self._restart = self._reactor.callLater(RESTART_SECONDS, self._spawn)
 
     def end(self, is_hurried: bool = False) -> Deferred[None]:

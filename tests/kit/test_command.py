@@ -9,11 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.kit.command import HURRIED_STOP_SECONDS, STOP_SECONDS, WrappedCommand, described, status_of
+from scalekit.kit.command import HURRIED_STOP_SECONDS, STOP_SECONDS, WrappedCommand
 from scalekit.kit.membership import Membership
 from scalekit.kit.registration import Registration
 from tests.kit.fakes import FakeClient
@@ -220,16 +219,6 @@ class CommandTests(SynchronousTestCase):
             repr(self.world.command),
             "<WrappedCommand serving <Membership of web1-3000 at http://lb:2001: registered>>",
         )
-
-
-class StatusTests(SynchronousTestCase):
-    def test_status_of(self) -> None:
-        self.assertEqual(status_of(ProcessDone(0)), 0)
-        self.assertEqual(status_of(ProcessTerminated(exitCode=3)), 3)
-        self.assertEqual(status_of(ProcessTerminated(signal=15)), -15)
-
-    def test_described(self) -> None:
-        self.assertEqual([described(0), described(-9), described(-40)], ["with status 0", "by SIGKILL", "by signal 40"])
 
 
 class Life(RuleBasedStateMachine):

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -84,9 +85,11 @@ class ChildTests(SynchronousTestCase):
         self.assertEqual(repr(self.child), "<ChildService blog 1 running>")
 
     def test_one_that_dies_is_started_again_after_a_second(self) -> None:
-        for status, signal in ((None, 9), (0, None), (3, None)):
+        for status, signal, how in ((None, 9, "by SIGKILL"), (0, None, "with status 0"), (3, None, "with status 3")):
             count = len(self.reactor.processes)
-            self.process.end(status, signal)
+            with capturedLogs() as logged:
+                self.process.end(status, signal)
+            self.assertEqual([formatEvent(one) for one in logged], [f"blog 1 ended {how}, starting it again"])
             self.assertEqual(repr(self.child), "<ChildService blog 1 not running>")
             self.reactor.advance(RESTART_SECONDS * 0.9)
             self.assertEqual(len(self.reactor.processes), count)
