@@ -1,7 +1,7 @@
 """
 The balancer: which requests go to which app server, and which app servers there are.
 
-Control, what decides; all pure but the last four:
+Control, what decides; pure, but for the private port, the event streams, the file, Redis, and the last line:
 
 * ``roster``: who is a member of which service, and in which state; **open this first**, then ``instance`` (the states),
   ``judging`` (what leads from one to the other), ``standing`` (who of them takes requests); beneath it ``directory``,
@@ -13,6 +13,8 @@ Control, what decides; all pure but the last four:
   ``registering`` is who may do so, ``consent`` whether who is registered wants it;
 * ``events``, ``streams``: what has changed, kept and told as it happens; ``instance_metrics``: counted;
 * ``snapshot``, ``keeping``: what of the roster survives a restart, and the file that it is in;
+* ``registry``: the seam between who registers and what keeps it, the roster or ``shared``, which several balancers have
+  in common; ``redis_records`` is what Redis holds of it, ``redis_link`` the connection, ``sharing`` puts them together;
 * ``resolver``: makes the configured servers members; ``prober``: carries out the probes that are due, those of
   gRPC's servers as ``grpc_health`` says.
 

@@ -8,7 +8,7 @@ joining     only while the service has nobody else  warming, up (2 probes passed
                                                     balancer was restarted), down (3 failed), drained, draining
 warming     a share that grows for 10 s             up (10 s are over), suspect, down, ejected, draining
 up          yes                                     suspect (lease missed), down (3 probes failed), ejected, draining
-suspect     yes                                     up (the check passed, or renewed), down (it failed), draining
+suspect     yes                                     up (check passed, or renewed), down (it failed), ejected, draining
 down        in panic                                warming, up (2 probes passed), joining (registered again), draining
 ejected     in panic                                warming, up, joining (time is over), down, draining
 drained     never                                   joining (taken back), draining
