@@ -154,10 +154,6 @@ class RouteTable:
                 return found
         return None
 
-    def has_service(self, service: str) -> bool:
-        """Whether any request can reach this service."""
-        return any(route.service == service for route in self.routes)
-
     def _remember(self, host: bytes) -> tuple[Route | None, tuple[_Level, ...]]:
         is_name = len(host) <= _HOST_LIMIT
         levels = tuple(self._levels_of(bare_host(host) if is_name else b""))
