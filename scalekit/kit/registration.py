@@ -16,6 +16,8 @@ from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
+from scalekit.places import LOCAL_BALANCER
+
 #: Between being told that something is in flight still and asking again: a balancer may not wait as long as it is asked
 #: to, or not at all.
 AGAIN_SECONDS = 0.5
@@ -104,6 +106,23 @@ class Left(Enum):
         if said.get("state") == "draining":
             return cls.NOT_YET
         return cls.LATE if said.get("in_flight") else cls.DONE
+
+
+def check_balancer(url: str) -> str:
+    """
+    The URL of a balancer, without a slash at its end.
+
+    :raises ValueError: it is none; the message says what was found, and what is expected.
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("it is not scheme://host:port")
+        if parts.port == 0:
+            raise ValueError("port 0 cannot be connected to")
+    except ValueError as why:  # of the port as well
+        raise ValueError(f"balancer: found {url!r}, expected a URL such as {LOCAL_BALANCER}: {why}") from None
+    return url.rstrip("/")
 
 
 def id_for(balancer: str, port: int, name: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from scalekit.kit.client import Client
 from scalekit.kit.membership import Membership
-from scalekit.kit.registration import Registration, id_for
+from scalekit.kit.registration import Registration, check_balancer, id_for
 from scalekit.kit.server import DRAIN_SECONDS, AppServer
 from scalekit.net.deadlines import Timeouts
 from scalekit.net.factory import HTTPFactory
@@ -50,8 +50,9 @@ def app_server(
     :param random: as `random.random`.
     :param balancer: of the registration service; empty: it is not registered.
     :param host_name: what this machine is called at a balancer elsewhere; empty: something that nobody else is.
+    :raises ValueError: ``balancer`` is no URL.
     """
-
+    balancer = balancer and check_balancer(balancer)
     timeouts = Timeouts()
 
     def make_listening(responder: Any) -> HTTPListening:

@@ -25,6 +25,8 @@ POLL_SECONDS = 0.1
 ANSWER_SECONDS = 2.0
 # Above the wait that is asked for: the balancer's own deadline must come first, and its answer must get here.
 DRAIN_GRACE_SECONDS = 5.0
+# After what nobody has thought of: often enough to be seen, and not a log full of it.
+UNEXPECTED_SECONDS = 10.0
 
 _log = logging.getLogger("scalekit.kit")
 
@@ -89,15 +91,22 @@ class ThreadMembership:
         self._mail.put((drain_seconds, then))
 
     def live(self) -> None:
-        """What the thread does."""
+        """What the thread does; whatever happens, whoever waits for our leaving is told in the end."""
         seconds: float | None = 0.0
         while True:
             try:
                 drain_seconds, then = self._mail.get(timeout=seconds)
                 break
             except queue.Empty:
-                seconds = self.step()
-        self._leave(drain_seconds)
+                try:
+                    seconds = self.step()
+                except Exception:
+                    _log.exception("registering with the balancer at %s", self.registration.balancer)
+                    seconds = UNEXPECTED_SECONDS
+        try:
+            self._leave(drain_seconds)
+        except Exception:
+            _log.exception("leaving the balancer at %s", self.registration.balancer)
         while True:  # whoever says it again is told at once
             then()
             _, then = self._mail.get()

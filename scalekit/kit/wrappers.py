@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from scalekit.kit import asgi_app, wsgi_app
 from scalekit.kit.asking import fetch, is_answering
-from scalekit.kit.registration import Registration, id_for
+from scalekit.kit.registration import Registration, check_balancer, id_for
 from scalekit.kit.siblings import Siblings
 from scalekit.kit.termination import GUNICORN, Termination, is_listening, is_reloading, keep_alive_of, server_of
 from scalekit.kit.thread_membership import ThreadMembership
@@ -94,8 +94,10 @@ class Joining:
     """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
-        url = (settings.balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER).rstrip("/")
+        url = check_balancer(settings.balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER)
         port = settings.port or int(environ.get("SCALEKIT_PORT") or 0)
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port: found {port}, expected a number from 1 to 65535")
         service = settings.service or environ.get("SCALEKIT_SERVICE") or "default"
         listed = environ.get("SCALEKIT_TRUSTED_PROXIES", "").replace(",", " ").split()
         self.balancers = Balancers([*LOOPBACK, *_address_of(url), *(settings.trusted_proxies or listed)])
@@ -191,6 +193,7 @@ def wsgi(application: wsgi_app.Application, **options: Unpack[Options]) -> wsgi_
     ``SCALEKIT_TRUSTED_PROXIES``.
 
     :raises TypeError: there is no such option.
+    :raises ValueError: one of them, or of the environment, is wrong.
     """
     joining = Joining(Settings(**options), os.environ)
     wrapped = wsgi_app.BehindWSGI(application, joining.balancers, joining.is_leaving, joining.join, joining.secret)

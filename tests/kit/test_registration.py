@@ -14,6 +14,7 @@ from scalekit.kit.registration import (
     RESPONSE,
     Left,
     Registration,
+    check_balancer,
     id_for,
     response_to,
     secret_in,
@@ -39,6 +40,22 @@ class RegistrationTests(SynchronousTestCase):
         more = WE._replace(keep_alive=60.0, is_vouched=True)
         said = members.parse_body(more.register().body or b"", members.RegistrationBody)
         self.assertEqual((said.keep_alive, said.consent), (60.0, False))
+
+    def test_the_balancers_url(self) -> None:
+        self.assertEqual(check_balancer("https://lb:2001/"), "https://lb:2001")
+        self.assertEqual(check_balancer("http://[::1]/behind"), "http://[::1]/behind")
+        for url in (
+            "https://lb:20o1",
+            "https://lb:99999",
+            "lb:2001",
+            "https://",
+            "http://[::1",
+            "ftp://lb",
+            "http://a:0",
+        ):
+            with self.assertRaises(ValueError) as caught:
+                check_balancer(url)
+            self.assertIn(f"balancer: found {url!r}, expected a URL such as https://", str(caught.exception))
 
     def test_ids(self) -> None:
         for balancer, id in {

@@ -79,6 +79,18 @@ class AppServerTests(TestCase):
         self.addCleanup(client._treq._agent._pool.closeCachedConnections)
         return client
 
+    def test_a_balancer_that_is_none(self) -> None:
+        with self.assertRaises(ValueError):
+            app_server(
+                self.application,
+                [ListenURL("http", "127.0.0.1", 0)],
+                client=self.client(),
+                reactor=self.reactor,
+                wall=lambda: 7.0,
+                random=random.random,
+                balancer="https://lb:20o1",
+            )
+
     async def test_the_whole_life(self) -> None:
         client = self.client()
         server = app_server(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import logging
+import queue
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -174,6 +177,32 @@ class ThreadMembershipTests(SynchronousTestCase):
         self.live()
         self.assertEqual(len(self.asked), 51)
         self.assertIn("something is in flight", self.log[-1])
+
+    def test_whatever_happens_the_server_may_end(self) -> None:
+        """It waits for the thread, which nobody sees dying."""
+        self.member.step()
+        self.answers = [KeyError("nobody has thought of it")]
+        self.live()
+        self.assertEqual((self.asked, self.log[-1]), ([REGISTER, LEAVE], "leaving the balancer at http://lb:2001"))
+
+    def test_whatever_happens_it_tries_on(self) -> None:
+        waited: list[float | None] = []
+
+        def get(timeout: float | None = None) -> Any:
+            waited.append(timeout)
+            if len(waited) < 3:
+                raise queue.Empty
+            return 0.0, lambda: self.fail("the thread's end")
+
+        def step() -> float:
+            if len(waited) == 1:
+                raise KeyError("nobody has thought of it")
+            return 5.0
+
+        self.patch(self.member, "_mail", SimpleNamespace(get=get))
+        self.patch(self.member, "step", step)
+        self.assertRaises(self.failureException, self.member.live)
+        self.assertEqual((waited, self.log), ([0.0, 10.0, 5.0], ["registering with the balancer at http://lb:2001"]))
 
     def test_another_worker_has_left_for_all(self) -> None:
         self.member.step()

@@ -80,6 +80,15 @@ class JoiningTests(SynchronousTestCase):
         )
         self.assertEqual([each.id for each in said], [f"{socket.gethostname()}-1", f"{socket.gethostname()}-2"])
 
+    def test_what_is_wrong_is_told_when_it_is_imported(self) -> None:
+        for environ in (
+            {"SCALEKIT_BALANCER": "https://lb:20o1"},
+            {"SCALEKIT_BALANCER": "https://lb:99999"},
+            {"SCALEKIT_PORT": "99999"},
+        ):
+            self.assertRaises(ValueError, Joining, NOTHING, environ)
+        self.assertEqual(self.started, [])
+
     def test_when_the_server_closes_idle_connections(self) -> None:
         """Said, or asked of the server once it has begun."""
 
