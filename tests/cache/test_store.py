@@ -302,6 +302,15 @@ class RoomTests(SynchronousTestCase):
         store.put(b"e", b"2", 60, 1.0)
         self.assertEqual((store.stats().evicted, len(store)), (0, 10))
 
+    def test_the_one_that_is_replaced_may_be_what_leaves(self) -> None:
+        store = Store(10 * (ENTRY_OVERHEAD_BYTES + 2), LeastRecentlyUsed())
+        for key in b"abcdefghij":
+            store.put(bytes((key,)), b"1", 60, 0.0)
+        self.assertIs(store.put(b"a", b"1" * 100, 60, 1.0), Put.REPLACED)
+        self.assertEqual((store.get(b"b", 1.0), len(store), store.stats().evicted), (None, 9, 2))
+        self.assertEqual(store.stats().bytes, sum(entry.charge for entry in store.entries()))
+        self.assertEqual(store.expire(100.0, 100), 9)
+
     def test_giving_up_what_has_expired_is_no_eviction(self) -> None:
         store = Store(10 * (ENTRY_OVERHEAD_BYTES + 2))
         for key in b"abcdefghij":
