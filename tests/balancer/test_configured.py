@@ -71,6 +71,15 @@ class StaticTests(RosterTestCase):
         self.roster.probed(heir, 200, "", 16.0)
         self.assertEqual(self.roster.available("default"), (heir,))
 
+    def test_answers_gone_while_others_are_sick(self) -> None:
+        """In panic only those that can be reached are asked: not the heir of one that says that it is leaving."""
+        a, b = self.static(A, B)
+        for _ in range(3):
+            self.roster.probed(b, 500, "", 1.0)
+        self.roster.probed(a, 410, "", 1.0)
+        self.assertTrue(self.roster.is_panicking("default"))
+        self.assertEqual(self.roster.available("default"), (b,))
+
     def test_never_forgotten(self) -> None:
         """However long it is down, it is asked on."""
         (a,) = self.static(A)

@@ -62,6 +62,20 @@ class LeaseTests(StateCase):
         self.wait(1.0)
         self.assertEqual(self.news(), ["leases-trusted "])
 
+    def test_one_after_the_other(self) -> None:
+        """What has lapsed longer ago than a lease is no part of "at once"."""
+        a, b = self.enrol("a"), self.enrol("b", number=1)
+        self.rise(a, b)
+        self.wait(14.0)
+        self.roster.renew("default", "b", 1, self.now)
+        self.wait(1.0)
+        self.roster.probed(a, 200, "answered 200", self.now)
+        self.wait(13.0)
+        self.roster.renew("default", "b", 1, self.now)
+        self.news()
+        self.wait(15.0)
+        self.assertEqual(self.news(), ["b up>suspect: lease missed"])
+
     def test_few_of_many(self) -> None:
         """Three of twenty are the apps' own affair."""
         instances = [self.enrol(f"i{number}", number=number) for number in range(20)]

@@ -12,7 +12,8 @@ from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.routes import Claim
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.waiting import MOST_WAITING, PATIENCE_SECONDS
-from tests.balancer.proxied import HELLO, Case, Proxied, get
+from scalekit.errors import ConfigurationFault
+from tests.balancer.proxied import HELLO, OK, Case, Proxied, get
 
 
 class Limited(Proxied):
@@ -177,6 +178,26 @@ class Waiting(Case):
         self.assertTrue(it.told(1).startswith(b"HTTP/1.1 508 "))
         it.answers(HELLO)
         self.ends(it, (508, "loop"), (200, ""), (200, ""))
+
+    def test_an_attempt_that_cannot_be_made(self) -> None:
+        """It takes no room: who waits behind it has its turn."""
+        it = Limited()
+        it.asks(b"/1", b"/2", b"/3")
+        it.accepts()
+        open_first = it.app.pool.open
+
+        def open_nothing(*args: object) -> None:
+            self.patch(it.app.pool, "open", open_first)
+            raise ConfigurationFault("balancer.upstream_tls.ca: unreadable")
+
+        self.patch(it.app.pool, "open", open_nothing)
+        it.answers(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + b"hello")
+        self.assertTrue(it.told(1).startswith(b"HTTP/1.1 500 "))
+        self.assertEqual(len(self.flushLoggedErrors(ConfigurationFault)), 1)
+        self.assertEqual(it.in_flight, [1])
+        it.accepts()
+        it.answers(HELLO)
+        self.ends(it, (500, "internal-error"), (200, ""), (200, ""))
 
     @settings(max_examples=60, deadline=None)
     @given(

@@ -237,6 +237,16 @@ class ReconfigureTests(StaticServersTests):
         self.clock.advance(RESOLVE_SECONDS)
         self.assertEqual((self.shown(), self.resolver.asked), (["http://127.0.0.1:1 -"], ["app"]))
 
+    def test_a_name_that_is_wanted_again(self) -> None:
+        """That it had no address then says nothing of now: it is asked for at once, and the others stay until then."""
+        static = self.start(shop=["http://app:8001"])
+        static.reconfigure(parsed({"shop": ["http://127.0.0.1:1"]}))
+        self.resolver.hosts["app"] = None
+        static.reconfigure(parsed({"shop": ["http://app:8001"]}))
+        self.assertEqual((self.shown(), self.resolver.asked), (["http://127.0.0.1:1 -"], ["app", "app"]))
+        static.resolved("app", ("10.0.0.1",))
+        self.assertEqual(self.shown(), ["http://10.0.0.1:8001 -"])
+
     def test_a_name_that_is_known(self) -> None:
         """Another service has it already: nobody has to wait."""
         self.resolver.hosts["app"] = [v4("10.0.0.1")]

@@ -20,6 +20,7 @@ from scalekit.balancer.retrying import (
 )
 from scalekit.http.heads import ResponseHead
 
+SHIPPED_LEAST = retrying.LEAST
 METHODS = (*sorted(IDEMPOTENT), b"POST", b"PATCH", b"CONNECT", b"get", b"BREW")
 BOTH = (False, True)
 
@@ -56,6 +57,14 @@ class BudgetTests(SynchronousTestCase):
 
     def spent(self, budget: RetryBudget, wanted: int, now: float = 0.0) -> int:
         return sum(budget.spend(now) for _ in range(wanted))
+
+    def test_what_a_killed_app_server_takes_with_it(self) -> None:
+        """Though there was hardly any traffic: some twenty that were in flight there at one moment."""
+        self.patch(retrying, "LEAST", SHIPPED_LEAST)
+        budget = RetryBudget()
+        budget.requests += 40
+        self.assertEqual(self.spent(budget, 20), 20)
+        self.assertLess(self.spent(budget, 20), 20, "but not those of a second one as well")
 
     def test_a_few_at_first(self) -> None:
         self.assertEqual(self.spent(RetryBudget(), 10), 3)

@@ -133,7 +133,12 @@ class Pools(Case):
         for state in (State.DRAINING, State.GONE):
             instance = self.instance()
             instance.state = state
-            await self.use(await self.open(instance))
+            pool = self.upstreams.pool(instance)
+            ready: list[UpstreamConnection] = []
+            pool.open(ready.append, self.fail)
+            await self.until(lambda ready=ready: bool(ready))  # type: ignore[misc]
+            await self.use(ready[0])
+            self.assertIsNone(pool.take())
             await self.until(lambda: self.app_admission.open == 0)
         self.assertEqual(repr(self.upstreams), "<Upstreams 0 pools>")
 
