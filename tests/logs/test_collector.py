@@ -13,6 +13,7 @@ from scalekit.logs.entry import Entry
 from scalekit.logs.journal import Unavailable
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.order import ReorderBuffer
+from scalekit.logs.output import CHECKPOINTS, read_checkpoint
 from tests.logs.lanes import SteppedLane
 
 SECOND = 1_000_000_000
@@ -35,9 +36,9 @@ class CollectorTests(SynchronousTestCase):
         self.collector = Collector(lambda: self.directory, self.clock, self.lanes, memory_limit=memory_limit)
         self.collector.startService()
 
-    def crash(self) -> None:
-        """Power loss, and a new start on what was synced."""
-        self.directory = self.directory.survive(0)
+    def crash(self, part: float = 0) -> None:
+        """Power loss, and a new start on what was synced, and this part of what was not."""
+        self.directory = self.directory.survive(part)
         clock, self.clock = self.clock, Clock()  # the old one's calls are gone, too
         self.clock.advance(clock.seconds())
         self.start()
@@ -184,6 +185,23 @@ class CollectorTests(SynchronousTestCase):
             self.assertIsNone(self.collector.trouble)
         self.assertEqual((self.messages(), self.collector.counts.flush_failures), ("01", 2))
         self.stop()
+
+    def test_a_flush_that_fails_removes_nothing(self) -> None:
+        """The journal goes on from either checkpoint: the newest is not the only one that has to do."""
+        self.collector.journal._segment_bytes = 1
+        for number in range(3):
+            self.append(str(number))
+            self.work()
+            self.clock.advance(2)
+            if number == 2:
+                self.directory.fail_after(0, 0.0, FULL)
+            self.work()
+        newest = read_checkpoint(self.directory)
+        assert newest is not None and self.collector.trouble is not None
+        self.directory.write_from(CHECKPOINTS[newest.generation % 2], 0, b"damaged")
+        self.crash(1)
+        self.stop()
+        self.assertEqual(self.messages(), "012")
 
     def test_a_full_disk_refuses(self) -> None:
         """503, unhealthy, and no number is lost from the accounts."""
