@@ -9,7 +9,7 @@ deadline   while                                       what it is for
 ========== =========================================== ====================================================
 IDLE       no stream is open                           the next request, whatever else arrives
 LOOK       streams are open                            bodies that come too slowly, answers that are not taken
-LINGER     GOAWAY is out, our direction is closed      the client is to close, or is cut
+LINGER     GOAWAY is out, our direction is closed      the client is to take the rest and close, or is cut
 ========== =========================================== ====================================================
 """
 
@@ -32,6 +32,7 @@ from scalekit.http.problems import problem_answer
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE
 from scalekit.net.h2_exchange import STREAM_QUEUE, H2Exchange
+from scalekit.net.lingering import LINGER_SECONDS, Lingering, untaken_bytes
 from scalekit.net.transports import client_of
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 OUTPUT_BYTES = 256 * 1024
 #: Of all answers of a connection, waiting for the client: more, and each source is paused at its first piece.
 CONNECTION_QUEUE = 1024 * 1024
-#: As for HTTP/1 (`scalekit.net.server`): enough for the last words to cross.
-LINGER_SECONDS = 2.0
 #: Streams are looked at this often; their limits are tens of seconds.
 _LOOK_SECONDS = 5.0
 #: From the first GOAWAY to the real one: what is on its way meanwhile is still taken (RFC 9113 section 6.8).
@@ -82,10 +81,11 @@ class H2Connection(Protocol):
         self._stuck: set[H2Exchange] = set()
         #: Answered before their request was complete: what the client still sends of it is not wanted.
         self._unwanted: set[int] = set()
-        self._is_stuck = self._is_closing = self._is_calmed = False
+        self._is_stuck = self._is_parting = self._is_closing = self._is_calmed = False
         self._is_flushing = self._is_flush_due = self._is_receiving = False
         self._useless_bytes = self._credit_requests = 0
         self._notice_ticks = 0
+        self._lingering: Lingering | None = None
         #: Bytes given to the transport, and how many of them the client had taken when it was looked last, or at first.
         self._written_bytes = self._taken_bytes = 0
         self._taken_at = factory.wheel.now
@@ -125,17 +125,15 @@ class H2Connection(Protocol):
             self._is_receiving = False
         if self._useless_bytes > self._limits.useless_bytes:
             self._calm("useless-frames")
-        if self._is_stuck and self.session.is_ending and self._wait != LINGER:
-            # What it is to be told waits behind what it does not take.
-            self._wait = LINGER
-            self._wheel.arm(self, LINGER_SECONDS)
+        if self._is_stuck and self.session.is_ending and not self._is_parting and self._wait != LINGER:
+            # Which rule it has broken waits behind what it does not take.
+            self._await_end(0.0)
         self.flush()
 
     def readConnectionLost(self) -> None:
         # Who cannot open a window any more, nor acknowledge anything, is gone.
         self._leave()
-        self._wait = LINGER
-        self._wheel.arm(self, LINGER_SECONDS)
+        self._await_end(self.factory.timeouts.answer_progress)
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
@@ -285,7 +283,7 @@ class H2Connection(Protocol):
             self._wait = IDLE
             self._wheel.arm(self, self.factory.timeouts.idle)
             if self._notice_ticks > _NOTICE_TICKS:
-                self.session.terminate(ErrorCode.NO_ERROR)
+                self._part()
                 self.flush_soon()
 
     def heard(self, noise: Noise) -> None:
@@ -433,17 +431,24 @@ class H2Connection(Protocol):
             self._look()
             if self.streams and not self._is_closing:
                 self._look_later()
-        elif self._wait == LINGER or self._is_stuck:
-            self.transport.abortConnection()
+        elif self._wait == LINGER:
+            assert self._lingering is not None
+            if self._lingering.goes_on(self._wheel.now):
+                self._wheel.arm(self, LINGER_SECONDS)
+            else:
+                self.transport.abortConnection()
         else:
-            self.session.terminate(ErrorCode.NO_ERROR)
+            self._part()
+            if self._is_stuck:
+                # GOAWAY follows what it still takes.
+                self._await_end(self.factory.timeouts.answer_progress)
             self.flush()
 
     def _look(self) -> None:
         now, timeouts, session = self._wheel.now, self.factory.timeouts, self.session
         queued = getattr(self.transport, "queued_bytes", 0)
         # What was taken counts, not how much waits: that is filled up as fast as it is taken.
-        taken = self._written_bytes - queued
+        taken = self._written_bytes - untaken_bytes(self.transport)
         if not queued or taken > self._taken_bytes:
             self._taken_bytes, self._taken_at = taken, now
         elif now - self._taken_at >= timeouts.answer_progress:
@@ -508,15 +513,24 @@ class H2Connection(Protocol):
             self.session.refuse_more()
             self.flush()
         else:
-            self.session.terminate(ErrorCode.NO_ERROR)
+            self._part()
             self.flush()
+
+    def _part(self) -> None:
+        """No stream is open, and none shall be: no fault of the client's."""
+        self._is_parting = True
+        self.session.terminate(ErrorCode.NO_ERROR)
 
     def _linger(self) -> None:
         """All is said: close our direction, and the whole once the client has, or soon."""
         self._leave()
-        self._wait = LINGER
-        self._wheel.arm(self, LINGER_SECONDS)
+        self._await_end(self.factory.timeouts.answer_progress)
         self.transport.loseWriteConnection()
+
+    def _await_end(self, patience: float) -> None:
+        self._wait = LINGER
+        self._lingering = Lingering(self.transport, self._wheel.now, patience)
+        self._wheel.arm(self, LINGER_SECONDS)
 
     def __repr__(self) -> str:
         return f"<H2Connection {len(self.streams)} streams{' closing' if self._is_closing else ''}>"

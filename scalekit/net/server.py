@@ -33,6 +33,7 @@ from scalekit.http.reader import RequestReader
 from scalekit.http.serializer import CLOSE, CONTINUE, content_length, response_head
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE, WireExchange
+from scalekit.net.lingering import LINGER_SECONDS, Lingering, untaken_bytes
 from scalekit.net.transports import client_of
 from scalekit.net.tunnel import ServerTunnel
 
@@ -44,12 +45,9 @@ _log = Logger()
 NO_BODY, UNCLAIMED, FLOWING, HELD, DRAINING = range(5)
 IDLE, HEAD, BODY, PROGRESS, LINGER = range(5)
 
-#: How long a refused client may go on sending before its connection is cut: enough for the answer to cross, so that it
-#: is not lost to a reset (RFC 9112 section 9.6); nginx's lingering_timeout is 5 s.
-LINGER_SECONDS = 2.0
-
-#: Who has just connected is about to say something.  A listener that drains waits so long for it, a round trip or two,
-#: or it would cut what is on its way; nginx, too, ends idle connections at once, and new ones later.
+#: A listener that drains waits so long, a round trip or two, for what its idle clients have sent and it has not seen:
+#: closed at once, the connection would be reset over it, and a POST could not be sent again.  Over HTTP/2 a GOAWAY is
+#: followed by the real one after as long.
 FIRST_SECONDS = 1.0
 
 #: Reads of under so many bytes, which no request fits in, count as tiny: each costs a hundred times its bytes.
@@ -99,7 +97,8 @@ class ServerConnection(Protocol):
         self._is_closing = False
         self._body_bytes = 0
         self._body_since = 0.0
-        self._queued_before = 0
+        self._untaken_before = 0
+        self._lingering: Lingering | None = None
         #: How many reads of this tick were tiny, since the last that was not: over TLS the lines between the chunks of
         #: an upload may be records of their own, and are no reason to hold it up.
         self._tiny_reads = 0
@@ -113,7 +112,7 @@ class ServerConnection(Protocol):
         self.factory.connections.add(self)
         self.client = client_of(transport)
         transport.registerProducer(self, True)
-        self._wheel.arm(self, FIRST_SECONDS if self.factory.is_draining else self.factory.timeouts.idle)
+        self._wait_for(IDLE)
 
     def dataReceived(self, data: bytes) -> None:
         if len(data) < _TINY_BYTES:
@@ -486,10 +485,7 @@ class ServerConnection(Protocol):
         self.keeps_alive = False
         # Of a head that has begun to arrive it is the last request.
         if self._exchange is None and not self._is_closing and not self._reader.held_bytes:
-            if self._was_used:
-                self._close()
-            else:
-                self._wheel.arm(self, FIRST_SECONDS)
+            self._wait_for(IDLE)
 
     def _close(self) -> None:
         self._is_closing = True
@@ -540,7 +536,7 @@ class ServerConnection(Protocol):
         timeouts = self.factory.timeouts
         self._wait = what
         if what == IDLE:
-            seconds = timeouts.idle
+            seconds = FIRST_SECONDS if self.factory.is_draining else timeouts.idle
         elif what == HEAD:
             seconds = timeouts.request_head
         elif what == BODY:
@@ -548,15 +544,16 @@ class ServerConnection(Protocol):
             self._body_since = self._wheel.now
             self._body_bytes = 0 if self._body != DRAINING else self._body_bytes
         elif what == PROGRESS:
-            self._watch_progress(self._queued())
+            self._watch_progress(untaken_bytes(self.transport))
             return
         else:
+            self._lingering = Lingering(self.transport, self._wheel.now, timeouts.answer_progress)
             seconds = LINGER_SECONDS
         self._wheel.arm(self, seconds)
 
-    def _watch_progress(self, queued: int) -> None:
+    def _watch_progress(self, untaken: int) -> None:
         self._wait = PROGRESS
-        self._queued_before = queued
+        self._untaken_before = untaken
         self._wheel.arm(self, self.factory.timeouts.answer_progress)
 
     def _queued(self) -> int:
@@ -565,10 +562,11 @@ class ServerConnection(Protocol):
     def deadline_passed(self) -> None:
         """The armed time is over; see `_wait`."""
         wait = self._wait
-        if wait == PROGRESS or (wait == IDLE and self._queued()):
-            queued = self._queued()
-            if wait == IDLE or queued < self._queued_before:
-                self._watch_progress(queued)
+        if wait == PROGRESS or (wait == IDLE and self._queued() and self.keeps_alive):
+            # The kernel's part counts, too: of megabytes there it asks for more only when a third has been taken.
+            untaken = untaken_bytes(self.transport)
+            if wait == IDLE or untaken < self._untaken_before:
+                self._watch_progress(untaken)
             else:
                 self._gone(ClientFault(408, "answer-stalled", "The client took nothing of its answer for too long."))
         elif wait == IDLE:
@@ -578,7 +576,11 @@ class ServerConnection(Protocol):
         elif wait == BODY:
             self._check_rate()
         else:
-            self.transport.abortConnection()
+            assert self._lingering is not None
+            if self._lingering.goes_on(self._wheel.now):
+                self._wheel.arm(self, LINGER_SECONDS)
+            else:
+                self.transport.abortConnection()
 
     def _check_rate(self) -> None:
         exchange = self._exchange

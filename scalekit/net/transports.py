@@ -11,7 +11,10 @@ reported by the reactor and never from inside ``write``) is Twisted's.
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +59,14 @@ class WriteAtOnce(_Connection):
     def queued_bytes(self) -> int:
         """How many bytes wait for the socket."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    @property
+    def untaken_bytes(self) -> int:
+        """How many bytes the peer's machine has not acknowledged: those that wait here, and the kernel's (tcp(7))."""
+        if not self.connected:
+            return 0
+        (sent,) = struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))
+        return self.queued_bytes + int(sent)
 
     def write(self, data: bytes) -> None:
         """Send ``data`` now as far as the socket takes it, the rest when it can."""

@@ -29,6 +29,7 @@ class MemoryTransport:
     """
     :ivar room: how many bytes more the peer takes; None: any number.
     :ivar sent: what the peer has heard.
+    :ivar unacknowledged: of what was sent, how many bytes have not arrived: the kernel has them.
     :ivar is_reading: whether the protocol wants to hear.
     :ivar has_shut: whether the protocol has closed its direction.
     :ivar loss: why the connection ended; None as long as it stands.
@@ -42,6 +43,7 @@ class MemoryTransport:
         self.protocol: Any = None
         self.sent = bytearray()
         self.room: int | None = None
+        self.unacknowledged = 0
         self.is_reading = True
         self.has_shut = False
         self.loss: type[Exception] | None = None
@@ -66,6 +68,10 @@ class MemoryTransport:
     @property
     def queued_bytes(self) -> int:
         return len(self._queue)
+
+    @property
+    def untaken_bytes(self) -> int:
+        return len(self._queue) + self.unacknowledged
 
     def write(self, data: bytes) -> None:
         if self.loss is not None or self.has_shut or self._is_aborting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.h2.limits import Limits
@@ -21,13 +21,39 @@ class Draining(SynchronousTestCase):
         it.wire.lose(ConnectionLost)
         self.assertIsNone(self.successResultOf(it.factory.drain()))
 
-    def test_idle_connections_end_at_once(self) -> None:
+    def test_idle_connections_end_soon(self) -> None:
         it = Conversation(say_hello)
         it.says(GET)
         drained = it.factory.drain()
-        it.wire.settle()
+        it.waits(FIRST_SECONDS - 0.25)
+        self.assertFalse(it.is_over)
+        it.waits(0.75)
         self.assertTrue(it.is_over)
+        self.assertIs(it.wire.loss, ConnectionDone)
         self.assertIsNone(self.successResultOf(drained))
+
+    def test_a_request_that_was_on_its_way_on_one_is_answered(self) -> None:
+        it = Conversation(say_hello)
+        it.says(GET)
+        it.hears()
+        it.wire.hear(GET)
+        drained = it.factory.drain()
+        self.assertEqual(it.hears(), HELLO_CLOSE)
+        self.assertIsNone(self.successResultOf(drained))
+
+    def test_an_answer_that_is_taken_slowly_is_not_in_a_hurry(self) -> None:
+        for size in (100_000, 1_000_000):  # with one that is paused, and without
+            it = Conversation(lambda seen, size=size: seen.exchange.answer(*ok(b"x" * size)))  # type: ignore[misc]
+            it.takes(10)
+            it.says(GET)
+            drained = it.factory.drain()
+            it.waits(5)
+            self.assertFalse(it.is_over)
+            it.takes(None)
+            it.waits(2)
+            self.assertTrue(it.hears().endswith(b"\r\n\r\n" + b"x" * size))
+            self.assertIs(it.wire.loss, ConnectionDone)
+            self.assertIsNone(self.successResultOf(drained))
 
     def test_busy_ones_after_their_answer(self) -> None:
         it = Conversation()
@@ -86,7 +112,7 @@ class Draining(SynchronousTestCase):
         drained = it.factory.drain()
         drained.addErrback(lambda _: None)
         drained.cancel()
-        it.wire.settle()
+        it.waits(FIRST_SECONDS + 0.5)
         self.assertTrue(it.is_over)
 
 
