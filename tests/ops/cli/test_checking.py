@@ -38,6 +38,7 @@ class CheckTests(CommandCase):
             ('[balancer]\naccess_log = "none/access.log"\n', "balancer.access_log: found {}/none/access.log, expected"),
             ('[logs]\ndirectory = "file"\n', "logs.directory: found {}/file, expected a directory"),
             ('[logs]\ndirectory = "file/a/b"\n', "logs.directory: found {}/file/a/b, expected a directory"),
+            ('[log_client]\ntoken_file = "none"\n', "token file: found {}/none ("),
         ):
             self.assertIn(expected.format(self.folder), self.check(text))
         file = self.configured('[balancer]\naccess_log = "-"\n[logs]\ndirectory = "a/b"\n')
