@@ -32,9 +32,13 @@ def local_ca(state_directory: str, balancer: str) -> str:
     :param balancer: its URL.
     """
     file = os.path.join(state_directory, "tls", "ca.pem")
-    host = urlsplit(balancer).hostname or ""
+    return file if is_here(balancer) or os.path.exists(file) else ""
+
+
+def is_here(url: str) -> bool:
+    """Whether a URL leads to this machine by its loopback."""
+    host = urlsplit(url).hostname or ""
     try:
-        is_here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        is_here = False
-    return file if is_here or os.path.exists(file) else ""
+        return False

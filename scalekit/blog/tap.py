@@ -19,13 +19,16 @@ from twisted.internet import reactor
 from scalekit.blog.app import FORM_BYTES, Blog
 from scalekit.blog.fragments import MAX_AGE_SECONDS, Build, Fragment, Fragments
 from scalekit.blog.posts import ANSWER_SECONDS, Posts
+from scalekit.config import Config
 from scalekit.kit import cached
 from scalekit.kit.cache import AsyncCache
 from scalekit.kit.daemons import open_client, open_logging
+from scalekit.kit.opening import token_in
 from scalekit.kit.serving import app_server
 from scalekit.net.addresses import local_names
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
+from scalekit.places import is_here
 from scalekit.web.site import Site
 
 
@@ -35,6 +38,7 @@ class AppOptions(DaemonOptions):
     environ = os.environ
     optParameters = [
         ["logs", None, None, "URL of the log service; or SCALEKIT_LOGS."],
+        ["logs-token-file", None, None, "What a log service elsewhere wants to see."],
         [
             "ca",
             None,
@@ -42,7 +46,11 @@ class AppOptions(DaemonOptions):
             "PEM file of the CA that our peers are checked with; or SCALEKIT_CA. Default: the local CA.",
         ],
     ]
-    flag_keys = {"logs": "log_client.url", "ca": "balancer.upstream_tls.ca"}
+    flag_keys = {
+        "logs": "log_client.url",
+        "logs-token-file": "log_client.token_file",
+        "ca": "balancer.upstream_tls.ca",
+    }
     variables: Mapping[str, str] = {"logs": "SCALEKIT_LOGS", "ca": "SCALEKIT_CA"}
 
     def postOptions(self) -> None:
@@ -60,11 +68,17 @@ class Options(AppOptions):
         ["service", None, None, "The service to register as; or SCALEKIT_SERVICE."],
         ["cache", None, None, "URL of the cache service; or SCALEKIT_CACHE."],
         ["data", None, None, "URL of the data service; or SCALEKIT_DATA."],
+        ["token-file", None, None, "What a balancer or a cache elsewhere wants to see; or SCALEKIT_TOKEN_FILE."],
     ]
-    flag_keys = AppOptions.flag_keys | {name: f"blog.{name}" for name in ("balancer", "service", "cache", "data")}
+    flag_keys = {
+        **AppOptions.flag_keys,
+        **{name: f"blog.{name}" for name in ("balancer", "service", "cache", "data")},
+        "token-file": "blog.token_file",
+    }
     variables = {
         **AppOptions.variables,
         **{name: f"SCALEKIT_{name.upper()}" for name in ("balancer", "service", "cache", "data")},
+        "token-file": "SCALEKIT_TOKEN_FILE",
     }
 
 
@@ -76,7 +90,8 @@ def makeService(options: Options) -> DrainingService:
     client = open_client(settings, reactor)
     sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon, _clock, random.random, time.time)
     posts = Posts(settings.blog.data, client)
-    cache = AsyncCache(settings.blog.cache, client, _clock)
+    cache_token = token_in(settings.blog.token_file) if is_shown(settings, settings.blog.cache) else ""
+    cache = AsyncCache(settings.blog.cache, client, _clock, cache_token)
     fragments = Fragments(kept_in(cache), lambda tags: cache.purge(tags=tags), _clock)
 
     def name() -> str:
@@ -94,12 +109,18 @@ def makeService(options: Options) -> DrainingService:
         tls=add_certificate(daemon, options, local_names(socket.gethostname()), _clock, time.time),
         balancer=settings.blog.balancer,
         service=settings.blog.service,
+        token_file=settings.blog.token_file if is_shown(settings, settings.blog.balancer) else "",
         host_name=socket.gethostname(),
     )
     server.setServiceParent(daemon)
     daemon.on_drain(server.drain)
     daemon.on_drain(lambda is_hurried: fragments.stop())
     return daemon
+
+
+def is_shown(settings: Config, url: str) -> bool:
+    """Whether a token is shown there: on this machine none is wanted, and a wrong one is refused."""
+    return bool(settings.blog.token_file) and not is_here(url)
 
 
 def kept_in(cache: AsyncCache) -> Callable[[str, str, Build], Awaitable[Fragment]]:

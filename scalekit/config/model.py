@@ -195,6 +195,7 @@ class LogClient(Table, frozen=True, kw_only=True):
     """``[log_client]``: where balancer, cache, blog and data send their entries; empty: nowhere."""
 
     url: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""
+    token_file: Annotated[str, kinds.PATH] = ""
 
 
 class Data(Table, frozen=True, kw_only=True):
@@ -212,6 +213,7 @@ class Blog(Table, frozen=True, kw_only=True):
     balancer: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:2001"
     cache: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:5000"
     data: Annotated[str, kinds.BASE_URL] = "https://127.0.0.1:4000"
+    token_file: Annotated[str, kinds.PATH] = ""
 
 
 class Config(Table, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from scalekit.kit.client import Client, make_client
 from scalekit.kit.logs import LogClient
 from scalekit.kit.observer import LogService, observer
 from scalekit.kit.sinks import Nowhere
+from scalekit.kit.token_file import TokenFile
 from scalekit.net.certificates import CA
 from scalekit.ops.certificates import tls_directory
 
@@ -45,6 +46,7 @@ def open_logging(
     """
     if not settings.log_client.url:
         return Nowhere()
-    sink = LogClient(settings.log_client.url, source, client, reactor, random, wall)
+    token = TokenFile(settings.log_client.token_file, None)
+    sink = LogClient(settings.log_client.url, source, client, reactor, random, wall, token.headers)
     LogService(sink, observer(sink, isInIOThread, reactor.callFromThread)).setServiceParent(daemon)
     return sink

@@ -15,15 +15,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from scalekit.errors import ConfigurationFault
 from scalekit.interfaces import ILogSink
 from scalekit.kit.backoff import Backoff
-from scalekit.kit.client import Answer, Client, why_unreachable
+from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
 from scalekit.kit.queue import EntryQueue
 
 BATCH_ENTRIES = 500
@@ -52,6 +53,7 @@ class LogClient:
     :param source: what the entries say where they are from, such as ``blog:3001``.
     :param random: as `random.random`.
     :param now: as `time.time`: for entries without a timestamp.
+    :param headers: the fields that show a token, as `TokenFile.headers`; asked for at each request.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class LogClient:
         clock: IReactorTime,
         random: Callable[[], float],
         now: Callable[[], float],
+        headers: Callable[[], dict[str, str]] = dict,
     ) -> None:
         self._url = f"{url.rstrip('/')}/v1/entries"
         self._source = source
         self._client = client
         self._clock = clock
         self._now = now
+        self._headers = headers
         self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._queue = EntryQueue()
         self._batch: list[bytes] = []  # under way, or waiting for its next try
@@ -122,22 +126,29 @@ class LogClient:
             self._finish()
             return
         body = b"\n".join(self._batch) + b"\n"
-        asked = self._client.fetch(
-            "POST", self._url, seconds=ANSWER_SECONDS, headers={"Content-Type": "application/x-ndjson"}, body=body
-        )
-        judged = asked.addCallbacks(self._answered, self._unreachable).addErrback(self._unexpected)
+        judged = self._ask(body).addCallbacks(self._answered, self._unreachable).addErrback(self._unexpected)
         self._asking = judged.addCallback(self._go_on)
         if self._asking.called:  # it was quicker than we
             self._asking = None
+
+    def _ask(self, body: bytes) -> Deferred[Answer]:
+        try:
+            headers = {"Content-Type": "application/x-ndjson", **self._headers()}
+        except ConfigurationFault as fault:
+            return fail(Unreachable(str(fault)))
+        return self._client.fetch("POST", self._url, seconds=ANSWER_SECONDS, headers=headers, body=body)
 
     def _answered(self, answer: Answer) -> float:
         """Judge an answer; seconds to wait before the next request."""
         if answer.status < 300:
             return self._acknowledged(answer)
+        if answer.status in (401, 403):  # the token may come, or be another one, later
+            if not self._backoff.failures:
+                _log.error("The log service does not let us in, entries wait: {cause}", cause=_cause(answer))
+            return self._backoff.failed()
         if 400 <= answer.status < 500 and answer.status not in (408, 429):
             if not self.rejected:
-                detail = answer.body[:300].decode("utf-8", "replace")
-                _log.error("The log service refuses our entries: {code} {detail}", code=answer.status, detail=detail)
+                _log.error("The log service refuses our entries: {cause}", cause=_cause(answer))
             self.rejected += len(self._batch)
             self._batch = []
             return 0.0
@@ -193,6 +204,10 @@ class LogClient:
 
     def __repr__(self) -> str:
         return f"<LogClient {self._url} {self._queue!r}, {len(self._batch)} under way, {self.rejected} rejected>"
+
+
+def _cause(answer: Answer) -> str:
+    return f"{answer.status} {answer.body[:300].decode('utf-8', 'replace')}"
 
 
 def _retry_after(answer: Answer) -> float:

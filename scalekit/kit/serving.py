@@ -21,6 +21,7 @@ from scalekit.kit.client import Client
 from scalekit.kit.membership import Membership
 from scalekit.kit.registration import Registration, check_balancer, id_for
 from scalekit.kit.server import DRAIN_SECONDS, AppServer
+from scalekit.kit.token_file import TokenFile
 from scalekit.net.deadlines import Timeouts
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening, Where
@@ -38,6 +39,7 @@ def app_server(
     tls: ServerTLS | None = None,
     balancer: str = "",
     service: str = "default",
+    token_file: str = "",
     host_name: str = "",
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AppServer:
@@ -49,11 +51,13 @@ def app_server(
     :param wall: as `time.time`.
     :param random: as `random.random`.
     :param balancer: of the registration service; empty: it is not registered.
+    :param token_file: what a balancer elsewhere wants to see, see `TokenFile`; empty: none, as on its own machine.
     :param host_name: what this machine is called at a balancer elsewhere; empty: something that nobody else is.
     :raises ValueError: ``balancer`` is no URL.
     """
     balancer = balancer and check_balancer(balancer)
     timeouts = Timeouts()
+    token = TokenFile(token_file, service)
 
     def make_listening(responder: Any) -> HTTPListening:
         # Request ids shall differ from those of other processes.
@@ -70,6 +74,6 @@ def app_server(
             listen[0].scheme,
             timeouts.idle,
         )
-        return Membership(registration, client=client, clock=reactor, random=random)
+        return Membership(registration, client=client, clock=reactor, random=random, headers=token.headers)
 
     return AppServer(application, make_listening, join if balancer else None, drain_seconds)

@@ -1,8 +1,8 @@
 """
-The token that an app server shows to a balancer on another machine.
+The token that one of us shows to another on another machine: an app server to the balancer, anybody to the log service.
 
-The file holds the token alone, or lines as the balancer's own (``role[:service] token``); of those the first one that
-is good for registering in the service is taken.  It is read each time, so a new token needs no restart.
+The file holds the token alone, or lines as the other's own (``role[:service] token``); of those the first one that is
+good for what is wanted is taken.  It is read each time, so a new token needs no restart.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from scalekit.errors import ConfigurationFault
 
 class TokenFile:
     """
-    :param path: empty: there is no token, as on the balancer's own machine.
-    :param service: what is registered in.
+    :param path: empty: there is no token, as on the other's own machine.
+    :param service: what is registered in; None: nothing is, but written.
     """
 
-    def __init__(self, path: str, service: str) -> None:
+    def __init__(self, path: str, service: str | None) -> None:
         self._path = path
-        self._service = service
+        self._purpose = "writing" if service is None else f"service {service}"
+        self._expected = "write" if service is None else "register[:service]"
+        self._roles = {"operator", *(["write"] if service is None else ["register", f"register:{service}"])}
 
     def headers(self) -> dict[str, str]:
         """
         The fields that show the token.
 
-        :raises ConfigurationFault: the file cannot be read, or holds none for this service; a token is never shown.
+        :raises ConfigurationFault: the file cannot be read, or holds none for this; a token is never shown.
         """
         if not self._path:
             return {}
@@ -38,12 +40,12 @@ class TokenFile:
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
-            if len(words) == 1 or words[0] in ("operator", "register", f"register:{self._service}"):
+            if len(words) == 1 or words[0] in self._roles:
                 return {"Authorization": f"Bearer {words[-1]}"}
         raise ConfigurationFault(
-            f"token file: found no token for service {self._service} in {self._path}, "
-            'expected one alone or a line "register[:service] token"'
+            f"token file: found no token for {self._purpose} in {self._path}, "
+            f'expected one alone or a line "{self._expected} token"'
         )
 
     def __repr__(self) -> str:
-        return f"<TokenFile {self._path or 'none'} for {self._service}>"
+        return f"<TokenFile {self._path or 'none'} for {self._purpose}>"

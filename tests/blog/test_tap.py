@@ -50,6 +50,14 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(settings.log_client.url, "https://logs:1")
         self.assertEqual(settings.balancer.upstream_tls.ca, "/etc/ca.pem")
 
+    def test_tokens_are_shown_elsewhere_only(self) -> None:
+        settings = self.parse(tap.Options(), {"SCALEKIT_TOKEN_FILE": "/t"}, "--logs-token-file", "/l").settings
+        self.assertEqual((settings.blog.token_file, settings.log_client.token_file), ("/t", "/l"))
+        for url, is_shown in (("https://127.0.0.1:2001", False), ("https://lb:2001", True)):
+            self.assertEqual(tap.is_shown(settings, url), is_shown)
+        settings = self.parse(tap.Options(), {}).settings
+        self.assertFalse(tap.is_shown(settings, "https://lb:2001"))
+
     def test_data_options(self) -> None:
         options = self.parse(data_tap.Options(), {}, "--seed-posts", "20", "--seed-comments", "7")
         self.assertEqual((options["seed-posts"], options["seed-comments"]), (20, 7))

@@ -55,7 +55,7 @@ class DecodeTests(SynchronousTestCase):
             ({"balancr": {}}, "balancr", "balancer"),
             ({"cache": {"delay": "1s"}}, "cache.delay", "logs.delay, which stands elsewhere"),
             ({"balancer": {"service": [{"host": []}]}}, "balancer.service[0].host", "hosts"),
-            ({"log_client": {"zzz": 1}}, "log_client.zzz", "one of url"),
+            ({"log_client": {"zzz": 1}}, "log_client.zzz", "one of url, token_file"),
         ]
         for document, key, nearest in cases:
             self.assertEqual(self.fault(document), f"x.toml: {key}: found an unknown key, expected {nearest}")

@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from scalekit.errors import ConfigurationFault
 from scalekit.interfaces import ILogSink
 from scalekit.kit.logs import LogClient
 from tests.kit.fakes import FakeClient
@@ -106,6 +107,31 @@ class LogClientTests(SynchronousTestCase):
             self.client.answer(400, b"no")
         self.assertEqual(self.sink.rejected, 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_token_is_shown_as_it_is_then_and_entries_wait_for_one_that_is_taken(self) -> None:
+        tokens: list[dict[str, str] | ConfigurationFault] = [
+            ConfigurationFault("token file: none"),
+            {"Authorization": "Bearer old"},
+            {"Authorization": "Bearer new"},
+        ]
+
+        def headers() -> dict[str, str]:
+            token = tokens.pop(0)
+            if isinstance(token, ConfigurationFault):
+                raise token
+            return token
+
+        sink = LogClient("https://logs", "blog", self.client, self.clock, lambda: 1.0, lambda: 0.0, headers)
+        sink.log("INFO", "kept")
+        self.clock.advance(0.2)
+        self.assertEqual(self.client.requests, [])
+        self.clock.advance(0.2)
+        self.client.answer(401, b"bad-token")
+        self.clock.advance(0.4)
+        self.assertEqual([each["Authorization"] for each in self.client.headers], ["Bearer old", "Bearer new"])
+        self.assertEqual(self.messages(), ["kept"])
+        self.client.answer()
+        self.assertEqual((sink.rejected, self.clock.getDelayedCalls()), (0, []))
 
     def test_408_and_429_are_tried_again(self) -> None:
         self.sink.log("INFO", "kept")

@@ -48,9 +48,11 @@ class Balancer(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.shown: list[str] = []
         self.registered: Deferred[None] = Deferred()
 
     def render_PUT(self, request: Any) -> bytes:
+        self.shown.append(request.getHeader("authorization"))
         self.asked.append(f"{request.uri.decode()} {json.loads(request.content.read())}")
         return self.render_POST(request, is_noted=False)
 
@@ -79,6 +81,11 @@ class AppServerTests(TestCase):
         self.addCleanup(client._treq._agent._pool.closeCachedConnections)
         return client
 
+    def token_file(self) -> str:
+        file = Path(self.mktemp())
+        file.write_text("register:blog fedcba9876543210\nregister:shop 0123456789abcdef\n")
+        return str(file)
+
     def test_a_balancer_that_is_none(self) -> None:
         with self.assertRaises(ValueError):
             app_server(
@@ -103,6 +110,7 @@ class AppServerTests(TestCase):
             tls=self.tls,
             balancer=self.balancer_url,
             service="shop",
+            token_file=self.token_file(),
         )
         server.privilegedStartService()
         server.startService()
@@ -111,6 +119,7 @@ class AppServerTests(TestCase):
         instance = f"/v1/services/shop/instances/127.0.0.1:{server.port}"
         said = {"generation": 7_000_000, "port": server.port, "scheme": "https", "keep_alive": 60.0}
         self.assertEqual(self.balancer.asked, [f"{instance} {said}"])
+        self.assertEqual(self.balancer.shown, ["Bearer 0123456789abcdef"])
         self.assertEqual((await client.fetch("GET", url + "/", seconds=20)).body, b"the application")
         self.assertEqual((await client.fetch("GET", url + "/ping", seconds=20)).status, 200)
 

@@ -29,6 +29,13 @@ class TokenFileTests(SynchronousTestCase):
             self.path.write_text(text)
             self.assertEqual(self.file.headers(), {"Authorization": f"Bearer {token}"}, text)
 
+    def test_for_writing(self) -> None:
+        file = TokenFile(str(self.path), None)
+        self.path.write_text("register aaaaaaaaaaaaaaaa\nread bbbbbbbbbbbbbbbb\nwrite cccccccccccccccc\n")
+        self.assertEqual(file.headers(), {"Authorization": "Bearer cccccccccccccccc"})
+        self.path.write_text("register aaaaaaaaaaaaaaaa\n")
+        self.assertIn("no token for writing", str(self.assertRaises(ConfigurationFault, file.headers)))
+
     def test_none_is_needed(self) -> None:
         self.assertEqual(TokenFile("", "shop").headers(), {})
 

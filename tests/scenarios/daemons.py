@@ -34,7 +34,9 @@ def is_listening(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-def ask(url: str, method: str = "GET", ca: Path | None = None, body: bytes | None = None) -> tuple[int, bytes]:
+def ask(
+    url: str, method: str = "GET", ca: Path | None = None, body: bytes | None = None, token: str = ""
+) -> tuple[int, bytes]:
     """Ask once, on a connection of its own: status and body."""
     parts = urlsplit(url)
     connection: http.client.HTTPConnection
@@ -44,7 +46,8 @@ def ask(url: str, method: str = "GET", ca: Path | None = None, body: bytes | Non
     else:
         connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE_SECONDS)
     try:
-        connection.request(method, f"{parts.path or '/'}?{parts.query}", body)
+        fields = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, f"{parts.path or '/'}?{parts.query}", body, fields)
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from unittest import SkipTest
 
 from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, TWISTD, session_members
 
@@ -24,6 +26,16 @@ ASGI = {
 TWISTED = "twisted"
 #: The four of them.
 NAMES = (*ASGI, TWISTED)
+
+
+def address_outside() -> str:
+    """An address of this machine that is not of the loopback; raises `SkipTest`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # sends nothing: the system only chooses where it would send from
+        except OSError:
+            raise SkipTest("this machine has no other address") from None
+        return str(probe.getsockname()[0])
 
 
 class Left(NamedTuple):

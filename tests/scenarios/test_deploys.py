@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -15,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
-from tests.scenarios.deploying import ASGI, NAMES, SCALEKIT, AppServer
+from tests.scenarios.deploying import ASGI, NAMES, SCALEKIT, AppServer, address_outside
 from tests.scenarios.mixed_load import GOING_AWAY, MixedLoad
 from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, free_ports, until
 
@@ -36,16 +34,6 @@ MOST_SHOWN = 100
 def command_of(server: Sequence[str], port: int) -> list[str]:
     """How a server is started by this interpreter."""
     return [sys.executable, "-m", *(part.format(port=port) for part in server)]
-
-
-def address_outside() -> str:
-    """An address of this machine that is not of the loopback; raises `SkipTest`."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("198.51.100.1", 9))  # sends nothing: the system only chooses where it would send from
-        except OSError:
-            raise SkipTest("this machine has no other address") from None
-        return str(probe.getsockname()[0])
 
 
 def in_flight(balancer: Balancer, port: int) -> Any:

@@ -7,6 +7,7 @@ import click
 from scalekit.config import Config
 from scalekit.config.loading import check_directory, load_password, load_tokens
 from scalekit.config.tokens import check_private_listener
+from scalekit.kit.token_file import TokenFile
 from scalekit.ops.access_log import check_access_log
 from scalekit.ops.certificates import check_certificates, listeners_of
 from scalekit.ops.cli.running import Surroundings, configured, read_configuration
@@ -48,6 +49,7 @@ def check_files(settings: Config) -> list[str]:
         client_tls(settings)
     if settings.redis.url is not None:
         load_password(settings.redis.password_file, "redis.password_file")
+    TokenFile(settings.log_client.token_file, None).headers()
     check_access_log(settings.balancer.access_log)
     check_directory(settings.logs.directory, "logs.directory")
     return doubts
