@@ -1,4 +1,6 @@
-"""What an exchange has to look after in every HTTP version: faults, and that an answer is as long as it says."""
+"""
+What is the same in every HTTP version: an exchange's faults and its answer's length, and whom its connection tells.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scalekit.errors import Fault, OurFault
-from scalekit.http.heads import Outcome, RequestHead
+from scalekit.http.heads import Fields, Outcome, RequestHead
 from scalekit.http.problems import problem_answer
 
 _log = Logger()
@@ -81,6 +83,37 @@ class Answering:
             return False
         return True
 
+    def _may_switch(self) -> bool:
+        """Whether it can become a tunnel; it is answered with a fault if the client has not asked for one."""
+        if self.connection is None or self.has_begun:
+            return False
+        if not self.head.upgrade:
+            self.fail(OurFault(500, "no-upgrade", "The request asks for no other protocol."))
+            return False
+        return True
+
     def __repr__(self) -> str:
         state = "over" if self.connection is None else "answering" if self.has_begun else "waiting"
         return f"<{type(self).__name__} {self.head!r} {state}>"
+
+
+def tell_aborted(observer: Any, fault: Exception) -> None:
+    """Tell the observer of an exchange that it has ended; never raises."""
+    if observer is not None:
+        try:
+            observer.aborted(fault)
+        except Exception:
+            _log.failure("{observer!r} failed when it was told of {fault!r}", observer=observer, fault=fault)
+
+
+class _Nowhere:
+    """Receives what nobody wants."""
+
+    def data(self, piece: bytes) -> None:
+        pass
+
+    def end(self, trailers: Fields) -> None:
+        pass
+
+
+NOWHERE = _Nowhere()

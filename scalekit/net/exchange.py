@@ -182,10 +182,7 @@ class WireExchange(Answering):
 
     def switch(self, head: Any, receiver: Any) -> None:
         connection = self.connection
-        if connection is None or self.has_begun:
-            return
-        if not self.head.upgrade:
-            self.fail(OurFault(500, "no-upgrade", "The request asks for no other protocol."))
+        if not self._may_switch():
             return
         try:
             answer = ResponseHead(101, head.fields, None, b"", head.has_date)

@@ -144,7 +144,7 @@ class HTTPFactory(Factory):
             known = self._known_request_id(head, client)
             if known is not None:
                 return known
-        return b"%b-%x" % (self._name, next(self._numbers))
+        return self.new_request_id()
 
     def report(self, exchange: WireExchange | H2Exchange) -> None:
         """An exchange is over."""

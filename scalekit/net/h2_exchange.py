@@ -18,7 +18,7 @@ from scalekit.http.h2.responses import plain_fields, response_fields
 from scalekit.http.h2.session import ErrorCode
 from scalekit.http.heads import Client, Fields, Outcome, RequestHead
 from scalekit.interfaces import IExchange
-from scalekit.net.answering import Answering
+from scalekit.net.answering import NOWHERE, Answering
 
 if TYPE_CHECKING:
     from scalekit.net.h2_server import H2Connection
@@ -101,7 +101,7 @@ class H2Exchange(Answering):
         self._deliver()
 
     def discard(self) -> None:
-        self.receive(_NOWHERE)
+        self.receive(NOWHERE)
 
     def pause(self) -> None:
         self.is_held = True
@@ -276,10 +276,7 @@ class H2Exchange(Answering):
 
     def switch(self, head: Any, receiver: object) -> None:
         connection = self.connection
-        if connection is None or self.has_begun:
-            return
-        if not self.head.upgrade:
-            self.fail(OurFault(500, "no-upgrade", "The request asks for no other protocol."))
+        if connection is None or not self._may_switch():
             return
         try:
             # The handshake's own fields have no meaning here (RFC 8441 section 5.1).
@@ -316,16 +313,3 @@ class H2Exchange(Answering):
     def is_conversation(self) -> bool:
         """Whether the request's body is a stream of messages: gRPC's."""
         return (self.head.get(b"content-type") or b"").startswith(b"application/grpc")
-
-
-class _Nowhere:
-    """Receives what nobody wants."""
-
-    def data(self, piece: bytes) -> None:
-        pass
-
-    def end(self, trailers: Fields) -> None:
-        pass
-
-
-_NOWHERE = _Nowhere()

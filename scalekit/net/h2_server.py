@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault
@@ -29,6 +28,7 @@ from scalekit.http.h2.responses import response_fields
 from scalekit.http.h2.session import ErrorCode, FieldList, Noise, ServerSession
 from scalekit.http.heads import RequestHead
 from scalekit.http.problems import problem_answer
+from scalekit.net.answering import tell_aborted
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE
 from scalekit.net.h2_exchange import STREAM_QUEUE, H2Exchange
@@ -51,8 +51,6 @@ _NOTICE_TICKS = 4
 UPDATES_PER_REQUEST = 8
 
 IDLE, LOOK, LINGER = range(3)
-
-_log = Logger()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -335,7 +333,7 @@ class H2Connection(Protocol):
         """Its responder, or the receiver of its body, has raised: answer, and let it stop what it has begun."""
         observer, exchange.observer = exchange.observer, None
         exchange.fail(fault)
-        _tell_aborted(observer, fault)
+        tell_aborted(observer, fault)
 
     def cut(self, exchange: H2Exchange, code: ErrorCode) -> None:
         """End the stream in a way that the client cannot take for the answer's end."""
@@ -355,7 +353,7 @@ class H2Connection(Protocol):
         self._stuck.discard(exchange)
         observer, exchange.observer = exchange.observer, None
         if fault is not None:
-            _tell_aborted(observer, fault)
+            tell_aborted(observer, fault)
 
     # Sending.
 
@@ -534,11 +532,3 @@ class H2Connection(Protocol):
 
     def __repr__(self) -> str:
         return f"<H2Connection {len(self.streams)} streams{' closing' if self._is_closing else ''}>"
-
-
-def _tell_aborted(observer: Any, fault: Exception) -> None:
-    if observer is not None:
-        try:
-            observer.aborted(fault)
-        except Exception:
-            _log.failure("{observer!r} failed when it was told of {fault!r}", observer=observer, fault=fault)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault
@@ -31,6 +30,7 @@ from scalekit.http.limits import DRAINED_BODY_BYTES
 from scalekit.http.problems import problem_answer
 from scalekit.http.reader import RequestReader
 from scalekit.http.serializer import CLOSE, CONTINUE, content_length, response_head
+from scalekit.net.answering import NOWHERE, tell_aborted
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE, WireExchange
 from scalekit.net.lingering import LINGER_SECONDS, Lingering, untaken_bytes
@@ -39,8 +39,6 @@ from scalekit.net.tunnel import ServerTunnel
 
 if TYPE_CHECKING:
     from scalekit.net.factory import HTTPFactory
-
-_log = Logger()
 
 NO_BODY, UNCLAIMED, FLOWING, HELD, DRAINING = range(5)
 IDLE, HEAD, BODY, PROGRESS, LINGER = range(5)
@@ -58,19 +56,6 @@ _TINY_READS = 16
 
 #: Chances for the peer of a body below the rate are looked at this often once the grace is over.
 _RATE_CHECK_SECONDS = 5.0
-
-
-class _Drain:
-    """Receives what nobody wants."""
-
-    def data(self, piece: bytes) -> None:
-        pass
-
-    def end(self, trailers: Fields) -> None:
-        pass
-
-
-_DRAIN = _Drain()
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -262,14 +247,7 @@ class ServerConnection(Protocol):
         """Its responder, or the receiver of its body, has raised: answer, and let it stop what it has begun."""
         observer, exchange.observer = exchange.observer, None
         exchange.fail(fault)
-        self._tell_aborted(observer, fault)
-
-    def _tell_aborted(self, observer: Any, fault: Exception) -> None:
-        if observer is not None:
-            try:
-                observer.aborted(fault)
-            except Exception:
-                _log.failure("{observer!r} failed when it was told of {fault!r}", observer=observer, fault=fault)
+        tell_aborted(observer, fault)
 
     def _refuse(self, fault: ClientFault) -> None:
         """Answer bytes that are no request, and close: where the next message would start is not known."""
@@ -298,7 +276,7 @@ class ServerConnection(Protocol):
 
     def discard(self, exchange: WireExchange) -> None:
         """Let the body go nowhere."""
-        self.receive(exchange, _DRAIN)
+        self.receive(exchange, NOWHERE)
 
     def pause_body(self, exchange: WireExchange) -> None:
         """Hold the body."""
@@ -381,7 +359,7 @@ class ServerConnection(Protocol):
             self._linger()
             return
         observer, exchange.observer = exchange.observer, None
-        self._tell_aborted(observer, fault)
+        tell_aborted(observer, fault)
         exchange.fail(fault)
         if not self._is_closing:
             self._linger()
@@ -469,7 +447,7 @@ class ServerConnection(Protocol):
         exchange.connection = None
         observer, exchange.observer = exchange.observer, None
         if fault is not None:
-            self._tell_aborted(observer, fault)
+            tell_aborted(observer, fault)
 
     def _gone(self, fault: ClientFault) -> None:
         exchange = self._exchange

@@ -20,17 +20,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault, UpstreamFault
+from scalekit.net.answering import tell_aborted
 from scalekit.net.deadlines import FAR, Wheel
 from scalekit.net.exchange import CLIENT_GONE, WireExchange
 
 if TYPE_CHECKING:
     from scalekit.net.factory import HTTPFactory
-
-_log = Logger()
 
 #: When one direction has ended, how long the other may be quiet: WebSocket peers close both at the same time, and one
 #: that has gone in between would never be missed.  nginx waits 60 s for nearly everything, HAProxy's manual has 30 s.
@@ -286,14 +284,7 @@ class ServerTunnel(TunnelEnd):
     def _failed(self, fault: Exception) -> None:
         observer = self._exchange.observer
         self._exchange.fail(fault)
-        self._tell_aborted(observer, fault)
-
-    def _tell_aborted(self, observer: Any, fault: Exception) -> None:
-        if observer is not None:
-            try:
-                observer.aborted(fault)
-            except Exception:
-                _log.failure("{observer!r} failed when it was told of {fault!r}", observer=observer, fault=fault)
+        tell_aborted(observer, fault)
 
     def _tell_room(self, has_room: bool) -> None:
         observer = self._exchange.observer
@@ -320,7 +311,7 @@ class ServerTunnel(TunnelEnd):
             exchange.record.reason = fault.reason
         observer = exchange.observer
         self._report()
-        self._tell_aborted(observer, fault)
+        tell_aborted(observer, fault)
 
     def _report(self) -> None:
         exchange = self._exchange

@@ -25,6 +25,7 @@ from ipaddress import ip_address
 from scalekit.config.tokens import Grant, Tokens
 from scalekit.errors import ClientFault
 from scalekit.http.heads import Client, RequestHead, values_of
+from scalekit.net.names import hostname
 
 RoleOf = Callable[[RequestHead], str | None]
 
@@ -143,17 +144,7 @@ def _is_ours(name: str, client: Client, names: Collection[str]) -> bool:
     return name == "localhost" or name in names or name == client.local_address or is_local(name)
 
 
-@lru_cache(1024)
-def _hostname(authority: str) -> str:
-    """``example.org`` of ``example.org.:2001``; an address in its shortest form, without brackets."""
-    if authority.startswith("["):
-        name = authority[1:].partition("]")[0]
-    else:
-        name = authority.partition(":")[0].removesuffix(".")
-    try:
-        return str(ip_address(name))
-    except ValueError:
-        return name
+_hostname = lru_cache(1024)(hostname)
 
 
 def _with_port(authority: str, scheme: str) -> str:
