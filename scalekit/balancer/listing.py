@@ -57,12 +57,16 @@ class Listing:
         """Every service that has an instance or a route, by name."""
         return sorted({*self._roster.services(), *(route.service for route in self._routing.table.routes)})
 
+    def routes(self, name: str) -> list[str]:
+        """The routes of a service; none: no request reaches it."""
+        return [shown_route(route) for route in self._routing.table.routes if route.service == name]
+
     def service_view(self, name: str) -> dict[str, Any]:
         """The JSON form of a service; ``routes`` is empty if no request reaches it."""
         now = self._clock.seconds()
         return {
             "name": name,
-            "routes": [shown_route(route) for route in self._routing.table.routes if route.service == name],
+            "routes": self.routes(name),
             "available": len(self._roster.available(name)),
             "panic": self._roster.is_panicking(name),
             "instances": [instance_view(instance, now) for instance in self._roster.instances(name)],

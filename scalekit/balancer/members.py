@@ -3,7 +3,7 @@
 
 | request | does |
 |---|---|
-| ``PUT`` with a `RegistrationBody` | registers (201) or refreshes (200); ``renew_seconds``, off loopback a ``secret`` |
+| ``PUT`` with a `RegistrationBody` | registers (201) or refreshes (200); when to renew, ``routes``, a ``secret`` |
 | ``POST …/renew[?generation=G]`` | renews the lease; 404: register again |
 | ``POST …/drain[?wait=S][&generation=G]`` | drains; answers when nothing is in flight, or the wait is over |
 | ``DELETE ?generation=G[&mode=drain\\|now]`` | drains, or lets go at once; 200 also when unknown |
@@ -120,15 +120,20 @@ def _named(text: str, kind: Any) -> ClientFault:
 class MembersResource(Branch):
     """``/v1/services/{service}/instances``."""
 
-    def __init__(self, registrar: Registrar, service: str, new_secret: Callable[[], str]) -> None:
+    def __init__(
+        self, registrar: Registrar, service: str, new_secret: Callable[[], str], routes: Callable[[str], list[str]]
+    ) -> None:
         super().__init__()
         self._registrar = registrar
         self._service = service
         self._new_secret = new_secret
+        self._routes = routes
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         id = path.decode("utf-8", "replace")
-        return MemberResource(self._registrar, self._service, id, self._new_secret) if _ID.fullmatch(id) else Missing()
+        if not _ID.fullmatch(id):
+            return Missing()
+        return MemberResource(self._registrar, self._service, id, self._new_secret, self._routes)
 
     def render_GET(self, request: Request) -> bytes:
         now = self._registrar.clock.seconds()
@@ -174,9 +179,17 @@ class _About(Branch):
 class MemberResource(_About):
     """The instance itself."""
 
-    def __init__(self, registrar: Registrar, service: str, id: str, new_secret: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        registrar: Registrar,
+        service: str,
+        id: str,
+        new_secret: Callable[[], str],
+        routes: Callable[[str], list[str]],
+    ) -> None:
         super().__init__(registrar, service, id)
         self._new_secret = new_secret
+        self._routes = routes
         self.putChild(b"renew", Renew(registrar, service, id))
         self.putChild(b"drain", Drain(registrar, service, id))
 
@@ -230,7 +243,10 @@ class MemberResource(_About):
             ),
             registrar.clock.seconds(),
         )
-        more: dict[str, Any] = {"renew_seconds": round(registrar.roster.renew_seconds(instance), 3)}
+        more: dict[str, Any] = {
+            "renew_seconds": round(registrar.roster.renew_seconds(instance), 3),
+            "routes": self._routes(self._service),
+        }
         if instance.secret:
             more["secret"] = instance.secret
         if claim is not None and not may_claim:

@@ -160,7 +160,7 @@ class RegistrarResource(Branch):
         registrar = Registrar(roster, clock, listeners, registry, awaited)
 
         def members(service: str) -> Resource:
-            return MembersResource(registrar, service, new_secret)
+            return MembersResource(registrar, service, new_secret, self._listing.routes)
 
         self.putChild(b"register", Register(registrar))
         self.putChild(b"unregister", Unregister(registrar))

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
-from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, secret_in
+from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, doubt_in, secret_in
 from scalekit.kit.rhythm import Rhythm
 
 ANSWER_SECONDS = 2.0
@@ -59,6 +59,7 @@ class Membership:
         self._is_leaving = False
         self._is_known = False
         self._has_been_known = False
+        self._doubt = ""  # what was told last
         self.secret = ""
         self.on_secret: Callable[[str], object] = lambda secret: None
 
@@ -152,6 +153,10 @@ class Membership:
         if not self.is_registered:
             _log.info("Registered with the balancer: {registration}", registration=self._registration)
         self._is_known = self._has_been_known = True
+        doubt = doubt_in(body, self._registration.service)
+        if doubt and doubt != self._doubt:
+            _log.warn("The balancer has registered us, but {doubt}.", doubt=doubt)
+            self._doubt = doubt
         secret = secret_in(body)
         if secret and secret != self.secret:
             self.secret = secret

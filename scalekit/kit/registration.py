@@ -47,6 +47,8 @@ class Registration(NamedTuple):
     :ivar id: see `id_for`.
     :ivar scheme: what we speak there: ``https``, ``http`` or ``h2c``.
     :ivar keep_alive: seconds after which our server closes an idle connection; None: the balancer need not know.
+    :ivar hosts: the requests that the service is for, ``*.`` wildcards too, and ``path``, a prefix: taken from the
+        balancer's machine or with an operator's token, where its configuration does not name the service.
     :ivar is_vouched: whether an operator, whose token is shown, vouches for us: we cannot answer challenges.
     """
 
@@ -58,6 +60,8 @@ class Registration(NamedTuple):
     scheme: str = "https"
     keep_alive: float | None = None
     is_vouched: bool = False
+    hosts: tuple[str, ...] = ()
+    path: str = ""
 
     def register(self) -> Ask:
         """Register, or say the same again."""
@@ -66,6 +70,10 @@ class Registration(NamedTuple):
             said["keep_alive"] = self.keep_alive
         if self.is_vouched:
             said["consent"] = False
+        if self.hosts:
+            said["hosts"] = self.hosts
+        if self.path:
+            said["path"] = self.path
         return Ask("PUT", self._url, json.dumps(said).encode())
 
     def renew(self) -> Ask:
@@ -148,6 +156,20 @@ def secret_in(body: bytes) -> str:
     """The secret in the balancer's answer to a registration; empty where it gives none: it will not challenge us."""
     secret = _object_in(body).get("secret")
     return secret if isinstance(secret, str) else ""
+
+
+def doubt_in(body: bytes, service: str) -> str:
+    """What the balancer's answer to a registration tells that is perhaps not meant; empty: nothing."""
+    said = _object_in(body)
+    doubt = said.get("note")
+    if isinstance(doubt, str) and doubt:
+        return doubt
+    if said.get("routes") == []:
+        return (
+            f"service {service} has no route, so no request gets there: name it in [[balancer.service]] of the"
+            " balancer's configuration, or register it with hosts or a path that nobody else has"
+        )
+    return ""
 
 
 def _object_in(body: bytes) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def app_server(
     tls: ServerTLS | None = None,
     balancer: str = "",
     service: str = "default",
+    hosts: Sequence[str] = (),
+    path: str = "",
     token_file: str = "",
     host_name: str = "",
     drain_seconds: float = DRAIN_SECONDS,
@@ -51,6 +53,7 @@ def app_server(
     :param wall: as `time.time`.
     :param random: as `random.random`.
     :param balancer: of the registration service; empty: it is not registered.
+    :param hosts: the requests that the service is for, and ``path``, see `Registration`.
     :param token_file: what a balancer elsewhere wants to see, see `TokenFile`; empty: none, as on its own machine.
     :param host_name: what this machine is called at a balancer elsewhere; empty: something that nobody else is.
     :raises ValueError: ``balancer`` is no URL.
@@ -73,6 +76,8 @@ def app_server(
             service,
             listen[0].scheme,
             timeouts.idle,
+            hosts=tuple(hosts),
+            path=path,
         )
         return Membership(registration, client=client, clock=reactor, random=random, headers=token.headers)
 

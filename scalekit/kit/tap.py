@@ -46,7 +46,7 @@ class Terms(NamedTuple):
     :ivar balancer: the URL of the registration service.
     :ivar ca: what signs the balancer's certificate; empty: an authority that the system trusts.
     :ivar token_file: empty: the balancer is on this machine.
-    :ivar is_vouched: see `Registration`; ``keep_alive`` too.
+    :ivar is_vouched: see `Registration`; ``keep_alive``, ``hosts`` and ``path`` too.
     """
 
     arguments: Sequence[str]
@@ -61,6 +61,8 @@ class Terms(NamedTuple):
     drain_seconds: float
     is_vouched: bool
     keep_alive: float | None = None
+    hosts: Sequence[str] = ()
+    path: str = ""
 
 
 def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
@@ -85,6 +87,8 @@ def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
         terms.scheme,
         terms.keep_alive,
         terms.is_vouched,
+        tuple(terms.hosts),
+        terms.path,
     )
     membership = Membership(registration, client=client, clock=reactor, random=random.random, headers=token.headers)
     with TemporaryDirectory(prefix="scalekit-") as directory:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from scalekit.errors import ConfigurationFault
-from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, secret_in
+from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, doubt_in, secret_in
 from scalekit.kit.rhythm import Rhythm
 from scalekit.kit.siblings import Siblings
 
@@ -71,6 +71,7 @@ class ThreadMembership:
         self._has_asked = False
         self._is_known = False
         self._has_been_known = False
+        self._doubt = ""  # what was told last
         self.secret = ""
         self.is_leaving = False
 
@@ -136,6 +137,10 @@ class ThreadMembership:
         if not is_renewal:
             self.secret = secret_in(body)
             _log.info("registered with the balancer: %s", self.registration)
+            doubt = doubt_in(body, self.registration.service)
+            if doubt and doubt != self._doubt:
+                _log.warning("the balancer has registered us, but %s", doubt)
+                self._doubt = doubt
         return self._rhythm.succeeded()
 
     def _failed(self, cause: str) -> float:

@@ -44,6 +44,8 @@ class Options(TypedDict, total=False):
         what the server listens on; none: somebody else registers it, such as ``scalekit run``
     ``service``
         ``default``
+    ``hosts``, ``path``
+        the requests that the service is for, where the balancer's configuration does not say
     ``scheme``
         what the server speaks: ``http``, the default, or ``https``
     ``balancer``, ``ca``, ``token_file``
@@ -60,6 +62,8 @@ class Options(TypedDict, total=False):
 
     port: int
     service: str
+    hosts: Iterable[str]
+    path: str
     scheme: str
     balancer: str
     ca: str
@@ -75,6 +79,8 @@ class Settings(NamedTuple):
 
     port: int = 0
     service: str = ""
+    hosts: Iterable[str] = ()
+    path: str = ""
     scheme: str = "http"
     balancer: str = ""
     ca: str = ""
@@ -121,6 +127,8 @@ class Joining:
                 service,
                 settings.scheme,
                 settings.keep_alive,
+                hosts=tuple(settings.hosts),
+                path=settings.path,
             ),
             ask=partial(fetch, ca=ca),
             is_answering=partial(is_answering, settings.host or environ.get("SCALEKIT_HOST") or "127.0.0.1", port),

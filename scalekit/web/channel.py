@@ -14,7 +14,7 @@ producers, and says when it is done; Twisted's own HTTP/2 stream plays the same 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -31,6 +31,7 @@ from scalekit.errors import ClientFault, Fault, OurFault
 from scalekit.http.heads import Client, ResponseHead
 from scalekit.http.upgrade import handshake_fields
 from scalekit.interfaces import IAnswerObserver
+from scalekit.web.producing import Producing
 from scalekit.web.tunnel import ProtocolTunnel
 
 _log = Logger()
@@ -64,44 +65,8 @@ def _address(host: str, port: int) -> IAddress:
     return IPv6Address("TCP", host, port) if ":" in host else IPv4Address("TCP", host, port)
 
 
-class _Pull:
-    """Drives a pull producer: one `resumeProducing` a turn, for as long as there is room."""
-
-    def __init__(self, producer: Any, channel: Channel | ProtocolTunnel, cooperate: Any) -> None:
-        self._producer = producer
-        self._channel = channel
-        self._is_over = False
-        self._task = cooperate(self._produce())
-
-    def _produce(self) -> Iterator[None]:
-        while not self._is_over:
-            try:
-                self._producer.resumeProducing()
-            except Exception:
-                _log.failure("producing with {producer}", producer=self._producer)
-                self._is_over = True
-                self._channel.fail(OurFault(500, "producer", "Something went wrong here."))
-                return
-            yield
-
-    def pauseProducing(self) -> None:
-        self._task.pause()
-
-    def resumeProducing(self) -> None:
-        self._task.resume()
-
-    def stop(self) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self._task.stop()
-
-    def stopProducing(self) -> None:
-        self.stop()
-        self._producer.stopProducing()
-
-
 @implementer(IAnswerObserver)
-class Channel:
+class Channel(Producing):
     """
     :param site: the ``twisted.web.server.Site`` that the request is to see.
     :param cooperate: `twisted.internet.task.cooperate`, or another Cooperator's.
@@ -111,9 +76,9 @@ class Channel:
     factory = None
 
     def __init__(self, exchange: Any, site: Any, cooperate: Any) -> None:
+        super().__init__(cooperate)
         self.site = site
         self._exchange = exchange
-        self._cooperate = cooperate
         self._request: Any = None
         self._head: ResponseHead | None = None
         self._held: list[bytes] = []
@@ -121,8 +86,6 @@ class Channel:
         self._is_holding = False
         self._has_begun = False
         self._is_over = False
-        self._is_paused = False
-        self._producer: Any = None
         self._tunnel: ProtocolTunnel | None = None
 
     # What the Site does.
@@ -170,22 +133,10 @@ class Channel:
         if self._is_over:
             return
         self._is_over = True
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
+        self._stop_producing()
         request, self._request = self._request, None
         if request is not None:
             request.connectionLost(Failure(ConnectionLost(str(fault))))
-
-    def pause(self) -> None:
-        self._is_paused = True
-        if self._producer is not None:
-            self._producer.pauseProducing()
-
-    def resume(self) -> None:
-        self._is_paused = False
-        if self._producer is not None:
-            self._producer.resumeProducing()
 
     # What twisted.web.http.Request asks of its channel.
 
@@ -275,17 +226,8 @@ class Channel:
         self._exchange.answer(head, body)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        if self._producer is not None:
-            raise RuntimeError(f"{producer!r} registered before {self._producer!r} was unregistered")
         self._release()
-        self._producer = producer if streaming else _Pull(producer, self, self._cooperate)
-        if self._is_paused:
-            self._producer.pauseProducing()
-
-    def unregisterProducer(self) -> None:
-        producer, self._producer = self._producer, None
-        if isinstance(producer, _Pull):
-            producer.stop()
+        super().registerProducer(producer, streaming)
 
     def loseConnection(self) -> None:
         """The resource gives up: an answer that has begun is cut, one that has not is a 500."""
@@ -299,9 +241,7 @@ class Channel:
     def _protocolUpgradeForWebsockets(self, protocol: Any) -> None:
         if not self._exchange.head.upgrade or self._is_over or self._head is not None:
             raise ClientFault(400, "no-upgrade", "The request does not begin a tunnel.")
-        self._tunnel = ProtocolTunnel(
-            self._exchange, self, protocol, self._tunnel_over, lambda producer, at: _Pull(producer, at, self._cooperate)
-        )
+        self._tunnel = ProtocolTunnel(self._exchange, self, protocol, self._tunnel_over, self._cooperate)
         self._tunnel.connect()
         if not self._is_holding:
             self._tunnel.release()

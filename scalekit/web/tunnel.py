@@ -24,17 +24,18 @@ from scalekit.http.farewell import Farewell
 from scalekit.http.responses import parse_response_head
 from scalekit.http.websocket import FRAME
 from scalekit.interfaces import IAnswerObserver, ITunnelReceiver
+from scalekit.web.producing import Producing
 
 _log = Logger()
 
 
 @implementer(ITransport, IConsumer, IPushProducer, ITunnelReceiver, IAnswerObserver)
-class ProtocolTunnel:
+class ProtocolTunnel(Producing):
     """
     :param channel: gives the addresses.
     :param protocol: an `IProtocol`; its connection is made by `connect`.
     :param over: called with a Failure when the protocol has been told that its connection is lost.
-    :param as_push: makes a push producer of a pull producer.
+    :param cooperate: see `Producing`.
     """
 
     def __init__(
@@ -43,13 +44,13 @@ class ProtocolTunnel:
         channel: Any,
         protocol: Any,
         over: Callable[[Failure], object],
-        as_push: Callable[[Any, Any], Any],
+        cooperate: Any,
     ) -> None:
+        super().__init__(cooperate)
         self._exchange = exchange
         self._channel = channel
         self._protocol = protocol
         self._tell_over = over
-        self._as_push = as_push
         self._farewell = Farewell()
         #: What was written before the exchange switched.
         self._held = b""
@@ -59,8 +60,6 @@ class ProtocolTunnel:
         self._is_holding = True
         self._has_switched = False
         self._is_over = False
-        self._is_paused = False
-        self._producer: Any = None
         self.disconnecting = False
 
     def connect(self) -> None:
@@ -135,20 +134,10 @@ class ProtocolTunnel:
         return bool(self._channel.isSecure())
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        if self._producer is not None:
-            raise RuntimeError(f"{producer!r} registered before {self._producer!r} was unregistered")
         if self._is_over:
             producer.stopProducing()
-            return
-        self._producer = producer if streaming else self._as_push(producer, self)
-        if self._is_paused:
-            self._producer.pauseProducing()
-
-    def unregisterProducer(self) -> None:
-        producer, self._producer = self._producer, None
-        stop = getattr(producer, "stop", None)
-        if stop is not None:
-            stop()
+        else:
+            super().registerProducer(producer, streaming)
 
     def pauseProducing(self) -> None:
         self._exchange.pause()
@@ -195,25 +184,13 @@ class ProtocolTunnel:
     def aborted(self, fault: Exception) -> None:
         self._lose(ConnectionLost(str(fault)))
 
-    def pause(self) -> None:
-        self._is_paused = True
-        if self._producer is not None:
-            self._producer.pauseProducing()
-
-    def resume(self) -> None:
-        self._is_paused = False
-        if self._producer is not None:
-            self._producer.resumeProducing()
-
     def _lose(self, reason: Exception) -> None:
         if self._is_over:
             return
         self._is_over = True
-        producer, self._producer = self._producer, None
         failure = Failure(reason)
         try:
-            if producer is not None:
-                producer.stopProducing()
+            self._stop_producing()
             self._protocol.connectionLost(failure)
         except Exception:
             _log.failure("{protocol!r} failed when its connection was lost", protocol=self._protocol)

@@ -103,7 +103,10 @@ class PutTests(MembersCase):
         )
         self.assertEqual((answer["lease_seconds"], answer["lease_left"], answer["renew_seconds"]), (15.0, 15.0, 5.0))
         self.assertNotIn("secret", answer)
-        self.assertEqual(self.put()[0], 200)
+        self.assertEqual(answer["routes"], [], "no request reaches it")
+        status, answer = self.put()
+        self.assertEqual((status, answer["routes"]), (200, []))
+        self.assertEqual(self.put(hosts=["shop.example"])[1]["routes"], ["shop.example/"])
         self.assertEqual(self.ask("GET", A)[1]["id"], "a")
         self.assertEqual([one["id"] for one in self.ask("GET", "/v1/services/shop/instances")[1]["instances"]], ["a"])
 

@@ -109,6 +109,15 @@ class MembershipTests(SynchronousTestCase):
         self.client.answer(200, b"{}")
         self.assertEqual((self.member.secret, secrets), ("abc", ["abc"]))
 
+    def test_a_service_without_a_route_is_told_once(self) -> None:
+        self.member.start()
+        for _ in range(2):
+            self.client.answer(201, b'{"routes": []}')
+            self.clock.advance(5.0)
+            self.client.answer(404)
+            self.clock.advance(0.0)
+        self.assertEqual(self.warnings, ["The balancer has registered us, but {doubt}."])
+
     def test_who_is_not_there_any_more_has_left(self) -> None:
         self.member.start()
         self.client.answer()

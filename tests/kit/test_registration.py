@@ -15,6 +15,7 @@ from scalekit.kit.registration import (
     Left,
     Registration,
     check_balancer,
+    doubt_in,
     id_for,
     response_to,
     secret_in,
@@ -40,6 +41,10 @@ class RegistrationTests(SynchronousTestCase):
         more = WE._replace(keep_alive=60.0, is_vouched=True)
         said = members.parse_body(more.register().body or b"", members.RegistrationBody)
         self.assertEqual((said.keep_alive, said.consent), (60.0, False))
+        self.assertEqual((said.hosts, said.path), (None, None))
+        more = WE._replace(hosts=("shop.example", "*.shop.example"), path="/shop")
+        said = members.parse_body(more.register().body or b"", members.RegistrationBody)
+        self.assertEqual((said.hosts, said.path), (["shop.example", "*.shop.example"], "/shop"))
 
     def test_the_balancers_url(self) -> None:
         self.assertEqual(check_balancer("https://lb:2001/"), "https://lb:2001")
@@ -70,6 +75,16 @@ class RegistrationTests(SynchronousTestCase):
     @given(st.text(max_size=300), st.integers(1, 65535))
     def test_any_name_makes_an_id(self, name: str, port: int) -> None:
         self.assertIsNotNone(re.fullmatch(members._ID, id_for("https://lb", port, name)))
+
+    def test_doubts(self) -> None:
+        for body, doubt in {
+            b'{"routes": ["*/"]}': "",
+            b"{}": "",
+            b"": "",
+            b'{"routes": []}': "service shop has no route",
+            b'{"routes": [], "note": "hosts were left out"}': "hosts were left out",
+        }.items():
+            self.assertEqual(doubt_in(body, "shop")[: len(doubt) or None], doubt)
 
     def test_secrets(self) -> None:
         for body, secret in {

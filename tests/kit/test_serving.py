@@ -110,6 +110,8 @@ class AppServerTests(TestCase):
             tls=self.tls,
             balancer=self.balancer_url,
             service="shop",
+            hosts=["shop.example"],
+            path="/shop",
             token_file=self.token_file(),
         )
         server.privilegedStartService()
@@ -118,6 +120,7 @@ class AppServerTests(TestCase):
         await self.balancer.registered
         instance = f"/v1/services/shop/instances/127.0.0.1:{server.port}"
         said = {"generation": 7_000_000, "port": server.port, "scheme": "https", "keep_alive": 60.0}
+        said |= {"hosts": ["shop.example"], "path": "/shop"}
         self.assertEqual(self.balancer.asked, [f"{instance} {said}"])
         self.assertEqual(self.balancer.shown, ["Bearer 0123456789abcdef"])
         self.assertEqual((await client.fetch("GET", url + "/", seconds=20)).body, b"the application")

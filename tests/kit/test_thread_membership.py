@@ -81,6 +81,12 @@ class ThreadMembershipTests(SynchronousTestCase):
         self.assertEqual((self.member.step(), self.member.step()), (0.0, 5.0))
         self.assertEqual(self.asked, [REGISTER, RENEW, REGISTER])
 
+    def test_a_service_without_a_route_is_told_once(self) -> None:
+        self.answers = [(201, b'{"routes": []}'), (404, b""), (201, b'{"routes": []}')]
+        for _ in self.answers[:]:
+            self.member.step()
+        self.assertEqual(len([line for line in self.log if "no route" in line]), 1)
+
     def test_one_that_was_taken_out_stays_out(self) -> None:
         """Drained by an operator, for one; a first try may be refused because the clock was set back."""
         self.answers = [(409, b"drained"), (201, b""), (409, b"drained")]

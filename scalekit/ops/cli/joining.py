@@ -16,6 +16,14 @@ from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
 @click.command(name="run", context_settings={"allow_interspersed_args": False})
 @click.option("--port", type=click.IntRange(1, 65535), required=True, help="Where the command listens.")
 @click.option("--service", metavar="NAME", help="What it is a part of; or SCALEKIT_SERVICE.  [default: default]")
+@click.option(
+    "--for-host",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A host whose requests the service is for, where the balancer's configuration does not say; repeatable.",
+)
+@click.option("--for-path", "path", metavar="PREFIX", default="", help="The same for paths.")
 @click.option("--scheme", type=click.Choice(["http", "https", "h2c"]), default="http", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where its port is tried until it answers.")
 @click.option(
@@ -57,6 +65,8 @@ def run_behind(
     surroundings: Surroundings,
     port: int,
     service: str | None,
+    hosts: tuple[str, ...],
+    path: str,
     scheme: str,
     host: str,
     balancer: str | None,
@@ -109,6 +119,8 @@ def run_behind(
         drain_seconds,
         is_vouched,
         keep_alive,
+        hosts,
+        path,
     )
     # For the wrappers in the command, scalekit.kit.wsgi and asgi: whom to believe, and that the port is registered.
     told = {"SCALEKIT_BALANCER": url, "SCALEKIT_RUN": str(port)}
