@@ -116,6 +116,14 @@ class ImportDirectionTests(SynchronousTestCase):
                     bare.append(str(folder.relative_to(ROOT)))
         self.assertEqual(bare, [])
 
+    def test_its_docstring_is_a_map_of_all_that_is_in_it(self) -> None:
+        missing = []
+        for top in (ROOT / "scalekit").rglob("*/__init__.py"):
+            told = ast.get_docstring(ast.parse(top.read_text())) or ""
+            inside = [*top.parent.glob("*.py"), *(one.parent for one in top.parent.glob("*/__init__.py"))]
+            missing += [str(one.relative_to(ROOT)) for one in inside if one != top and f"`{one.stem}`" not in told]
+        self.assertEqual(missing, [])
+
     def test_plugins_import_twisted_only(self) -> None:
         """twistd imports them whatever it starts: they may cost nothing and never fail."""
         wrong = []

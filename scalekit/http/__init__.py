@@ -8,6 +8,7 @@ Start with `heads` (what an exchange is made of), then `requests` and `bodies` (
 * `forwarding`: the head a proxy sends on, without hop-by-hop and forged fields; `origin`: what it tells of the client.
 * `upgrade`: the handshake of WebSocket; `websocket`: its frames; `farewell`: how somebody in the middle ends it.
 * `negotiation`, `coding`, `conditional`: what a client accepts, what may be compressed, entity tags under coding.
+* `cookies`, `ranges`: one cookie of a request, and the one range that it asks for.
 * `problems`: faults as answers (RFC 9457); `proxy_status`: what they tell programs of why (RFC 9209).
 * `h2`: the same for HTTP/2.
 """

@@ -13,5 +13,6 @@ An entry's way, pure unless said otherwise; open `collector` first:
 * `recovery` (I/O): the state that a start finds on disk.
 * `collector` (I/O): all of these together; `sink` (I/O) takes entries of the same process.
 * `directory` (I/O) and `memory`: the files, on disk and in memory; `threads` (I/O): where slow calls run.
+* `counts`: what it has done, as plain integers; `metrics`: that for Prometheus.
 * `resource`, `bodies`: the HTTP interface on port 6000.  `tap`: the daemon.
 """

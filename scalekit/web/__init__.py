@@ -13,6 +13,6 @@ Where ``twisted.web`` resources meet our wire, and the decorators that any respo
 * `memory`: `MemoryExchange`, an exchange without a listener, for tests.
 
 Inside: `channel` and `request` play the HTTP channel and the request of ``twisted.web`` for `site`, `tunnel` the
-transport of its WebSocket resources; `stock` checks what a stock site lets through; `coder` streams through the
-`compressors`; `wrapping` is what exchange decorators subclass.
+transport of its WebSocket resources, `producing` the consumer in both; `stock` checks what a stock site lets through;
+`coder` streams through the `compressors`; `wrapping` is what exchange decorators subclass.
 """
