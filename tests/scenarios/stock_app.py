@@ -7,6 +7,7 @@ The standard library's threads and its HTTP/1.1, over TLS if there is a certific
 ``GET /ping``                  200
 ``GET /bytes?size=N``          N bytes of `blocks`; ``framing=length`` (default), ``chunked`` or ``close``
 ``GET /wait?seconds=S``        an answer after S seconds
+``GET /hold``                  an answer once somebody has asked for ``/release``, or after a minute
 ``POST, PUT /...``             what came of the body, as JSON: size, sha256, framing; ``pause=S`` reads nothing for S
                                seconds in the middle of it
 any other ``GET``              its port and the path
@@ -19,6 +20,7 @@ import hashlib
 import json
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +52,7 @@ class Answers(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: ThreadingHTTPServer
+    server: Server
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -60,6 +62,10 @@ class Answers(BaseHTTPRequestHandler):
             return
         if url.path == "/wait":
             time.sleep(float(query["seconds"]))
+        elif url.path == "/hold":
+            self.server.released.wait(60)
+        elif url.path == "/release":
+            self.server.released.set()
         self.answer(f"{self.server.server_address[1]} {url.path}\n".encode(), "text/plain; charset=utf-8")
 
     do_HEAD = do_GET
@@ -131,6 +137,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, port: int, context: ssl.SSLContext | None) -> None:
         self.context = context
+        self.released = threading.Event()
         super().__init__(("127.0.0.1", port), Answers)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
