@@ -186,10 +186,11 @@ class ScenarioCase(SynchronousTestCase):
         return port, process
 
     def start_kit_app(
-        self, balancer: Balancer, port: int = 0, scheme: str = "http"
+        self, balancer: Balancer, port: int = 0, scheme: str = "http", is_awaited: bool = True
     ) -> tuple[int, subprocess.Popen[bytes]]:
-        """A `kit_app`, which registers itself. Its port, and the process."""
+        """A `kit_app`, which registers itself, and listens already if it is awaited. Its port, and the process."""
         port = port or free_ports(1)[0]
         process = self.start("-m", "tests.scenarios.kit_app", str(port), scheme, str(self.state), balancer.private_url)
-        until(lambda: is_listening(port), "the kit's app server listens")
+        if is_awaited:
+            until(lambda: is_listening(port), "the kit's app server listens")
         return port, process

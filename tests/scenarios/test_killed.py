@@ -60,7 +60,7 @@ class Load:
             if status != 200:
                 self.failed.append(path)
             self.answers.append((status, whose, began, time.monotonic() - began))
-            time.sleep(0.002)  # both cores are for the servers
+            time.sleep(0.005)  # both cores are for the servers
         connection.close()
 
     def __enter__(self) -> Load:
@@ -76,6 +76,18 @@ class Load:
     def since(self, moment: float) -> set[str]:
         """Whose answers the requests got that began after this moment."""
         return {whose for _, whose, began, _ in list(self.answers) if began > moment}
+
+
+def hold(balancer: Balancer, port: int, threads: ThreadPoolExecutor) -> Future[tuple[int, bytes]]:
+    """A request that is in flight at a `stock_app` until `release`."""
+    held = threads.submit(ask, balancer.url("/hold", False))
+    until(lambda: balancer.instances()[port]["in_flight"], "the request is on its way")
+    return held
+
+
+def release(port: int) -> None:
+    """Let it be answered."""
+    ask(f"http://127.0.0.1:{port}/release")
 
 
 class KilledTests(ScenarioCase):
@@ -186,12 +198,12 @@ class HangingTests(ScenarioCase):
         # Whether it was done is not known: a request that was sent is not sent again.  And an answer may have begun.
         self.assertLessEqual(set(told), {(504, "answer-timeout", 1), (200, "answer-stalled", 1)})
 
-    def test_stopped_in_the_middle_of_an_answer(self) -> None:
-        """The client sees that its answer is cut: the connection ends before the length is reached."""
-        balancer = self.start_balancer(timeouts='read = "1s"')
+    def test_waiting_has_an_end(self) -> None:
+        balancer = self.start_balancer(timeouts='read = "1s"', drain='deadline = "1s"')
         port, process = self.start_stock_app()
         balancer.register(port)
         balancer.await_up(port)
+        # In the middle of an answer the client sees that it is cut: the connection ends before the length is reached.
         answers = []
         for framing in ("length", "chunked"):
             connection = http.client.HTTPConnection("127.0.0.1", balancer.clear, timeout=PATIENCE_SECONDS)
@@ -211,19 +223,20 @@ class HangingTests(ScenarioCase):
             return [line["reason"] for line in balancer.access_log()]
 
         until(lambda: reasons() == ["answer-stalled"] * 2, f"told in the access log: {reasons()}")
+        # Of one that is drained nobody waits longer than he wants, and draining itself has a deadline.
+        with ThreadPoolExecutor() as threads:
+            slow = hold(balancer, port, threads)
+            began = time.monotonic()
+            status, body = ask(f"{balancer.private_url}/unregister?port={port}&wait=0.2", "POST")
+            self.assertEqual((status, json.loads(body)["in_flight"]), (200, 1))
+            self.assertLess(time.monotonic() - began, MOST_SECONDS)
+            until(lambda: port not in balancer.states(), "gone at the deadline of draining")
+            release(port)
+            slow.result(PATIENCE_SECONDS)
 
 
 class LeavingTests(ScenarioCase):
     """`/unregister` and SIGTERM."""
-
-    def hold(self, balancer: Balancer, port: int, threads: ThreadPoolExecutor) -> Future[tuple[int, bytes]]:
-        """A request that is in flight at a `stock_app` until `release`."""
-        held = threads.submit(ask, balancer.url("/hold", False))
-        until(lambda: balancer.instances()[port]["in_flight"], "the request is on its way")
-        return held
-
-    def release(self, port: int) -> None:
-        ask(f"http://127.0.0.1:{port}/release")
 
     def test_what_is_in_flight_finishes(self) -> None:
         """When an app server leaves, and when the balancer ends."""
@@ -232,7 +245,7 @@ class LeavingTests(ScenarioCase):
         balancer.register(first)
         balancer.await_up(first)
         with ThreadPoolExecutor() as threads:
-            slow = self.hold(balancer, first, threads)
+            slow = hold(balancer, first, threads)
             balancer.register(second)
             balancer.await_up(second)
             left = threads.submit(ask, f"{balancer.private_url}/unregister?port={first}&wait=20", "POST")
@@ -240,39 +253,24 @@ class LeavingTests(ScenarioCase):
             answers = {ask(balancer.url("/x", False)) for _ in range(10)}
             self.assertEqual(answers, {(200, f"{second} /x\n".encode())})
             self.assertFalse(left.done())
-            self.release(first)
+            release(first)
             status, body = slow.result(PATIENCE_SECONDS)
             self.assertEqual((status, body), (200, f"{first} /hold\n".encode()))
             status, body = left.result(PATIENCE_SECONDS)
             self.assertEqual((status, json.loads(body)["in_flight"]), (200, 0))
             self.assertNotIn(first, balancer.states())
-            slow = self.hold(balancer, second, threads)
+            slow = hold(balancer, second, threads)
             balancer.send(signal.SIGINT)  # as SIGTERM, which first lets a load balancer above see it for 5 s
             until(lambda: not is_listening(balancer.clear), "the balancer ends")
-            self.release(second)
+            release(second)
             self.assertEqual(slow.result(PATIENCE_SECONDS), (200, f"{second} /hold\n".encode()))
         self.assertEqual(balancer.wait(), 0)
         self.assertNotIn("Traceback", balancer.stdout)
 
-    def test_waiting_has_an_end(self) -> None:
-        balancer = self.start_balancer(drain='deadline = "1s"')
-        port, _ = self.start_stock_app()
-        balancer.register(port)
-        balancer.await_up(port)
-        with ThreadPoolExecutor() as threads:
-            slow = self.hold(balancer, port, threads)
-            began = time.monotonic()
-            status, body = ask(f"{balancer.private_url}/unregister?port={port}&wait=0.2", "POST")
-            self.assertEqual((status, json.loads(body)["in_flight"]), (200, 1))
-            self.assertLess(time.monotonic() - began, MOST_SECONDS)
-            until(lambda: port not in balancer.states(), "gone at the deadline of draining")
-            self.release(port)
-            slow.result(PATIENCE_SECONDS)
-
     def test_the_kit_leaves_under_load_without_a_fault(self) -> None:
         balancer = self.start_balancer()
-        first, _ = self.start_kit_app(balancer, scheme="https")
-        second, process = self.start_kit_app(balancer, scheme="https")
+        first, _ = self.start_kit_app(balancer, scheme="https", is_awaited=False)
+        second, process = self.start_kit_app(balancer, scheme="https", is_awaited=False)
         balancer.await_up(first, second)
         with Load(balancer) as load:
             for _ in range(2):
