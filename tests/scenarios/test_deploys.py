@@ -25,8 +25,9 @@ SERVERS = ASGI | {
     "gunicorn": ["gunicorn", "--workers=2", "--threads=8", "--bind=127.0.0.1:{port}", "tests.scenarios.deploy_app"],
 }
 #: Of the scenario's streams; bench/deploy.py has them take five.
-STREAM_SECONDS = float(os.environ.get("SCALEKIT_TESTS_STREAM_SECONDS", "1"))
-RESTARTS = 3
+STREAM_SECONDS = float(os.environ.get("SCALEKIT_TESTS_STREAM_SECONDS", "0.5"))
+#: Who is restarted, by number: first each alone, and then two at a time, so that half of them is away.
+TURNS = [[0], [1], [2], [3], [0, 1], [2, 3], [0, 2], [1, 3]]
 #: Of the faults; they come alone, or by the thousand.
 MOST_SHOWN = 100
 
@@ -121,7 +122,7 @@ class RunCase(ScenarioCase):
 class DeployTests(RunCase):
     def test_each_restarted_three_times_under_load(self) -> None:
         """
-        The headline: four app servers, restarted in turn, under GET, POST, streams and WebSockets.
+        The headline: four app servers, restarted in turn and in pairs, under GET, POST, streams and WebSockets.
 
         No request fails, no POST is done twice, streams are whole, and each WebSocket that ends is told to come back.
         """
@@ -133,13 +134,13 @@ class DeployTests(RunCase):
             self.addCleanup(servers[-1].stop)
         await_taking = partial(self.await_taking, balancer)
         await_taking(*(server.port for server in servers))
-        with MixedLoad(balancer.clear, STREAM_SECONDS) as load:
-            for _ in range(RESTARTS):
-                for server in servers:
+        with MixedLoad(balancer.clear, STREAM_SECONDS) as load, ThreadPoolExecutor() as threads:
+            for turn in ([servers[number] for number in numbers] for numbers in TURNS):
+                for server in turn:
                     until(partial(in_flight, balancer, server.port), "it has something to do")
-                    server.restart(await_taking)
+                list(threads.map(lambda server: server.restart(await_taking), turn))
         self.assert_nothing_lost(load, balancer)
-        self.assertGreater(load.closed[GOING_AWAY], RESTARTS)
+        self.assertGreater(load.closed[GOING_AWAY], len(servers))
         self.assertNotIn("Traceback", balancer.stdout)
 
 
@@ -208,11 +209,12 @@ class WrapperTests(RunCase):
         ports = dict(zip(servers, free_ports(2), strict=True))
         running = {server: self.start_wrapped(balancer, server, port) for server, port in ports.items()}
         self.await_taking(balancer, *ports.values())
-        for server, port in ports.items():
-            before = {ask(f"http://127.0.0.1:{port}/")[1] for _ in range(20)}
-            running[server].send_signal(signal.SIGHUP)
-            until(partial(is_another, port, before), "others answer")
-            until(partial(have_ended, before), "the old ones have gone")
+        before = {port: {ask(f"http://127.0.0.1:{port}/")[1] for _ in range(20)} for port in ports.values()}
+        for process in running.values():
+            process.send_signal(signal.SIGHUP)
+        for port, answers in before.items():
+            until(partial(is_another, port, answers), "others answer")
+            until(partial(have_ended, answers), "the old ones have gone")
         self.assertNotIn("draining", balancer.stdout)
         self.assertNotIn("taken us out", "".join(path.read_text() for path in self.folder.glob("output-*")))
         for process in running.values():
