@@ -136,7 +136,11 @@ class Joining:
             now=time.monotonic,
             random=random.random,
             sleep=time.sleep,
-            siblings=Siblings(Path(gettempdir(), f"scalekit-{os.getuid()}-{port}-{generation}.lock"), time.sleep),
+            siblings=Siblings(
+                Path(gettempdir(), f"scalekit-{os.getuid()}-{port}-{generation}.lock"),
+                time.sleep,
+                f"scalekit-{os.getuid()}-{port}-*.lock",
+            ),
         )
 
     def is_leaving(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -72,6 +73,37 @@ class SiblingsTests(SynchronousTestCase):
         self.patch(os, "getuid", lambda: 4711)
         one, _ = self.one(), self.one()
         self.assertTrue(one.go())
+
+    def test_what_servers_before_have_left_is_removed(self) -> None:
+        """Those that were killed; one that runs on, and what is called otherwise, stay."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        killed, running, other = (folder / name for name in ("app-1.lock", "app-2.lock", "other-1.lock"))
+        killed.touch()
+        other.touch()
+        one = Siblings(running, self.waits.append, "app-*.lock")
+        one.stay()
+        two = Siblings(folder / "app-3.lock", self.waits.append, "app-*.lock")
+        two.stay()
+        self.assertEqual(sorted(path.name for path in folder.iterdir()), ["app-2.lock", "app-3.lock", "other-1.lock"])
+        self.assertTrue(one.go() and two.go())
+        self.assertEqual([path.name for path in folder.iterdir()], ["other-1.lock"])
+
+    def test_a_lock_that_is_removed_before_it_is_held_is_made_again(self) -> None:
+        flock = fcntl.flock
+        held: list[int] = []
+
+        def removed_first(descriptor: int, operation: int) -> None:
+            if not held:
+                self.path.unlink()
+            held.append(descriptor)
+            flock(descriptor, operation)
+
+        self.patch(fcntl, "flock", removed_first)
+        one, other = self.one(), self.one()
+        self.assertEqual(len(held), 3)
+        self.assertFalse(one.go())
+        self.assertTrue(other.go())
 
     def test_repr(self) -> None:
         self.assertEqual(repr(self.one()), f"<Siblings staying by {self.path}>")
