@@ -57,11 +57,17 @@ class Membership:
         self._next: IDelayedCall | None = None
         self._asking: Deferred[None] | None = None
         self._is_leaving = False
+        self._until = 0.0
         self._is_known = False
         self._has_been_known = False
         self._doubt = ""  # what was told last
         self.secret = ""
         self.on_secret: Callable[[str], object] = lambda secret: None
+
+    @property
+    def seconds_left(self) -> float:
+        """Of what `drain` may take."""
+        return max(0.0, self._until - self._clock.seconds())
 
     @property
     def is_registered(self) -> bool:
@@ -80,25 +86,23 @@ class Membership:
         A balancer whose own waits are shorter is asked again.
         """
         self._is_leaving = True
+        self._until = self._clock.seconds() + wait_seconds
         if self._next is not None:
             self._next.cancel()
             self._next = None
         # A registration under way must be over first, or it could arrive after we have left.
-        return (self._asking or succeed(None)).addCallback(lambda _: self._leave(self._clock.seconds() + wait_seconds))
+        return (self._asking or succeed(None)).addCallback(lambda _: self._leave())
 
-    def _leave(self, until: float) -> Deferred[bool]:
-        """
-        :param until: when the wait is over, by our clock.
-        """
-        wait_seconds = max(0.0, until - self._clock.seconds())
+    def _leave(self, is_again: bool = False) -> Deferred[bool]:
+        wait_seconds = self.seconds_left
 
         def told(answer: Answer) -> bool | Deferred[bool]:
             self._rhythm.is_registered = False
-            left = Left.of(answer.status, answer.body)
-            if left is Left.NOT_YET and self._clock.seconds() + AGAIN_SECONDS < until:
+            left = Left.of(answer.status, answer.body, is_again)
+            if left is Left.NOT_YET and self.seconds_left > AGAIN_SECONDS:
                 pause: Deferred[None] = deferLater(self._clock, AGAIN_SECONDS)
-                return pause.addCallback(lambda _: self._leave(until))
-            if left is Left.REFUSED or (left is not Left.DONE and wait_seconds):
+                return pause.addCallback(lambda _: self._leave(is_again=True))
+            if left is Left.REFUSED or (left in (Left.NOT_YET, Left.LATE) and wait_seconds):
                 _log.warn(
                     "The balancer answered {status} to our leaving: {left}", status=answer.status, left=left.value
                 )

@@ -96,18 +96,21 @@ class Left(Enum):
 
     DONE = "nothing is in flight"
     NOT_YET = "something is in flight"
+    GONE = "nobody knows what was in flight when the balancer let us go"
     LATE = "something was in flight at the balancer's own deadline"
     REFUSED = "the balancer does not let us leave"
 
     @classmethod
-    def of(cls, status: int, body: bytes) -> Left:
+    def of(cls, status: int, body: bytes, is_again: bool = False) -> Left:
         """
         Read an answer; 404: we are not there any more, as when another worker has left for all.
 
         A body that says nothing of a state is as good as none: whoever answered has let us go.
+
+        :param is_again: whether the answer before was `NOT_YET`.
         """
         if status == 404:
-            return cls.DONE
+            return cls.GONE if is_again else cls.DONE
         if status >= 300:
             return cls.REFUSED
         said = _object_in(body)

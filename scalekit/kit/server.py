@@ -30,8 +30,8 @@ from scalekit.web.site import Site
 DRAIN_SECONDS = 30.0
 # A person who types Ctrl-C waits so long; less than the daemon's own 3 s, so that the listener still closes in order.
 HURRIED_DRAIN_SECONDS = 2.0
-# What is still under way after the balancer's word comes from somebody who asked us directly.  Without its word, or
-# without a balancer, it has as long as a drain may take.
+# What is still under way after the balancer's word comes from somebody who asked us directly.  Without its word it has
+# what is left of the time that a drain may take, and no less than this; without a balancer all of it.
 FINISH_SECONDS = 2.0
 
 _log = Logger()
@@ -97,8 +97,16 @@ class AppServer(MultiService):
         if self._drained is None:
             self._front.is_draining = True
             wait = min(self._drain_seconds, HURRIED_DRAIN_SECONDS) if is_hurried else self._drain_seconds
-            left: Deferred[Any] = self._membership.drain(wait) if self._membership else succeed(False)
-            left.addCallback(lambda is_told: maybeDeferred(self._listening.drain, FINISH_SECONDS if is_told else wait))
+            member = self._membership
+
+            def finish(is_told: bool) -> Deferred[Any]:
+                seconds = FINISH_SECONDS if is_told else wait
+                if member is not None and not is_told:
+                    seconds = max(FINISH_SECONDS, member.seconds_left)
+                return maybeDeferred(self._listening.drain, seconds)
+
+            left: Deferred[Any] = member.drain(wait) if member else succeed(False)
+            left.addCallback(finish)
             left.addErrback(lambda failure: _log.failure("draining", failure))
             self._drained = left.addCallback(lambda _: None)
         # One of its own for each who asks: they do not share what their callbacks make of it.

@@ -199,8 +199,17 @@ class MembershipTests(SynchronousTestCase):
         self.clock.advance(0.4)
         self.assertEqual(len(self.client.requests), 1)
         self.clock.advance(0.1)
-        self.client.answer(404)
+        self.client.answer(200)
         self.assertTrue(self.successResultOf(drained))
+
+    def test_one_that_has_let_us_go_meanwhile_has_not_confirmed_that_nothing_is_in_flight(self) -> None:
+        drained = self.member.drain(30.0)
+        self.clock.advance(1.0)
+        self.client.answer(200, DRAINING)
+        self.clock.advance(0.5)
+        self.client.answer(404)
+        self.assertFalse(self.successResultOf(drained))
+        self.assertEqual((self.member.seconds_left, self.warnings), (28.5, []))
 
     def test_what_is_in_flight_at_the_balancers_deadline_is_not_done(self) -> None:
         drained = self.member.drain(90.0)

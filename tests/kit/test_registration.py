@@ -107,6 +107,7 @@ class RegistrationTests(SynchronousTestCase):
             (503, b"", Left.REFUSED),
         ]:
             self.assertIs(Left.of(status, body), left, body)
+        self.assertIs(Left.of(404, b"", is_again=True), Left.GONE, "by its deadline, or as nothing was in flight")
 
     @given(st.text(st.characters(codec="latin-1")), st.text())
     def test_the_balancer_takes_our_response(self, nonce: str, secret: str) -> None:

@@ -123,6 +123,16 @@ class AppServerTests(SynchronousTestCase):
         # What the balancer has sent may still be under way.
         self.assertEqual(self.told, ["listens", "stops listening, 30 s for the rest", "ends"])
 
+    def test_what_is_in_flight_at_the_balancers_deadline_has_what_is_left_of_ours(self) -> None:
+        server = self.make()
+        self.start(server)
+        self.client.answer()
+        stopped = server.stopService()
+        self.clock.advance(12.0)
+        self.client.answer(200, b'{"state": "gone", "in_flight": 1}')
+        self.successResultOf(stopped)
+        self.assertEqual(self.told, ["listens", "stops listening, 18 s for the rest", "ends"])
+
     def test_without_a_balancer_what_is_under_way_finishes(self) -> None:
         def listen(responder: Any) -> FakeListening:
             return FakeListening(responder, self.told, IPv4Address("TCP", "127.0.0.1", 3001))
