@@ -57,6 +57,12 @@ class IExchange(Interface):
     client = Attribute("Who asks: a `scalekit.http.heads.Client`, one a connection.")
     request_id = Attribute("bytes: names this exchange in logs, answers and towards the app server.")
     record = Attribute("A `scalekit.http.heads.Outcome` that responders fill in as they go; reported when it is over.")
+    amend = Attribute(
+        """
+        What the head of the answer goes through before it is sent, `(ResponseHead, size or None) -> ResponseHead`, or
+        None.  For decorators that change nothing else: it costs less than an exchange of their own around this one.
+        """
+    )
 
     def observe(observer: object) -> None:
         """Tell this `IAnswerObserver` from now on; a later call replaces the earlier observer."""

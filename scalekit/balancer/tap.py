@@ -208,7 +208,7 @@ def add_balancer(
         wheel,
         client_timeouts_of(config),
         told_both(access_log.record, metrics.record),
-        forwarder.request_id,
+        forwarder.request_id if config.trusted_proxies else None,  # of every request
         h2_limits_of(config),
         forwarder.is_trusted,
         forwarder.via,

@@ -7,10 +7,12 @@ keep the order and the repetition of the wire.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 Fields = list[tuple[bytes, bytes]]
+#: Changes the head of an answer whose body has so many bytes; None: it is not known how many.
+Amend = Callable[["ResponseHead", int | None], "ResponseHead"]
 
 
 def values_of(fields: Fields, lower_name: bytes) -> list[bytes]:

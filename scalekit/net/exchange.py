@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault, OurFault
-from scalekit.http.heads import Client, Fields, Outcome, RequestHead, ResponseHead
+from scalekit.http.heads import Amend, Client, Fields, Outcome, RequestHead, ResponseHead
 from scalekit.http.serializer import (
     CHUNKED,
     CLOSE,
@@ -46,6 +46,7 @@ class WireExchange(Answering):
         "_chunked",
         "_is_tunnel",
         "_suppressed",
+        "amend",
         "client",
         "connection",
         "has_begun",
@@ -69,6 +70,7 @@ class WireExchange(Answering):
         self.record = Outcome()
         self.observer: Any = None
         self.receiver: Any = None
+        self.amend: Amend | None = None
         self.has_begun = False
         self._chunked = False
         self._suppressed = False
@@ -99,6 +101,8 @@ class WireExchange(Answering):
         connection = self.connection
         if connection is None or self.has_begun:
             return
+        if self.amend is not None:
+            head = self.amend(head, len(body) if head.length is None else head.length)
         status = head.status
         if status == 204:
             framing, body = b"", b""
@@ -128,6 +132,8 @@ class WireExchange(Answering):
         connection = self.connection
         if connection is None or self.has_begun:
             return
+        if self.amend is not None:
+            head = self.amend(head, head.length)
         status = head.status
         length = head.length
         if status == 204 or status == 304 or self.head.method == b"HEAD":

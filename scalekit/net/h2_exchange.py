@@ -16,7 +16,7 @@ from zope.interface import implementer
 from scalekit.errors import ClientFault, OurFault
 from scalekit.http.h2.responses import plain_fields, response_fields
 from scalekit.http.h2.session import ErrorCode
-from scalekit.http.heads import Client, Fields, Outcome, RequestHead
+from scalekit.http.heads import Amend, Client, Fields, Outcome, RequestHead
 from scalekit.interfaces import IExchange
 from scalekit.net.answering import NOWHERE, Answering
 
@@ -46,6 +46,7 @@ class H2Exchange(Answering):
     """
 
     # Not slots: what most exchanges never change stands here once, and is not stored a thousand times a second.
+    amend: Amend | None = None
     observer: Any = None
     receiver: Any = None
     has_begun = False
@@ -194,6 +195,8 @@ class H2Exchange(Answering):
         connection = self.connection
         if connection is None or self.has_begun:
             return
+        if self.amend is not None:
+            head = self.amend(head, len(body) if head.length is None else head.length)
         status, length = head.status, head.length
         if self.head.upgrade and 200 <= status < 300:
             self.fail(_NO_TUNNEL)
@@ -225,6 +228,8 @@ class H2Exchange(Answering):
         connection = self.connection
         if connection is None or self.has_begun:
             return
+        if self.amend is not None:
+            head = self.amend(head, head.length)
         status, length = head.status, head.length
         if self.head.upgrade and 200 <= status < 300:
             self.fail(_NO_TUNNEL)

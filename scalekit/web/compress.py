@@ -19,8 +19,8 @@ from weakref import finalize
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from scalekit.http.coding import MINIMUM, coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
-from scalekit.http.heads import RequestHead
+from scalekit.http.coding import coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
+from scalekit.http.heads import RequestHead, ResponseHead
 from scalekit.http.negotiation import pick_coding
 from scalekit.interfaces import IResponder
 from scalekit.web.coder import CodedStream, InThread, Turns
@@ -84,7 +84,8 @@ class Compress:
             picked = asked.picked = self, *self._picked(asked)
         _, coding, head = picked
         if coding is None:
-            self._responder.respond(_PlainExchange(exchange, head))
+            exchange.amend = _tell_caches
+            self._responder.respond(exchange if head is asked else WrappedExchange(exchange, head))
         else:
             self._responder.respond(_CodedExchange(exchange, head, coding, self))
 
@@ -149,21 +150,9 @@ class Compress:
                 self.watch(stream)
 
 
-class _PlainExchange(WrappedExchange):
-    """For a client that takes no coding of ours: codable answers tell shared caches that others do."""
-
-    __slots__ = ()
-
-    def answer(self, head: Any, body: bytes = b"") -> None:
-        size = len(body) if head.length is None else head.length
-        if size >= MINIMUM and is_codable(head, size):
-            head = varied_head(head)
-        self._inner.answer(head, body)
-
-    def begin(self, head: Any) -> None:
-        if is_codable(head, head.length):
-            head = varied_head(head)
-        self._inner.begin(head)
+def _tell_caches(head: ResponseHead, size: int | None) -> ResponseHead:
+    """To a client that takes no coding of ours: codable answers tell shared caches that others do."""
+    return varied_head(head) if is_codable(head, size) else head
 
 
 class _CodedExchange(WrappedExchange):

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault, Fault, OurFault
-from scalekit.http.heads import Client, Fields, Outcome, RequestHead, ResponseHead, values_of
+from scalekit.http.heads import Amend, Client, Fields, Outcome, RequestHead, ResponseHead, values_of
 from scalekit.http.problems import problem_answer
 from scalekit.interfaces import IExchange, IResponder
 
@@ -54,6 +54,7 @@ class MemoryExchange:
         self.client = client
         self.request_id = b"test-1"
         self.record = Outcome()
+        self.amend: Amend | None = None
         self.answer_head: ResponseHead | None = None
         self.pieces: list[bytes] = []
         self.is_whole = False
@@ -152,6 +153,8 @@ class MemoryExchange:
     def answer(self, head: Any, body: bytes = b"") -> None:
         if self.fault is not None:
             return
+        if self.amend is not None:
+            head = self.amend(head, len(body) if head.length is None else head.length)
         self._start(head)
         if head.length is None and not self._is_bodiless():
             head.length = len(body)
@@ -161,7 +164,7 @@ class MemoryExchange:
 
     def begin(self, head: Any) -> None:
         if self.fault is None:
-            self._start(head)
+            self._start(head if self.amend is None else self.amend(head, head.length))
 
     def write(self, data: bytes) -> None:
         if self.fault is not None:

@@ -23,7 +23,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault, Fault, OurFault
-from scalekit.http.heads import Client, Fields, Outcome, RequestHead
+from scalekit.http.heads import Amend, Client, Fields, Outcome, RequestHead
 from scalekit.http.problems import problem_answer
 from scalekit.interfaces import IExchange, IResponder
 from scalekit.web.answers import fault_answer
@@ -136,6 +136,7 @@ class RequestExchange:
         self.request_id = request_id
         self.record = Outcome()
         self.client = _client(request)
+        self.amend: Amend | None = None
         self._request = request
         self._observer: Any = None
         self._receiver: Any = None
@@ -198,6 +199,8 @@ class RequestExchange:
     def answer(self, head: Any, body: bytes = b"") -> None:
         if self._is_over or self._has_begun:
             return
+        if self.amend is not None:
+            head = self.amend(head, len(body) if head.length is None else head.length)
         if head.length is None and not self._is_bodiless(head.status):
             head.length = len(body)
         self._write_head(head)
@@ -207,6 +210,8 @@ class RequestExchange:
     def begin(self, head: Any) -> None:
         if self._is_over or self._has_begun:
             return
+        if self.amend is not None:
+            head = self.amend(head, head.length)
         self._write_head(head)
         self._request.registerProducer(_Room(self), True)
         self._request.write(b"")  # the head goes out now

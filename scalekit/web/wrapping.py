@@ -6,7 +6,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from scalekit.http.heads import Client, Fields, Outcome, RequestHead
+from scalekit.http.heads import Amend, Client, Fields, Outcome, RequestHead
 from scalekit.interfaces import IExchange
 
 
@@ -22,6 +22,15 @@ class WrappedExchange:
         self.client: Client = inner.client
         self.request_id: bytes = inner.request_id
         self.record: Outcome = inner.record
+
+    @property
+    def amend(self) -> Amend | None:
+        amend: Amend | None = self._inner.amend
+        return amend
+
+    @amend.setter
+    def amend(self, amend: Amend | None) -> None:
+        self._inner.amend = amend
 
     def observe(self, observer: object) -> None:
         self._inner.observe(observer)
