@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=PARTS, help="this part (may be given again); stores nothing")
     parser.add_argument("--proxy", action="append", choices=list(STARTERS))
     given = parser.parse_args()
-    rounds, seconds, count = (1, 1, 20) if given.quick else (3, 2, 100)
+    rounds, seconds, transactions = (1, 1, 20) if given.quick else (3, 2, 100)
     lacking = missing(["wrk", "h2load", "nginx", "taskset"])
     if lacking:
         print(f"make bench needs {', '.join(lacking)}: install them with the system's packages", file=sys.stderr)
@@ -66,8 +66,8 @@ def main() -> int:
         names = given.proxy or list(STARTERS)
         measure_proxies(results, folder, names, wanted)
         if "idle" in wanted:
-            count = min(room, idle.CONNECTIONS // 10 if given.quick else idle.CONNECTIONS)
-            results.idle = measure_idle(folder, [name for name in names if name != STOCK], count)
+            connections = min(room, idle.CONNECTIONS // 10 if given.quick else idle.CONNECTIONS)
+            results.idle = measure_idle(folder, [name for name in names if name != STOCK], connections)
             print(idle_table(results.idle), end="\n\n", flush=True)
         if "compression" in wanted:
             try:
@@ -80,7 +80,7 @@ def main() -> int:
                 print(f"compression was not measured: {fault}", file=sys.stderr)
         if "transaction" in wanted:
             try:
-                results.transaction = transaction.measure(folder / "transaction", *cores(), count)
+                results.transaction = transaction.measure(folder / "transaction", *cores(), transactions)
             except FAULTS as fault:
                 results.transaction_note = str(fault)
             print(transaction_table(results), end="\n\n")
