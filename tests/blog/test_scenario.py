@@ -19,15 +19,18 @@ from scalekit.blog.seed import seed
 from scalekit.blog.tap import kept_in
 from scalekit.cache.resource import CacheResource
 from scalekit.cache.store import Store
+from scalekit.kit import cache_requests
 from scalekit.kit.cache import AsyncCache
 from scalekit.kit.client import Answer, Client, make_client
 from tests.blog.fakes import NOW, FakeSink
 
+PATIENCE_SECONDS = 20.0
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class TwoBlogsTests(TestCase):
     def setUp(self) -> None:
+        self.patch(cache_requests, "PURGE_SECONDS", PATIENCE_SECONDS)
         self.clock: Any = cast(Any, reactor)
         self.client = self.make_client()
         database = Database(self.clock, self.mktemp(), lambda store: seed(store, NOW))
@@ -50,14 +53,17 @@ class TwoBlogsTests(TestCase):
     def blog(self, name: str) -> str:
         client = self.make_client()
         posts = Posts(self.data_url, client)
-        cache = AsyncCache(self.cache_url, client, self.clock)
+        # All of it is in this one process: on a busy machine 50 ms may be over before anybody was asked.
+        cache = AsyncCache(self.cache_url, client, self.clock, read_seconds=PATIENCE_SECONDS)
         fragments = Fragments(kept_in(cache), lambda tags: cache.purge(tags=tags), self.clock)
         self.addCleanup(fragments.stop)
         return self.serve(Blog(posts, fragments, FakeSink(), self.clock, lambda: name))
 
     def ask(self, url: str, values: dict[str, str] | None = None) -> Deferred[Answer]:
         body = None if values is None else urlencode(values).encode()
-        return self.client.fetch("GET" if body is None else "POST", url, seconds=20, headers=FORM, body=body)
+        return self.client.fetch(
+            "GET" if body is None else "POST", url, seconds=PATIENCE_SECONDS, headers=FORM, body=body
+        )
 
     async def settled(self, url: str) -> None:
         """Ask until the piece comes from the cache: it is stored behind the reader's back."""

@@ -36,7 +36,7 @@ class AttemptTests(TestCase):
         await self.until(lambda: self.admission.open == 0)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        give_up = reactor.seconds() + 10
+        give_up = reactor.seconds() + 30
         while not is_so():
             self.assertLess(reactor.seconds(), give_up)
             await deferLater(reactor, 0.002)

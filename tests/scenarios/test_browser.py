@@ -36,15 +36,26 @@ class BrowserCase(SynchronousTestCase):
 
 
 class BlogTests(BrowserCase):
-    def look(self, path: str, expected: str, loads: int = 6) -> tuple[set[str], set[str]]:
-        """Load a page some times, which has this text each time; who answered, and where it came from."""
-        servers, sources = set(), set()
-        for _ in range(loads):
+    def look(self, path: str, expected: str) -> str:
+        """
+        Load a page, which has this text each time, until both app servers have shown it and it has come from the cache.
+
+        A look into the cache that takes over 50 ms is a miss, which a busy machine may need more than once.
+
+        :return: where the first came from.
+        """
+        servers, sources = set(), []
+        both = {f"127.0.0.1:{port}" for port in self.demo.blogs}
+
+        def is_settled() -> bool:
             self.browser.open(self.blog + path)
             self.assertIn(expected, self.browser.text("body"))
             servers.add(self.browser.text("#server"))
-            sources.add(self.browser.text("#source"))
-        return servers, sources
+            sources.append(self.browser.text("#source"))
+            return servers == both and sources[-1] == "from the cache"
+
+        until(is_settled, f"{path} from the cache, and by both")
+        return sources[0]
 
     def write(self, title: str, author: str, text: str) -> None:
         """Fill in the form that is shown, and send it."""
@@ -56,23 +67,21 @@ class BlogTests(BrowserCase):
 
     def test_a_visitor_reads_writes_and_changes_a_post(self) -> None:
         """Both app servers answer, second views come from the cache, and what has changed is seen at once."""
-        both = {f"127.0.0.1:{port}" for port in self.demo.blogs}
         self.browser.open(f"{self.blog}/")
         self.assertEqual(self.browser.title, "Posts · The Scaling Blog")
         self.assertEqual(self.browser.protocol, "h2")
         self.assertEqual(self.browser.text("#source"), "freshly made")
-        servers, sources = self.look("/", "One server was fine until Tuesday")
-        self.assertEqual((servers, sources), (both, {"from the cache"}))
+        self.look("/", "One server was fine until Tuesday")
 
         self.browser.find("h2 a").click()
         self.assertEqual(self.browser.url, f"{self.blog}/posts/4")
-        self.assertEqual(self.look("/posts/4", "in the morning"), (both, {"from the cache"}))
+        self.look("/posts/4", "in the morning")
 
         self.browser.find(".top .button").click()
         self.write("Written <here> & now", "Eve", "The first.\n\nAnd the über second.")
         self.assertEqual(self.browser.url, f"{self.blog}/posts/5")
         self.assertEqual(self.browser.text("h1"), "Written <here> & now")
-        self.assertEqual(self.look("/", "Written <here> & now"), (both, {"freshly made", "from the cache"}))
+        self.assertEqual(self.look("/", "Written <here> & now"), "freshly made")
         self.look("/posts/5", "And the über second.")
 
         self.browser.find(".meta a").click()
@@ -85,7 +94,7 @@ class BlogTests(BrowserCase):
             self.assertEqual(self.browser.text("h1"), "Written again")
             self.browser.open(f"https://127.0.0.1:{port}/")
             self.assertEqual(self.browser.text(".summary h2"), "Written again")
-        self.assertEqual(self.look("/", "Written again"), (both, {"from the cache"}))
+        self.look("/", "Written again")
 
     def test_a_stranger_to_the_ca_is_warned(self) -> None:
         """So that the test above says something about certificates."""

@@ -110,8 +110,8 @@ class KilledTests(ScenarioCase):
                 self.assertEqual(balancer.instances()[second]["reason"].split(":")[0], "3 probes failed")
                 down = time.monotonic()
                 until(lambda moment=down: load.since(moment), "there are answers")  # type: ignore[misc]
-                _, process = self.start_stock_app(second)
                 self.assertEqual(load.since(down), {str(first)})
+                _, process = self.start_stock_app(second)
                 if registers_again:  # which spares it the seconds until somebody looks
                     balancer.register(second)
                 balancer.await_back(second)
