@@ -12,6 +12,8 @@ everything that comes, is used and goes.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import chain
 from typing import Protocol
 
 from scalekit.cache.entry import Entry
@@ -44,6 +46,9 @@ class Eviction(Protocol):
     def evict(self) -> Entry:
         """Take out the entry to give up next; raises LookupError if there is none."""
 
+    def __iter__(self) -> Iterator[Entry]:
+        """All of them, what would be given up first at the beginning, more or less."""
+
     def __len__(self) -> int:
         """How many entries it knows."""
 
@@ -73,6 +78,9 @@ class LeastRecentlyUsed:
 
     def evict(self) -> Entry:
         return self._order.popitem(last=False)[1]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._order.values())
 
     def __len__(self) -> int:
         return len(self._order)
@@ -118,6 +126,9 @@ class Sieve:
             entry.uses = 0
             self._passed[key] = entry
         return (self._ahead or self._passed).popitem(last=False)[1]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return chain(self._ahead.values(), self._passed.values())
 
     def __len__(self) -> int:
         return len(self._ahead) + len(self._passed)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from scalekit.cache.keeping import SnapshotKeeper
 from scalekit.cache.store import Store
 
 
@@ -38,3 +39,18 @@ class StoreCollector(Collector):
         yield GaugeMetricFamily("scalekit_cache_reserved_bytes", "Bytes kept free for fills.", stats.reserved_bytes)
         yield GaugeMetricFamily("scalekit_cache_tags", "Tags that entries bear.", stats.tags)
         yield CounterMetricFamily("scalekit_cache_purges", "Purges of keys, tags and prefixes.", stats.purges)
+
+
+class SnapshotMetrics(Collector):
+    """What a daemon found in the snapshot that it began with."""
+
+    def __init__(self, keeper: SnapshotKeeper) -> None:
+        self._keeper = keeper
+
+    def collect(self) -> Iterator[Metric]:
+        restored = GaugeMetricFamily(
+            "scalekit_cache_snapshot_records", "Records in the snapshot that it began with.", labels=["result"]
+        )
+        restored.add_metric(["restored"], self._keeper.restored)
+        restored.add_metric(["damaged"], self._keeper.damaged)
+        yield restored

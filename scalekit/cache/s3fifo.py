@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import chain
 
 from scalekit.cache.entry import Entry
 from scalekit.cache.eviction import PATIENCE
@@ -118,6 +120,9 @@ class S3FIFO:
                 entry.uses -= 1
             self._main[key] = entry
         return self._main.popitem(last=False)[1]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return chain(self._small.values(), self._main.values())
 
     def __len__(self) -> int:
         return len(self._small) + len(self._main)

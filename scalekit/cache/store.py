@@ -118,6 +118,8 @@ class Store:
         self._looking: list[Entry] = []  # the rest of the shelf that a sweep is at
         self._fills: OrderedDict[int, Fill] = OrderedDict()
         self._reserved = 0
+        # The keys that were put while what an earlier process held is being restored.
+        self._arrived: set[bytes] | None = None
         self._bytes = self._count = 0
         self._hits = self._stale = self._misses = self._stored = self._refused = self._voided = 0
         self._replaced = self._expired = self._evicted = self._invalidated = 0
@@ -196,7 +198,7 @@ class Store:
         else:
             self._clear(key)
         old = self._make_room(charge, now, old)
-        expires = now if verdict is Verdict.STALE else now + max_age
+        expires = now + (min(max_age, 0.0) if verdict is Verdict.STALE else max_age)
         revalidates = expires + while_revalidating if while_revalidating else expires
         leaves = expires + if_error if if_error > while_revalidating else revalidates
         entry = Entry(key, value, now, expires, revalidates, leaves, charge, 0, (), self._purges.number)
@@ -215,7 +217,66 @@ class Store:
             entry.tags = self._tags.bear(key, tags)
         self._shelves[hash(key) % _SHELVES][key] = entry
         self._stored += 1
+        if self._arrived is not None:
+            self._arrived.add(key)
         return outcome
+
+    def begin_restore(self) -> Fill:
+        """What an earlier process held is to be put back; ends with `end_restore`."""
+        self._arrived = set()
+        return self.begin(b"")
+
+    def restore(
+        self,
+        key: bytes,
+        value: bytes,
+        times: tuple[float, float, float, float],
+        now: float,
+        *,
+        tags: tuple[bytes, ...],
+        is_used: bool,
+        fill: Fill,
+    ) -> bool:
+        """
+        Put back an entry; False if it has left, or was put anew or purged since `begin_restore`, or there is no room.
+
+        :param times: ``stored``, ``expires``, ``revalidates`` and ``leaves`` of an `Entry`.
+        :param is_used: whether it was served lately.
+        :param fill: what `begin_restore` has returned.
+        """
+        assert self._arrived is not None
+        stored, expires, revalidates, leaves = times
+        if leaves <= now or key in self._arrived:
+            return False
+        if self._bytes + self._reserved + charge_of(key, value, tags) > self.max_bytes:
+            return False
+        outcome = self.put(
+            key,
+            value,
+            expires - now,
+            now,
+            tags=tags,
+            while_revalidating=revalidates - expires,
+            if_error=leaves - expires,
+            fill=Fill(key, fill.since),
+        )
+        if outcome is not Put.CREATED:
+            return False
+        self._arrived.discard(key)
+        entry = self._shelves[hash(key) % _SHELVES][key]
+        entry.stored = stored
+        if is_used:
+            self._eviction.use(entry)
+        return True
+
+    def end_restore(self, fill: Fill) -> None:
+        """All of it has come."""
+        self._arrived = None
+        self.abandon(fill)
+
+    def by_worth(self) -> list[Entry]:
+        """All that is held, what would be given up first at the beginning; purged and expired ones may be among it."""
+        return list(self._eviction)
 
     def begin(self, key: bytes) -> Fill:
         """Somebody begins to make a value; ends with `put` or `abandon`."""
@@ -461,7 +522,7 @@ class Store:
         self._count -= 1
 
     def entries(self) -> list[Entry]:
-        """All that is held, purged and expired ones that have not been removed included; for tests and snapshots."""
+        """All that is held, purged and expired ones that have not been removed included; for tests."""
         return [entry for shelf in self._shelves for entry in shelf.values()]
 
     def tag(self, name: bytes) -> Tag | None:

@@ -20,13 +20,15 @@ import random
 import secrets
 import socket
 import time
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.interfaces import IReactorTime
 
 from scalekit.cache.eviction import Eviction, LeastRecentlyUsed, Sieve
-from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.keeping import SnapshotKeeper
+from scalekit.cache.metrics import SnapshotMetrics, StoreCollector
 from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource
 from scalekit.cache.s3fifo import S3FIFO
 from scalekit.cache.service import CacheService
@@ -93,6 +95,14 @@ def steady_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def _boot() -> str:
+    """Names the run of the machine, for which `steady_seconds` hold; empty: nobody tells."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 class Options(DaemonOptions):
     """What ``twistd scalekit-cache`` takes."""
 
@@ -132,6 +142,16 @@ def add_cache(
     """
     cache = make_cache_root(settings.cache, OtherSeconds(reactor, steady_seconds))
     cache.service.setServiceParent(daemon)
+    keeper = SnapshotKeeper(
+        cache.store,
+        Path(settings.state_directory) / "cache.snapshot",
+        OtherSeconds(reactor, steady_seconds),
+        _boot(),
+        time.time,
+        os.urandom,
+        settings.cache.snapshot,
+    )
+    keeper.setServiceParent(daemon)
 
     return add_private_listener(
         daemon,
@@ -143,6 +163,6 @@ def add_cache(
         reactor=reactor,
         wall=time.time,
         request_name=secrets.token_hex(4).encode(),
-        collectors=(cache.collector,),
+        collectors=(cache.collector, SnapshotMetrics(keeper)),
         body_limit=LARGEST_VALUE_BYTES,
     )

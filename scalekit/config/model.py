@@ -178,6 +178,8 @@ class Cache(Table, frozen=True, kw_only=True):
     eviction: Annotated[str, kinds.choice("s3-fifo", "sieve", "lru")] = "s3-fifo"  # 5 to 10 points more hits than lru
     expiry_interval: Annotated[float, kinds.DURATION] = 5.0  # the tutorial's
     default_max_age: Annotated[float | None, kinds.optional(kinds.DURATION)] = None  # None: refuse a store without one
+    # What is cached has been asked for, and making all of it anew at once is what a restart is feared for.
+    snapshot: Annotated[bool, kinds.BOOLEAN] = True
     token_file: Annotated[str, kinds.PATH] = ""
 
 
