@@ -23,8 +23,8 @@ from scalekit.config import Config
 from scalekit.kit import cached
 from scalekit.kit.cache import AsyncCache
 from scalekit.kit.daemons import open_client, open_logging
-from scalekit.kit.opening import token_in
 from scalekit.kit.serving import app_server
+from scalekit.kit.token_file import TokenFile
 from scalekit.net.addresses import local_names
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
@@ -90,8 +90,9 @@ def makeService(options: Options) -> DrainingService:
     client = open_client(settings, reactor)
     sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon, _clock, random.random, time.time)
     posts = Posts(settings.blog.data, client)
-    cache_token = token_in(settings.blog.token_file) if is_shown(settings, settings.blog.cache) else ""
-    cache = AsyncCache(settings.blog.cache, client, _clock, cache_token)
+    token = TokenFile(settings.blog.token_file if is_shown(settings, settings.blog.cache) else "", None)
+    token.headers()  # what is wrong with the file is told at the start
+    cache = AsyncCache(settings.blog.cache, client, _clock, token.headers)
     fragments = Fragments(kept_in(cache), lambda tags: cache.purge(tags=tags), _clock)
 
     def name() -> str:

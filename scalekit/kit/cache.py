@@ -13,13 +13,14 @@ A client of the cache service for Twisted, for which "away" is a miss and never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from scalekit.errors import ConfigurationFault
 from scalekit.kit.breaker import Breaker
 from scalekit.kit.cache_requests import (
     READ_SECONDS,
@@ -45,17 +46,24 @@ class AsyncCache:
 
     :param url: of the cache service, such as ``https://127.0.0.1:5000``.
     :param clock: tells the breaker the time.
-    :param token: what a cache on another machine wants to see; empty: none.
+    :param headers: the fields that show a token to a cache on another machine, as `TokenFile.headers`; asked for at
+        each request.
     :param read_seconds: what takes longer is a miss.
     """
 
     def __init__(
-        self, url: str, client: Client, clock: IReactorTime, token: str = "", read_seconds: float = READ_SECONDS
+        self,
+        url: str,
+        client: Client,
+        clock: IReactorTime,
+        headers: Callable[[], dict[str, str]] = dict,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._client = client
         self._clock = clock
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = headers
+        self._lack = ""  # of a token, as it was told last
         self._read_seconds = read_seconds
         self._breaker = Breaker()
         self._looks: dict[Look, list[Deferred[Looked | None]]] = {}  # who waits for those under way that want a lease
@@ -184,13 +192,22 @@ class AsyncCache:
 
     def _ask(self, request: Request) -> Deferred[Answer]:
         """Ask, and tell the breaker what came of it: an answer of 500 and up is a failure too."""
-        asked = self._client.fetch(
-            request.method,
-            self._url + request.path,
-            seconds=request.seconds,
-            headers=self._headers | request.headers,
-            body=request.body,
-        )
+        try:
+            headers = self._headers()
+        except ConfigurationFault as fault:
+            if self._lack != str(fault):
+                self._lack = str(fault)
+                _log.warn("The cache cannot be asked: {lack}", lack=self._lack)
+            asked: Deferred[Answer] = fail(Unreachable(str(fault)))
+        else:
+            self._lack = ""
+            asked = self._client.fetch(
+                request.method,
+                self._url + request.path,
+                seconds=request.seconds,
+                headers=headers | request.headers,
+                body=request.body,
+            )
 
         def judge(answer: Answer) -> Answer:
             if answer.status >= 500:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from scalekit.errors import ConfigurationFault
 from scalekit.kit.breaker import Breaker
 from scalekit.kit.cache_requests import (
     READ_SECONDS,
@@ -47,17 +48,24 @@ class Cache:
     :param url: of the cache service, such as ``https://127.0.0.1:5000``.
     :param ca: a PEM file; empty: what the system trusts.
     :param now: as `time.monotonic`.
-    :param token: what a cache on another machine wants to see; empty: none.
+    :param headers: the fields that show a token to a cache on another machine, as `TokenFile.headers`; asked for at
+        each request.
     :param read_seconds: what takes longer is a miss.
     """
 
     def __init__(
-        self, url: str, ca: str, now: Callable[[], float], token: str = "", read_seconds: float = READ_SECONDS
+        self,
+        url: str,
+        ca: str,
+        now: Callable[[], float],
+        headers: Callable[[], dict[str, str]] = dict,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._connections = Connections(self._url, ca, now)
         self._now = now
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = headers
+        self._lack = ""  # of a token, as it was told last
         self._read_seconds = read_seconds
         self._breaker = Breaker()
         self._lock = threading.Lock()
@@ -178,12 +186,18 @@ class Cache:
             return None
         cause: Any
         try:
-            answer = self._connections.ask(request, self._headers | request.headers)
+            answer = self._connections.ask(request, self._headers() | request.headers)
         except (OSError, http.client.HTTPException) as why:
             cause = why
         else:
             if answer.status < 500:
+        except ConfigurationFault as why:
+            cause = why
+            if self._lack != str(why):
+                self._lack = str(why)
+                _log.warning("the cache cannot be asked: %s", why)
                 self._breaker.succeeded()
+            self._lack = ""
                 return answer
             cause = f"answered {answer.status}"
         _log.debug("the cache at %s is away: %s", self._url, cause)

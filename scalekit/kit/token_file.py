@@ -1,5 +1,6 @@
 """
-The token that one of us shows to another on another machine: an app server to the balancer, anybody to the log service.
+The token that one of us shows to another on another machine: an app server to the balancer, anybody to the cache and
+to the log service.
 
 The file holds the token alone, or lines as the other's own (``role[:service] token``); of those the first one that is
 good for what is wanted is taken.  It is read each time, so a new token needs no restart.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.kit import cache as module
 from scalekit.kit.cache import AsyncCache
 from scalekit.kit.lookup import Look, Looked
+from scalekit.kit.token_file import TokenFile
 from tests.kit.fakes import FakeClient
 
 
@@ -165,7 +169,16 @@ class AsyncCacheTests(SynchronousTestCase):
         self.client.answer(400)
         self.assertFalse(self.successResultOf(purged))
 
-    def test_token(self) -> None:
-        cache = AsyncCache("https://cache:5000", self.client, self.clock, token="secret")
-        cache.get("k")
-        self.assertEqual(self.client.headers[0], {"Authorization": "Bearer secret"})
+    def test_the_token_of_a_file_that_changes(self) -> None:
+        path = Path(self.mktemp())
+        cache = AsyncCache("https://cache:5000", self.client, self.clock, TokenFile(str(path), None).headers)
+        warnings: list[str] = []
+        self.patch(module._log, "warn", lambda text, **fields: warnings.append(text.format(**fields)))
+        for _ in range(2):
+            self.assertIsNone(self.successResultOf(cache.get("k")))
+        self.assertEqual((len(warnings), self.client.requests), (1, []))
+        self.assertIn(str(path), warnings[0])
+        for token in ("secret", "another"):
+            path.write_text(token)
+            cache.get("k")
+            self.assertEqual(self.client.headers[-1], {"Authorization": f"Bearer {token}"})

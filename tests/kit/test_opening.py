@@ -5,7 +5,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit import kit
 from scalekit.errors import ConfigurationFault
-from scalekit.kit.opening import token_in
 
 
 class OpenCacheTests(SynchronousTestCase):
@@ -20,22 +19,12 @@ class OpenCacheTests(SynchronousTestCase):
         self.patch(os, "environ", {"HOME": self.mktemp(), **named})
         cache = kit.open_cache()
         self.assertTrue(repr(cache).startswith("<Cache https://cache:1 "))
-        self.assertEqual((cache._headers, cache._connections._ca), ({"Authorization": "Bearer secret"}, "ca.pem"))
+        self.assertEqual((cache._headers(), cache._connections._ca), ({"Authorization": "Bearer secret"}, "ca.pem"))
+        path.write_text("read nothing\nwrite another\n")
+        self.assertEqual(cache._headers(), {"Authorization": "Bearer another"})
         self.assertTrue(repr(kit.open_cache("http://other:2")).startswith("<Cache http://other:2 "))
 
-
-class TokenTests(SynchronousTestCase):
-    def token(self, text: str) -> str:
+    def test_a_token_file_without_one(self) -> None:
         path = Path(self.mktemp())
-        path.write_text(text)
-        return token_in(str(path))
-
-    def test_one_that_may_write(self) -> None:
-        self.assertEqual(self.token("alone\n"), "alone")
-        self.assertEqual(self.token("# ours\n\nread a\nregister:shop b\nwrite c\noperator d\n"), "c")
-
-    def test_none(self) -> None:
-        for text in ("", "# nothing\n", "read secret\n"):
-            fault = self.assertRaises(ConfigurationFault, self.token, text)
-            self.assertNotIn("secret", str(fault))
-        self.assertRaises(ConfigurationFault, token_in, "/does/not/exist")
+        path.write_text("read secret\n")
+        self.assertNotIn("secret", str(self.assertRaises(ConfigurationFault, kit.open_cache, token_file=str(path))))

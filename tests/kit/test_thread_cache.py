@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.lookup import Look, Looked
 from scalekit.kit.thread_cache import Cache
+from scalekit.kit.token_file import TokenFile
 from tests.kit.answering import PATIENCE_SECONDS, Answering
 
 
@@ -97,9 +99,17 @@ class CacheTests(Answering, SynchronousTestCase):
         self.server.next = 200, {}, b"back"
         self.assertEqual(self.cache.get("k"), b"back")
 
-    def test_token(self) -> None:
-        self.make(PATIENCE_SECONDS, token="secret").get("k")
-        self.assertEqual(self.server.asked[0][2]["Authorization"], "Bearer secret")
+    def test_the_token_of_a_file_that_changes(self) -> None:
+        path = Path(self.mktemp())
+        cache = self.make(PATIENCE_SECONDS, headers=TokenFile(str(path), None).headers)
+        with self.assertLogs("scalekit.kit.thread_cache", "WARNING") as logged:
+            self.assertIsNone(cache.get("k"))
+            self.assertIsNone(cache.get("k"))
+        self.assertEqual(len(logged.output), 1)
+        for token in ("secret", "another"):
+            path.write_text(token)
+            self.assertEqual(cache.get("k"), b"value")
+            self.assertEqual(self.server.asked[-1][2]["Authorization"], f"Bearer {token}")
 
     def test_a_ca_that_is_not_there(self) -> None:
         cache = Cache("https://127.0.0.1:1", self.mktemp(), self.now)
