@@ -1,0 +1,128 @@
+"""
+Fields that caches live by, as values: Cache-Control, Age, dates.
+
+What breaks the grammar is read in the way that keeps less: an age that is no number is stale, two that differ are stale
+(RFC 9111 section 4.2.1), a Cache-Control whose quotes do not close forbids storing.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import timegm
+from collections.abc import Iterable
+from functools import lru_cache
+
+#: The greatest number of seconds; larger ones are as large (RFC 9111 section 1.2.2).
+LONGEST = 2**31
+
+_ELEMENT = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*+")++', re.DOTALL)
+_DIRECTIVE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++)(?:=(.*+))?+", re.DOTALL)
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+_SECONDS = re.compile(rb"[0-9]{1,64}")
+
+Directives = dict[bytes, bytes]
+_NONE: Directives = {}
+
+#: What stands for a value that differs from another of the same name.
+_CONFLICT = b"?"
+
+
+@lru_cache(1024)  # an application has a handful of them; the bound is for those that make them up
+def directives(value: bytes) -> Directives:
+    """
+    The directives of Cache-Control (RFC 9111 section 5.2), of all its fields joined by commas: names in lower case,
+    values without their quotes, empty where there are none.  Treat it as immutable: it is shared.
+
+    Of a directive that comes twice with two values the value is one that is no number.
+    """
+    if value.count(b'"') and not _is_closed(value):
+        return {b"no-store": b""}
+    found: Directives = {}
+    for raw in _ELEMENT.findall(value):
+        match = _DIRECTIVE.fullmatch(raw.strip(b" \t"))
+        if match is None:
+            # "max-age =5": nobody knows what was meant, but it was to bound something.
+            name, equals, _ = raw.partition(b"=")
+            if equals:
+                found[name.strip(b" \t").lower()] = _CONFLICT
+            continue
+        name, argument = match[1].lower(), match[2] or b""
+        quoted = _QUOTED.fullmatch(argument)
+        if quoted is not None:
+            argument = _PAIR.sub(rb"\1", quoted[1])
+        if name in found and found[name] != argument:
+            argument = _merged(name, found[name], argument)
+        found[name] = argument
+    return found
+
+
+def _is_closed(value: bytes) -> bool:
+    return b'"' not in re.sub(rb'"(?:[^"\\]|\\.)*+"', b"", value, flags=re.DOTALL)
+
+
+def _merged(name: bytes, one: bytes, other: bytes) -> bytes:
+    if name not in (b"no-cache", b"private"):
+        return _CONFLICT
+    # The unqualified form forbids more than one that names fields.
+    return one + b"," + other if one and other else b""
+
+
+def directives_of(values: Iterable[bytes]) -> Directives:
+    """The same of the values of all Cache-Control fields of a head."""
+    joined = b",".join(values)
+    return directives(joined) if joined else _NONE
+
+
+def seconds(value: bytes) -> int | None:
+    """A number of seconds (RFC 9111 section 1.2.2), `LONGEST` at most; None if it is none."""
+    return None if _SECONDS.fullmatch(value) is None else min(int(value), LONGEST)
+
+
+def age(values: list[bytes]) -> int | None:
+    """
+    The Age of an answer: the first one of several (RFC 9111 section 5.1), 0 without any.
+
+    None if it is no number: its sender has an age, and does not say which.
+    """
+    if not values:
+        return 0
+    return seconds(values[0].partition(b",")[0].strip(b" \t"))
+
+
+_MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")
+_MONTH = b"(" + b"|".join(_MONTHS) + b")"
+_TIME = rb"([0-9]{2}):([0-9]{2}):([0-9]{2})"
+_DAY = rb"(?:mon|tue|wed|thu|fri|sat|sun)"
+_IMF = re.compile(_DAY + rb", ([0-9]{2}) " + _MONTH + rb" ([0-9]{4}) " + _TIME + rb" gmt", re.IGNORECASE)
+_RFC850 = re.compile(
+    rb"(?:mon|tues|wednes|thurs|fri|satur|sun)day, ([0-9]{2})-" + _MONTH + rb"-([0-9]{2}) " + _TIME + rb" gmt",
+    re.IGNORECASE,
+)
+_ASCTIME = re.compile(_DAY + b" " + _MONTH + rb" ([0-9 ][0-9]) " + _TIME + rb" ([0-9]{4})", re.IGNORECASE)
+
+
+@lru_cache(1024)  # the dates of this second are those of most answers
+def http_date(value: bytes) -> float | None:
+    """
+    A date in one of its three forms as seconds since the epoch (RFC 9110 section 5.6.7); None if it is none.
+
+    Case is not looked at (RFC 9110 wants it right, RFC 9111 section 4.2 gives in); everything else is, so that what is
+    no date is stale.  Two digits of a year are one of 1969 to 2068, as with POSIX.
+    """
+    match = _IMF.fullmatch(value)
+    if match is not None:
+        day, month, year, *time = match.groups()
+        number = int(year)
+    elif (match := _RFC850.fullmatch(value)) is not None:
+        day, month, year, *time = match.groups()
+        number = int(year) + (2000 if int(year) < 69 else 1900)
+    elif (match := _ASCTIME.fullmatch(value)) is not None:
+        month, day, *time, year = match.groups()
+        number = int(year)
+    else:
+        return None
+    hour, minute, second = map(int, time)
+    if not 1 <= int(day) <= 31 or hour > 23 or minute > 59 or second > 60:
+        return None
+    return float(timegm((number, _MONTHS.index(month.lower()) + 1, int(day), hour, minute, second, 0, 0, 0)))

@@ -1,0 +1,103 @@
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.cache.rules.reuse import Verdict, fresh_hit, plan_reuse
+from scalekit.cache.rules.stored import Stored
+from tests.cache.rules.asking import NOW, get, kept
+
+
+class ReuseTests(SynchronousTestCase):
+    def check(self, stored: list[Stored], request: list[str], after: float, verdict: Verdict, why: bytes = b"") -> None:
+        reuse = plan_reuse(stored, get(*request), NOW + after)
+        self.assertEqual((reuse.verdict, reuse.forwarded), (verdict, why), (request, after))
+
+    def test_fresh_until_its_lifetime_is_over(self) -> None:
+        """RFC 9111 section 4.2: fresh while the lifetime is greater than the age."""
+        stored = kept("Cache-Control: max-age=10")
+        self.check([stored], [], 9.9, Verdict.FRESH)
+        self.check([stored], [], 10, Verdict.VALIDATE, b"stale")
+        self.assertIs(fresh_hit([stored], get(), NOW + 9.9), stored)
+        self.assertIsNone(fresh_hit([stored], get(), NOW + 10))
+
+    def test_nothing_there(self) -> None:
+        self.check([], [], 0, Verdict.MISS, b"uri-miss")
+
+    def test_other_variants_only(self) -> None:
+        english = kept("Cache-Control: max-age=10", "Vary: Accept-Language", asked=get("Accept-Language: en"))
+        self.check([english], ["Accept-Language: de"], 0, Verdict.MISS, b"vary-miss")
+
+    def test_newest_of_those_that_suit(self) -> None:
+        """Section 4.1."""
+        older = kept("Cache-Control: max-age=99", "Vary: Foo", asked=get("Foo: 1"))
+        newer = kept("Cache-Control: max-age=9", at=NOW + 1)
+        self.assertIs(plan_reuse([newer, older], get("Foo: 1"), NOW + 2).stored, newer)
+
+    def test_other_methods_and_bodies(self) -> None:
+        stored = kept("Cache-Control: max-age=10")
+        for request in (get(method="POST"), get(length=3), get(length=None), get(method="OPTIONS")):
+            self.assertEqual(plan_reuse([stored], request, NOW).verdict, Verdict.MISS)
+        self.assertEqual(plan_reuse([stored], get(method="HEAD"), NOW).verdict, Verdict.FRESH)
+
+    def test_what_the_request_wants(self) -> None:
+        """Section 5.2.1."""
+        stored = [kept("Cache-Control: max-age=100")]
+        for said, after, verdict, why in (
+            ("no-cache", 1, Verdict.VALIDATE, b"request"),
+            ("NO-CACHE", 1, Verdict.VALIDATE, b"request"),
+            ("max-age=5", 5, Verdict.FRESH, b""),
+            ("max-age=5", 6, Verdict.VALIDATE, b"request"),
+            ("max-age=x", 1, Verdict.VALIDATE, b"request"),
+            ("max-age=5, max-stale=3", 8, Verdict.FRESH, b""),
+            ("min-fresh=10", 90, Verdict.FRESH, b""),
+            ("min-fresh=10", 91, Verdict.VALIDATE, b"request"),
+            ("max-stale=5", 104, Verdict.FRESH, b""),
+            ("max-stale=5", 105, Verdict.VALIDATE, b"stale"),
+            ("max-stale", 10_000, Verdict.FRESH, b""),
+            ("max-stale=x", 101, Verdict.VALIDATE, b"stale"),
+            ("only-if-cached", 1, Verdict.FRESH, b""),
+            ("only-if-cached", 101, Verdict.UNAVAILABLE, b""),
+            ("no-store", 1, Verdict.FRESH, b""),
+            ("nothing-known", 1, Verdict.FRESH, b""),
+        ):
+            self.check(stored, ["Cache-Control: " + said], after, verdict, why)
+
+    def test_pragma_where_there_is_no_cache_control(self) -> None:
+        """Section 5.4."""
+        stored = [kept("Cache-Control: max-age=100")]
+        self.check(stored, ["Pragma: no-cache"], 1, Verdict.VALIDATE, b"request")
+        self.check(stored, ["Pragma: no-cache", "Cache-Control: max-age=9"], 1, Verdict.FRESH)
+        self.check(stored, ["Pragma: else"], 1, Verdict.FRESH)
+
+    def test_only_if_cached_asks_nobody(self) -> None:
+        """Section 5.2.1.7."""
+        self.check([], ["Cache-Control: only-if-cached"], 0, Verdict.UNAVAILABLE)
+
+    def test_conditions_that_only_the_origin_judges(self) -> None:
+        """Section 4.3.2: a cache never evaluates If-Match and If-Unmodified-Since."""
+        stored = [kept("Cache-Control: max-age=100", 'ETag: "a"')]
+        self.check(stored, ['If-Match: "b"'], 1, Verdict.MISS, b"request")
+        self.check(stored, ["If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT"], 1, Verdict.MISS, b"request")
+
+    def test_no_cache_is_validated_each_time(self) -> None:
+        """Section 5.2.2.4."""
+        stored = [kept("Cache-Control: no-cache, max-age=100", 'ETag: "a"')]
+        self.check(stored, [], 1, Verdict.VALIDATE, b"stale")
+        self.check(stored, ["Cache-Control: max-stale"], 1, Verdict.VALIDATE, b"stale")
+
+    def test_stale_while_it_is_refreshed(self) -> None:
+        """RFC 5861 section 3."""
+        stored = [kept("Cache-Control: max-age=10, stale-while-revalidate=5")]
+        self.check(stored, [], 14.9, Verdict.STALE, b"stale")
+        self.check(stored, [], 15, Verdict.VALIDATE, b"stale")
+        self.check(stored, ["Cache-Control: max-age=60"], 12, Verdict.VALIDATE, b"stale")
+
+    def test_what_forbids_stale(self) -> None:
+        """RFC 9111 section 4.2.4."""
+        for forbids in ("must-revalidate", "proxy-revalidate", "s-maxage=10", "no-cache"):
+            stored = [kept(f"Cache-Control: max-age=10, stale-while-revalidate=50, {forbids}", 'ETag: "a"')]
+            self.check(stored, [], 11, Verdict.VALIDATE, b"stale")
+            self.check(stored, ["Cache-Control: max-stale"], 11, Verdict.VALIDATE, b"stale")
+
+    def test_conditions_are_no_plain_request(self) -> None:
+        stored = [kept("Cache-Control: max-age=10")]
+        self.assertIsNone(fresh_hit(stored, get("Range: bytes=0-1"), NOW))
+        self.assertIsNone(fresh_hit(stored, get(method="POST"), NOW))
