@@ -189,15 +189,15 @@ class Cache:
             answer = self._connections.ask(request, self._headers() | request.headers)
         except (OSError, http.client.HTTPException) as why:
             cause = why
-        else:
-            if answer.status < 500:
         except ConfigurationFault as why:
             cause = why
             if self._lack != str(why):
                 self._lack = str(why)
                 _log.warning("the cache cannot be asked: %s", why)
-                self._breaker.succeeded()
+        else:
             self._lack = ""
+            if answer.status < 500:
+                self._breaker.succeeded()
                 return answer
             cause = f"answered {answer.status}"
         _log.debug("the cache at %s is away: %s", self._url, cause)
