@@ -8,6 +8,7 @@ What they cost others in time is measured by ``python -m bench.neighbours``.
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import threading
 from typing import NamedTuple
@@ -76,6 +77,12 @@ class Clients:
             connection.close()
 
 
+def members(balancer: Balancer) -> set[tuple[str, int, str]]:
+    """Service, port and state of every instance."""
+    services = json.loads(ask(f"{balancer.private_url}/v1/services")[1])["services"]
+    return {(service["name"], one["port"], one["state"]) for service in services for one in service["instances"]}
+
+
 class BadInstanceTests(ScenarioCase):
     def test_each_kind(self) -> None:
         balancer = self.start_balancer(timeouts='first_byte = "500ms"', health='interval = "200ms"\ntimeout = "500ms"')
@@ -88,7 +95,10 @@ class BadInstanceTests(ScenarioCase):
             for each in (good, port):
                 query = f"port={each}&scheme=http&service={kind}&path=/{kind}"
                 self.assertEqual(ask(f"{balancer.private_url}/register?{query}", "POST")[0], 200)
-        balancer.await_up(good, *ports.values())
+        # The good one in each of the services: it is probed for each.
+        expected = [(kind, port, "up") for kind, bad in ports.items() for port in (good, bad)]
+        expected.append(("default", good, "up"))
+        until(lambda: set(expected) <= members(balancer), "all are up")
 
         with Load(balancer) as load:
             clients = {kind: Clients(balancer, kind) for kind in KINDS}
