@@ -1,4 +1,4 @@
-"""Puts together what shares registrations by Redis; txredisapi is imported only where it is wanted."""
+"""Puts together what shares registrations by Redis."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
-from twisted.internet.interfaces import IStreamClientEndpoint
 
 from scalekit.balancer.instance import Notice
-from scalekit.balancer.redis_link import ANSWER_SECONDS, RedisLink
+from scalekit.balancer.redis_link import RedisLink
 from scalekit.balancer.shared import SharedRegistry
 from scalekit.config.urls import RedisURL
-from scalekit.errors import ConfigurationFault
+from scalekit.net.redis import redis_door
 
 
 def new_link(
@@ -32,26 +30,7 @@ def new_link(
     :param password: empty: none.
     :raises ConfigurationFault: txredisapi is not installed.
     """
-    try:
-        # Here, since it imports the global reactor, which belongs to the composition roots.
-        from txredisapi import RedisProtocol  # type: ignore[import-untyped]
-    except ImportError:
-        raise ConfigurationFault(
-            f'redis.url: found {url}, expected the package txredisapi: pip install "scalekit[redis]"'
-        ) from None
-    endpoint: IStreamClientEndpoint
-    if url.path:
-        endpoint = UNIXClientEndpoint(reactor, url.path, timeout=ANSWER_SECONDS)
-    else:
-        endpoint = HostnameEndpoint(reactor, url.host, url.port, timeout=ANSWER_SECONDS)
-    first: list[tuple[str, ...]] = [("AUTH", password)] if password else []
-    if url.database is not None:
-        first.append(("SELECT", str(url.database)))
-
-    def new_protocol() -> Any:
-        return RedisProtocol(charset=None, convertNumbers=False, replyTimeout=ANSWER_SECONDS)
-
-    return RedisLink(registry, endpoint, new_protocol, first, run, reactor, random, tell)
+    return RedisLink(registry, redis_door(url, password, reactor), run, reactor, random, tell)
 
 
 class SharingMetrics(Collector):

@@ -15,6 +15,7 @@ Start with `server` (a client's connection: bytes to exchanges) and `upstream` (
   by the `proxy_protocol`; `connecting`: opening a connection, with its deadline.
 * `h2_upstream`, `h2_stream`: a connection to an app server of HTTP/2, and one request on it.
 * `pool`: idle upstream connections, the latest first; `shared_pool`: the same where one carries many requests.
+* `redis`: connections to Redis that are kept up.
 * `deadlines`: every wait of every connection, in one wheel.
 * `certificates`: the local authority and the certificates it signs (as `constraints` permit), in files by `pem`;
   `addresses`: what this machine is called.

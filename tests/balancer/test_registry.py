@@ -18,7 +18,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from scalekit.balancer import redis_link, sharing
+from scalekit.balancer import redis_link
 from scalekit.balancer.instance import LEAVING, Instance, Notice
 from scalekit.balancer.redis_link import RedisLink
 from scalekit.balancer.registry import IRegistry
@@ -29,6 +29,7 @@ from scalekit.balancer.sharing import SharingMetrics, new_link
 from scalekit.balancer.snapshot import read_snapshot, restore_snapshot, take_snapshot
 from scalekit.config.urls import RedisURL, parse_redis_url
 from scalekit.errors import ClientFault, ConfigurationFault
+from scalekit.net import redis
 from tests.redis_server import RedisServer
 from tests.scenarios.running import free_ports
 
@@ -278,7 +279,7 @@ class RedisTests(Conformance, TestCase):
 
     async def test_hanging(self) -> None:
         """SIGSTOP: found out at the deadline of an answer, here a short one."""
-        self.patch(sharing, "ANSWER_SECONDS", 1.0)
+        self.patch(redis, "ANSWER_SECONDS", 1.0)
         self.patch(redis_link, "LISTEN_MILLISECONDS", 200)
         await self.here.connected()
         self.redis.process.send_signal(19)
