@@ -1,8 +1,8 @@
 """
 Fields that caches live by, as values: Cache-Control, Age, dates.
 
-What breaks the grammar is read in the way that keeps less: an age that is no number is stale, two that differ are stale
-(RFC 9111 section 4.2.1), a Cache-Control whose quotes do not close forbids storing.
+A Cache-Control that breaks the grammar is read in the way that keeps less: a max-age that is no number is none at all,
+two that differ are stale (RFC 9111 section 4.2.1), quotes that do not close forbid storing.
 """
 
 from __future__ import annotations
@@ -79,15 +79,9 @@ def seconds(value: bytes) -> int | None:
     return None if _SECONDS.fullmatch(value) is None else min(int(value), LONGEST)
 
 
-def age(values: list[bytes]) -> int | None:
-    """
-    The Age of an answer: the first one of several (RFC 9111 section 5.1), 0 without any.
-
-    None if it is no number: its sender has an age, and does not say which.
-    """
-    if not values:
-        return 0
-    return seconds(values[0].partition(b",")[0].strip(b" \t"))
+def age(values: list[bytes]) -> int:
+    """The Age of an answer: the first one of several; 0 without any, and if it is no number (RFC 9111 section 5.1)."""
+    return seconds(values[0].partition(b",")[0].strip(b" \t")) or 0 if values else 0
 
 
 _MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")

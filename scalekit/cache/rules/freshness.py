@@ -49,13 +49,9 @@ def lifetime(
 
 def age_on_arrival(fields: Fields, requested_at: float, received_at: float) -> float:
     """
-    How old an answer is when it comes (section 4.2.3), in seconds.
-
-    One whose Age cannot be read, or whose Date is long ago, is as old as that may be.
+    How old an answer is when it comes (section 4.2.3), in seconds: by its Age, or by its Date if that is longer ago.
     """
-    said = age(values_of(fields, b"age"))
     dates = values_of(fields, b"date")
     date = http_date(dates[0]) if dates else None
     apparent = 0.0 if date is None else max(0.0, received_at - date)
-    told = float(LONGEST) if said is None else float(said)
-    return max(apparent, told + max(0.0, received_at - requested_at))
+    return max(apparent, age(values_of(fields, b"age")) + max(0.0, received_at - requested_at))

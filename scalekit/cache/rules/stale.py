@@ -20,7 +20,8 @@ def covers_refresh(stored: Stored, now: float) -> bool:
 
 def covers_error(stored: Stored, asked: Asked, status: int | None, now: float) -> bool:
     """
-    Whether it may be answered with where asking the origin came to this status; None: no answer came.
+    Whether it may be answered with where asking the origin came to this status; None: no answer came, and the error is
+    one of our own.
 
     The request's own stale-if-error counts too, where the answer forbids nothing.
     """
@@ -28,7 +29,7 @@ def covers_error(stored: Stored, asked: Asked, status: int | None, now: float) -
         return False
     if stored.must_validate or stored.must_revalidate or asked.no_cache:
         return False
-    if now < stored.fails_until or now < stored.revalidates_until:
+    if now < stored.revalidates_until or now < (stored.lost_until if status is None else stored.fails_until):
         return True
     return asked.stale_if_error is not None and now < stored.fresh_until + asked.stale_if_error
 

@@ -13,8 +13,9 @@ class Stored:
     :ivar status: with ``reason`` and ``fields`` what is answered; the fields are without Age.
     :ivar born: its age is ``now - born``.
     :ivar fresh_until: from then on it is stale; the beginning of time for one that is to be validated each time.
-    :ivar revalidates_until: until then it may be answered while it is refreshed (RFC 5861 section 3); and
-        ``fails_until``: where refreshing has failed (section 4).  Neither is before ``fresh_until``.
+    :ivar revalidates_until: until then it may be answered with while it is refreshed (RFC 5861 section 3);
+        ``fails_until``: where the origin has answered with an error (section 4); ``lost_until``: where no answer came.
+        None of them is before ``fresh_until``.
     :ivar leaves: from then on keeping it is of no use.
     :ivar lifetime: seconds from ``born`` to ``fresh_until``, before no-cache.
     :ivar must_validate: it said no-cache; ``must_revalidate``: it is never to be used stale.
@@ -34,6 +35,7 @@ class Stored:
         "last_modified",
         "leaves",
         "lifetime",
+        "lost_until",
         "must_revalidate",
         "must_validate",
         "names",
@@ -58,6 +60,7 @@ class Stored:
         must_revalidate: bool = False,
         while_revalidating: float = 0.0,
         if_error: float = 0.0,
+        if_lost: float = 0.0,
         keeps: float = 0.0,
         names: tuple[bytes, ...] = (),
         variant: Variant = (),
@@ -76,7 +79,8 @@ class Stored:
         usable = not (must_validate or must_revalidate)
         self.revalidates_until = fresh_until + while_revalidating if usable else self.fresh_until
         self.fails_until = fresh_until + if_error if usable else self.fresh_until
-        self.leaves = max(fresh_until, self.revalidates_until, self.fails_until, received_at + keeps)
+        self.lost_until = max(fresh_until + if_lost, self.fails_until) if usable else self.fresh_until
+        self.leaves = max(fresh_until, self.revalidates_until, self.lost_until, received_at + keeps)
         self.names = names
         self.variant = variant
         self.tags = tags

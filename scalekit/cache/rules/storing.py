@@ -28,13 +28,17 @@ class Policy(msgspec.Struct, frozen=True):
     :ivar stores_cookies: answers that set a cookie are kept even if they do not say ``public`` or ``s-maxage``.  RFC
         9111 section 7.3 allows it; an app that forgets ``private`` on a login then shares the session.
     :ivar guesses: how long something is fresh may be guessed by Last-Modified (section 4.2.2).
-    :ivar if_error: seconds for which what does not say anything of it may be stale where the origin fails.
+    :ivar if_error: seconds for which an answer may be stale where the origin answers with an error, if it does not say
+        so itself (RFC 5861 section 4).
+    :ivar if_lost: the same where no answer comes (RFC 9111 section 4.2.4): it is better than an error of ours, and
+        after an hour somebody knows.
     :ivar keeps_validated: seconds for which what has to be validated is kept.
     """
 
     stores_cookies: bool = False
     guesses: bool = True
     if_error: float = 0.0
+    if_lost: float = 3600.0
     keeps_validated: float = 3600.0
 
 
@@ -88,6 +92,7 @@ def plan_store(
     must_validate = said.get(b"no-cache") == b"" or (
         not is_targeted and not said and any(b"no-cache" in value.lower() for value in values_of(fields, b"pragma"))
     )
+    must_revalidate = not said.keys().isdisjoint((b"must-revalidate", b"proxy-revalidate", b"s-maxage"))
     can_validate = _has_validator(fields)
     if fresh is None and not (can_validate and head.status in HEURISTIC):
         return Refusal.NO_FRESHNESS
@@ -95,7 +100,12 @@ def plan_store(
     if names is STAR:
         return Refusal.VARY
     age = age_on_arrival(fields, requested_at, received_at)
-    stored = Stored(
+    while_revalidating = _window(said, b"stale-while-revalidate", 0.0)
+    if_error = _window(said, b"stale-if-error", policy.if_error)
+    usable = 0.0 if must_validate else (fresh or 0.0) + (0.0 if must_revalidate else max(while_revalidating, if_error))
+    if age >= usable and not can_validate:
+        return Refusal.NO_FRESHNESS
+    return Stored(
         head.status,
         head.reason,
         _dated(kept_fields(fields, said), received_at),
@@ -103,15 +113,15 @@ def plan_store(
         age=age,
         lifetime=fresh or 0.0,
         must_validate=must_validate,
-        must_revalidate=not said.keys().isdisjoint((b"must-revalidate", b"proxy-revalidate", b"s-maxage")),
-        while_revalidating=_window(said, b"stale-while-revalidate", 0.0),
-        if_error=_window(said, b"stale-if-error", policy.if_error),
+        must_revalidate=must_revalidate,
+        while_revalidating=while_revalidating,
+        if_error=if_error,
+        if_lost=policy.if_lost,
         keeps=policy.keeps_validated if can_validate else 0.0,
         names=names,
         variant=variant_of(names, asked.head.fields),
         tags=_tags(fields, asked.key),
     )
-    return stored if received_at < stored.leaves else Refusal.NO_FRESHNESS
 
 
 def _refusal(asked: Asked, head: ResponseHead, said: Directives, policy: Policy) -> Refusal | None:
