@@ -93,6 +93,7 @@ def makeService(options: Options) -> DrainingService:
     token = TokenFile(settings.blog.token_file if is_shown(settings, settings.blog.cache) else "", None)
     token.headers()  # what is wrong with the file is told at the start
     cache = AsyncCache(settings.blog.cache, client, _clock, token.headers)
+    reactor.callWhenRunning(cache.warm_up)
     fragments = Fragments(kept_in(cache), lambda tags: cache.purge(tags=tags), _clock)
 
     def name() -> str:

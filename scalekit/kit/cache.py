@@ -24,6 +24,7 @@ from scalekit.errors import ConfigurationFault
 from scalekit.kit.breaker import Breaker
 from scalekit.kit.cache_requests import (
     READ_SECONDS,
+    WARM_UP_SECONDS,
     Request,
     Times,
     give_back_request,
@@ -34,7 +35,7 @@ from scalekit.kit.cache_requests import (
     read_looked,
     read_many,
 )
-from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
+from scalekit.kit.client import Answer, Client, TooLate, Unreachable, why_unreachable
 from scalekit.kit.lookup import Look, Looked
 
 _log = Logger()
@@ -66,7 +67,24 @@ class AsyncCache:
         self._lack = ""  # of a token, as it was told last
         self._read_seconds = read_seconds
         self._breaker = Breaker()
+        self._is_warming = False
         self._looks: dict[Look, list[Deferred[Looked | None]]] = {}  # who waits for those under way that want a lease
+
+    def warm_up(self) -> None:
+        """
+        Open a connection, so that nobody has to wait for that: a handshake may take longer than a read may.
+
+        Done again whenever something took too long, for the connection that was being opened then is lost.
+        """
+        if self._is_warming:
+            return
+        self._is_warming = True
+
+        def ended(result: object) -> object:
+            self._is_warming = False
+            return result
+
+        self._client.fetch("GET", f"{self._url}/ping", seconds=WARM_UP_SECONDS).addErrback(_no_value).addBoth(ended)
 
     def get(self, key: str) -> Deferred[bytes | None]:
         """What is stored under this key; None if there is nothing, or no cache."""
@@ -94,7 +112,8 @@ class AsyncCache:
         if not look.lease_seconds:
             return self._look(look)
         waiting: Deferred[Looked | None] = Deferred()
-        waiters = self._looks.get(look)
+        # Who waits for it already will be told as soon as there is something to tell.
+        waiters = self._looks.get(look.waiting) or self._looks.get(look)
         if waiters is not None:
             waiters.append(waiting)
             return waiting
@@ -218,6 +237,8 @@ class AsyncCache:
         def count(failure: Failure) -> Failure:
             _log.debug("The cache is away: {cause}", cause=why_unreachable(failure))
             self._breaker.failed(self._clock.seconds())
+            if failure.check(TooLate):
+                self.warm_up()
             return failure
 
         return asked.addCallback(judge).addErrback(count)

@@ -12,6 +12,12 @@ from scalekit.kit.lookup import Look, Looked
 
 # A cache that takes longer is no help: what it holds was costly to make, but not that costly.
 READ_SECONDS = 0.05
+# Whoever waits until somebody else has made a value has been told so by the cache just now: it is there, and what it
+# says once that wait is over may be late on a machine that does much else.
+LATE_SECONDS = 0.5
+# Nobody waits for a connection that is opened for the next ones; a handshake of TLS takes milliseconds, on a machine
+# that has other things to do many of them.
+WARM_UP_SECONDS = 2.0
 # Nobody waits for a write but the application's own background.
 WRITE_SECONDS = 1.0
 # Somebody waits for a purge, for what is old would be shown for as long as it lives.
@@ -21,7 +27,7 @@ PURGE_SECONDS = 1.0
 class Request(NamedTuple):
     """
     :ivar path: with the query.
-    :ivar seconds: for all of it, beyond what the cache is asked to wait.
+    :ivar seconds: for all of it, from waiting for a connection on.
     """
 
     method: str
@@ -46,7 +52,11 @@ class Times(NamedTuple):
 
 
 def look_request(look: Look, seconds: float) -> Request:
-    """Ask for a value, see `Look`."""
+    """
+    Ask for a value, see `Look`.
+
+    :param seconds: until there is a sign of the cache; for a look that waits `LATE_SECONDS` more, for one came before.
+    """
     headers = {}
     if look.lease_seconds:
         headers["Cache-Lease"] = f"request;for={look.lease_seconds}"
@@ -54,7 +64,8 @@ def look_request(look: Look, seconds: float) -> Request:
         headers["Prefer"] = f"wait={look.wait_seconds}"
     if look.takes_stale:
         headers["Cache-Control"] = "stale-if-error"
-    return Request("GET", _path(look.key), headers, None, seconds + look.wait_seconds)
+    patience = look.wait_seconds + LATE_SECONDS if look.wait_seconds else 0.0
+    return Request("GET", _path(look.key), headers, None, seconds + patience)
 
 
 def read_looked(status: int, field: Callable[[str], str | None], body: bytes) -> Looked:

@@ -33,6 +33,10 @@ class Unreachable(UpstreamFault):
         super().__init__(503, "unreachable", detail)
 
 
+class TooLate(Unreachable):
+    """The time was over."""
+
+
 def why_unreachable(failure: Failure) -> str:
     """The detail of an `Unreachable`; raises whatever else the failure is."""
     failure.trap(Unreachable)
@@ -68,7 +72,7 @@ class Client:
         self, method: str, url: str, *, seconds: float, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Deferred[Answer]:
         """
-        Make a request and read its whole answer, redirects not followed; fails with `Unreachable`.
+        Make a request and read its whole answer, redirects not followed; fails with `Unreachable` (`TooLate`).
 
         :param seconds: for all of it: connecting, sending, and the last byte of the answer.
         """
@@ -82,12 +86,28 @@ class Client:
                 return Failure(cause)
             return Failure(Unreachable(f"{url}: {cause or type(cause).__name__}"))
 
-        def late(result: Answer | Failure, seconds: float) -> Answer | Failure:
-            if isinstance(result, Failure):
-                return Failure(Unreachable(f"{url}: no answer within {seconds:g} s"))
+        # `Deferred.addTimeout`, but for one more turn of the reactor: where this process was run late, an answer may be
+        # there already that nobody has read.
+        is_late = False
+
+        def last_turn() -> None:
+            timers.append(self._clock.callLater(0, give_up))
+
+        def give_up() -> None:
+            nonlocal is_late
+            is_late = True
+            asked.cancel()
+
+        timers = [self._clock.callLater(seconds, last_turn)]
+
+        def ended(result: Answer | Failure) -> Answer | Failure:
+            if timers[-1].active():
+                timers[-1].cancel()
+            if is_late and isinstance(result, Failure):
+                return Failure(TooLate(f"{url}: no answer within {seconds:g} s"))
             return result
 
-        return asked.addErrback(explain).addTimeout(seconds, self._clock, late)
+        return asked.addErrback(explain).addBoth(ended)
 
     async def _exchange(self, method: str, url: str, headers: dict[str, str] | None, body: bytes | None) -> Answer:
         response = await self._treq.request(

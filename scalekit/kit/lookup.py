@@ -30,6 +30,11 @@ class Look(NamedTuple):
     wait_seconds: int = 0
     takes_stale: bool = False
 
+    @property
+    def waiting(self) -> Look:
+        """The look that follows where somebody else makes it."""
+        return self._replace(wait_seconds=WAIT_SECONDS)
+
 
 class Looked(NamedTuple):
     """
@@ -78,7 +83,7 @@ def finding(key: str, lease_seconds: int, wait_seconds: int, is_error_covered: b
     waited = 0
     while looked is not None and looked.value is None and not looked.lease and waited < wait_seconds:
         waited += WAIT_SECONDS
-        looked = yield Look(key, lease_seconds, WAIT_SECONDS)
+        looked = yield Look(key, lease_seconds).waiting
     if looked is not None and looked.value is not None and not looked.lease:
         return looked.value
     try:

@@ -24,6 +24,7 @@ from typing import Any
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.breaker import Breaker
 from scalekit.kit.cache_requests import (
+    LATE_SECONDS,
     READ_SECONDS,
     Request,
     Times,
@@ -92,12 +93,16 @@ class Cache:
         if not look.lease_seconds:
             return self._look(look)
         own: Future[Looked | None] = Future()
-        name = os.getpid(), look
+        process = os.getpid()
         with self._lock:
-            shared = self._looks.setdefault(name, own)
+            # Who waits for it already will be told as soon as there is something to tell.
+            shared, its = self._looks.get((process, look.waiting)), look.waiting
+            if shared is None:
+                shared, its = self._looks.setdefault((process, look), own), look
         if shared is not own:
             try:
-                found = shared.result(self._read_seconds + look.wait_seconds)
+                # The first of them says so when its own time is over, but it may not be run at that moment.
+                found = shared.result(look_request(its, self._read_seconds).seconds + LATE_SECONDS)
             except TimeoutError:
                 return None
             return None if found is None else Looked(found.value)
@@ -105,7 +110,7 @@ class Cache:
         try:
             looked = self._look(look)
         finally:
-            self._forget_look(name, own)
+            self._forget_look((process, look), own)
             own.set_result(looked)
         return looked
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.web.http_headers import Headers
 
-from scalekit.kit.client import Answer, Client, Unreachable
+from scalekit.kit.client import Answer, Client, TooLate, Unreachable
 
 
 class FakeClient(Client):
@@ -34,7 +34,7 @@ class FakeClient(Client):
         def late(failure: Any) -> Any:
             if result in self.waiting:
                 self.waiting.remove(result)
-            raise Unreachable("no answer in time")
+            raise TooLate("no answer in time")
 
         return result.addTimeout(seconds, self.clock, onTimeoutCancel=lambda result, _: late(result))
 

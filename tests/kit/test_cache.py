@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit import cache as module
 from scalekit.kit.cache import AsyncCache
+from scalekit.kit.cache_requests import LATE_SECONDS
 from scalekit.kit.lookup import Look, Looked
 from scalekit.kit.token_file import TokenFile
 from tests.kit.fakes import FakeClient
@@ -40,6 +41,16 @@ class AsyncCacheTests(SynchronousTestCase):
         self.assertNoResult(got)
         self.clock.advance(0.002)
         self.assertIsNone(self.successResultOf(got))
+
+    def test_what_took_too_long_has_a_connection_opened_for_the_next(self) -> None:
+        for _ in range(2):
+            self.cache.get("k")
+            self.clock.advance(0.06)
+        self.assertEqual(self.client.requests[1:], ["GET https://cache:5000/ping", "GET https://cache:5000/v1/keys/k"])
+        self.client.answer(200)
+        self.cache.warm_up()
+        self.assertEqual(self.client.requests[3:], ["GET https://cache:5000/ping"])
+        self.client.cut()
 
     def test_put_says_whether_it_is_stored(self) -> None:
         for status, is_stored in [(201, True), (204, True), (409, False), (413, False), (503, False)]:
@@ -114,7 +125,7 @@ class AsyncCacheTests(SynchronousTestCase):
 
     def test_waiting_has_its_own_time(self) -> None:
         looked = self.cache.look(Look("k", 10, 2))
-        self.clock.advance(2.04)
+        self.clock.advance(2.04 + LATE_SECONDS)
         self.assertNoResult(looked)
         self.clock.advance(0.02)
         self.assertIsNone(self.successResultOf(looked))
@@ -132,6 +143,13 @@ class AsyncCacheTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(other), None)
         self.cache.look(Look("k", 10))
         self.assertEqual(len(self.client.requests), 3)
+
+    def test_who_comes_while_others_wait_waits_with_them(self) -> None:
+        self.cache.look(Look("k", 10).waiting)
+        later = self.cache.look(Look("k", 10))
+        self.assertEqual(len(self.client.requests), 1)
+        self.client.answer(200, b"made")
+        self.assertEqual(self.successResultOf(later), Looked(b"made"))
 
     def test_a_lease_that_nobody_takes_is_given_back(self) -> None:
         looked = self.cache.look(Look("k", 10)).addErrback(lambda _: None)

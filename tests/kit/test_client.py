@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from scalekit.kit import client as module
-from scalekit.kit.client import Client, Unreachable
+from scalekit.kit.client import Client, TooLate, Unreachable
 
 
 class Echo(Resource):
@@ -44,8 +44,18 @@ class ClientTests(SynchronousTestCase):
         self.clock.advance(0.049)
         self.assertNoResult(asked)
         self.clock.advance(0.002)
-        failure = self.failureResultOf(asked, Unreachable)
+        failure = self.failureResultOf(asked, TooLate)
         self.assertEqual(failure.value.detail, "http://a/silent: no answer within 0.05 s")
+
+    def test_an_answer_that_was_there_when_the_time_was_over(self) -> None:
+        """This process was run late: what is ready in that turn of the reactor is read before it is given up."""
+        asked = self.client.fetch("GET", "http://a/silent", seconds=0.05)
+        self.assertEqual([call.getTime() for call in self.clock.calls], [0.05])
+        self.clock.calls.pop().func()
+        self.assertNoResult(asked)
+        self.clock.advance(0)
+        self.failureResultOf(asked, TooLate)
+        self.assertEqual(self.clock.calls, [])
 
     def test_redirects_are_answers(self) -> None:
         answer = self.successResultOf(self.client.fetch("GET", "http://a/redirect", seconds=1))

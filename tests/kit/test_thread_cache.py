@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.kit import thread_cache
 from scalekit.kit.lookup import Look, Looked
 from scalekit.kit.thread_cache import Cache
 from scalekit.kit.token_file import TokenFile
@@ -46,7 +47,15 @@ class CacheTests(Answering, SynchronousTestCase):
         self.assertEqual(self.cache.look(look), Looked(b"value"))
         self.assertEqual(self.cache._looks, {})
 
+    def test_who_comes_while_others_wait_waits_with_them(self) -> None:
+        under_way = Future[Looked | None]()
+        under_way.set_result(Looked(b"made"))
+        self.cache._looks[os.getpid(), Look("k", 10).waiting] = under_way
+        self.assertEqual(self.cache.look(Look("k", 10)), Looked(b"made"))
+        self.assertEqual(self.server.asked, [])
+
     def test_what_another_looks_for_too_long(self) -> None:
+        self.patch(thread_cache, "LATE_SECONDS", 0.0)
         cache = self.make()
         cache._looks[os.getpid(), Look("k", 10)] = Future()
         self.assertIs(cache.look(Look("k", 10)), None)
