@@ -5,9 +5,10 @@ The field is a dictionary (RFC 8941 section 3.2)::
 
     X-Scalekit-Explain: route="shop.example/cart", service="shop", instance="web-1", picker="round-robin", attempts=2
 
-``retry`` says why what failed was not sent again, ``reason`` what was wrong where the answer is ours.  Nobody else gets
-it: the names of app servers are for those who run them.  The request's field goes no further, whoever has sent it
-(`scalekit.http.forwarding`).  Nothing is done for requests of those who are not trusted.
+``retry`` says why what failed was not sent again, ``reason`` what was wrong where the answer is ours, ``cache`` what
+the HTTP cache made of it.  Nobody else gets it: the names of app servers are for those who run them.  The request's
+field goes no further, whoever has sent it (`scalekit.http.forwarding`).  Nothing is done for requests of those who are
+not trusted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def explanation(record: Outcome, route: Route | None, picker: str) -> bytes:
         ("service", record.service),
         ("instance", record.instance),
         ("picker", picker),
+        ("cache", record.cache),
         ("attempts", record.attempts),
         ("retry", record.retry),
         ("reason", record.reason),

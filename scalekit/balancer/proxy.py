@@ -72,16 +72,14 @@ class ReverseProxy:
 
     def respond(self, exchange: Any) -> None:
         head: RequestHead = exchange.head
-        table = self._routing.table
         routed = head.routed
-        if routed is not None and routed[0] is table:
+        if routed is not None and routed[0] is self._routing.table:
             service: str = routed[1]
         else:
-            if self.forwarder.is_trusted(exchange.client) and is_asked(head):
-                self._explain(exchange)
+            if self.is_explained(exchange):
+                self.explain(exchange, self.respond)
                 return
-            service = self._route(head)
-            head.routed = table, service
+            service = self.service_of(head)
         exchange.record.service = service
         available = self.roster.available(service)
         if not available:
@@ -132,8 +130,12 @@ class ReverseProxy:
             traffic.waits["served"] += 1
             forward.end_waiting(available)
 
-    def _explain(self, exchange: Any) -> None:
-        """Answer it, and say how that came about."""
+    def is_explained(self, exchange: Any) -> bool:
+        """Whether its client wants to be told how it was answered, and may be."""
+        return self.forwarder.is_trusted(exchange.client) and is_asked(exchange.head)
+
+    def explain(self, exchange: Any, respond: Callable[[Any], None]) -> None:
+        """Let it be answered, and say how that came about."""
 
         def tell(record: Outcome) -> bytes:
             route = self._routing.table.route(exchange.head.host, exchange.head.normal_path)
@@ -147,12 +149,24 @@ class ReverseProxy:
 
         explained = ExplainedExchange(exchange, self.forwarder.via, tell)
         try:
-            self.respond(explained)
+            respond(explained)
         except Fault as fault:
             explained.fail(fault)
 
+    def service_of(self, head: RequestHead) -> str:
+        """
+        The service of a request, whose head is checked once if it comes again and again.
+
+        :raises Fault: it has none, or its path may be read as one of another.
+        """
+        table = self._routing.table
+        routed = head.routed
+        if routed is None or routed[0] is not table:
+            routed = head.routed = table, self._route(head)
+        service: str = routed[1]
+        return service
+
     def _route(self, head: RequestHead) -> str:
-        """The service of a head, which is checked once if it comes again and again."""
         route = self._routing.table.route(head.host, head.normal_path)
         if not is_plain(head.path):
             self._check_readings(head, route)

@@ -145,12 +145,14 @@ class RegistrarResource(Branch):
         explain: Resource | None = None,
         registry: IRegistry | None = None,
         dashboard: Dashboard | None = None,
+        purge: Resource | None = None,
         awaited: Callable[[Instance, float], object] = lambda instance, seconds: None,
     ) -> None:
         """
         :param new_secret: what nobody can guess, for each app that is to consent to being sent requests.
         :param events: ``/v1/events``.
         :param explain: ``/v1/explain``, where there is a data path to explain.
+        :param purge: ``/v1/purge``, where there is an HTTP cache.
         :param dashboard: what browsers are shown; None: the same as everybody.
         :param registry: is told all changes; None: the roster itself.
         :param awaited: is told whenever somebody waits for an instance to be drained, and for how many seconds.
@@ -169,6 +171,8 @@ class RegistrarResource(Branch):
         first_version.putChild(b"events", events)
         if explain is not None:
             first_version.putChild(b"explain", explain)
+        if purge is not None:
+            first_version.putChild(b"purge", purge)
         if dashboard is not None:
             first_version.putChild(b"overview", dashboard.overview)
             for path, asset in dashboard.assets.items():

@@ -20,6 +20,11 @@ from scalekit.http.heads import ResponseHead
 TOKEN_BYTES = 16
 
 
+def cookie_name(service: str, cookie: str = "") -> bytes:
+    """The name of a service's cookie; empty: one that no other service has."""
+    return (cookie or f"scalekit-{service}").encode("ascii")
+
+
 class Sticky:
     """
     The sessions of one service.
@@ -31,7 +36,7 @@ class Sticky:
     def __init__(self, key: bytes, service: str, cookie: str = "") -> None:
         self._key = key
         self._service = service
-        self.cookie = (cookie or f"scalekit-{service}").encode("ascii")
+        self.cookie = cookie_name(service, cookie)
         self._available: tuple[Instance, ...] = ()
         self._by_token: dict[bytes, Instance] = {}
 

@@ -28,6 +28,7 @@ LIVE_KEYS = (
     "balancer.hash_on",
     "balancer.service",
     "balancer.compression",
+    "balancer.http_cache.every_service",
     "balancer.health",
     "balancer.drain",
     "balancer.timeouts",

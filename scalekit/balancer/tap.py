@@ -26,6 +26,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
+from scalekit.balancer.caching import CachedServices, Explaining
 from scalekit.balancer.dashboard.overview import Overview
 from scalekit.balancer.dashboard.rates import Rates
 from scalekit.balancer.dashboard.resource import STYLESHEET, Dashboard
@@ -57,8 +58,15 @@ from scalekit.balancer.streams import EventsResource, EventStreams
 from scalekit.balancer.swapping import LIVE_KEYS, Parts, Swap
 from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
+from scalekit.cache.bulk import Purge
+from scalekit.cache.front.front import CacheFront
+from scalekit.cache.front.metrics import FrontCollector
+from scalekit.cache.front.purging import PublicPurge, Purging
+from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.service import CacheService
+from scalekit.cache.store import Store
 from scalekit.config import Config
-from scalekit.config.loading import load_password
+from scalekit.config.loading import load_password, load_tokens
 from scalekit.config.model import Balancer as BalancerTable
 from scalekit.http.forwarding import Forwarder
 from scalekit.interfaces import ILogSink
@@ -87,6 +95,8 @@ _log = Logger(namespace="scalekit.balancer")
 
 #: How long a load balancer above us gets to see that we are going.
 ANNOUNCE_SECONDS = 5.0
+#: As of the key/value service, the tutorial's: what has expired is never served, but takes its room until then.
+SWEEP_SECONDS = 5.0
 #: What an app has to say about itself fits.
 REGISTRATION_BYTES = 16 * 1024
 
@@ -185,10 +195,15 @@ def add_balancer(
     wheel.every_tick(proxy.tick)
     is_name_decisive = certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen)
 
+    cache = _add_http_cache(daemon, settings, proxy, routing, wheel) if config.http_cache.enabled else None
+
     def responder(balancer: BalancerTable) -> Any:
         inner: Any = proxy
         if balancer.compression.enabled:
             inner = Compress(inner, reactor, deferToThread, balancer.compression.algorithms)
+        if cache is not None:
+            cache.front.reconfigure(inner, tuple(inner.codings) if balancer.compression.enabled else ())
+            inner = Explaining(cache.front, proxy) if balancer.trusted_proxies else cache.front
         return CoveredHosts(inner) if is_name_decisive else inner
 
     access_log = AccessLog(config.access_log, reactor, time.time, sink)
@@ -245,6 +260,8 @@ def add_balancer(
     def limit(old: BalancerTable, fresh: BalancerTable) -> None:
         factory.reconfigure(client_timeouts_of(fresh), h2_limits_of(fresh))
         public.admission.limit = fresh.limits.max_connections
+        if cache is not None:
+            cache.services.adopt(fresh)
         if fresh.compression != old.compression:
             factory.respond = responder(fresh).respond
 
@@ -269,7 +286,7 @@ def add_balancer(
     dashboard = Dashboard(overview)
     explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or policies.traffic(name), reactor)
     shared: SharedRegistry | None = None
-    collectors: list[Collector] = []
+    collectors: list[Collector] = [] if cache is None else [*cache.collectors]
     if settings.redis.url is not None:
         password = load_password(settings.redis.password_file, "redis.password_file")
         shared = SharedRegistry(roster, listeners, settings.redis.url.is_local)
@@ -291,6 +308,7 @@ def add_balancer(
             explain,
             shared,
             dashboard,
+            None if cache is None else Purge(cache.purging),
             tunnels.end,
         ),
         names=names,
@@ -314,6 +332,48 @@ def add_balancer(
     )
     public.setServiceParent(daemon)
     return Balancer(roster, public, private)
+
+
+class _HTTPCache(NamedTuple):
+    """The HTTP cache, and what it is told and tells."""
+
+    front: CacheFront
+    services: CachedServices
+    purging: Purging
+    collectors: tuple[Collector, ...]
+
+
+def _add_http_cache(
+    daemon: DrainingService, settings: Config, proxy: ReverseProxy, routing: Routing, wheel: Wheel
+) -> _HTTPCache:
+    """The cache in front of the proxy, which is told later who stands between them."""
+    config = settings.balancer
+    store = Store(config.http_cache.max_bytes)
+    sweeping = CacheService(store, SWEEP_SECONDS, reactor)
+    sweeping.setServiceParent(daemon)
+    services = CachedServices(proxy, routing, config)
+    purging = Purging(store, reactor, sweeping.hurry)
+    tokens = load_tokens(settings.registration.token_file, "registration.token_file")
+    public_purge = PublicPurge(purging, tokens, proxy.forwarder.via)
+    front = CacheFront(
+        proxy,
+        store,
+        services,
+        reactor,
+        time.time,
+        proxy=proxy.forwarder.via,
+        purge=public_purge,
+        hurry=sweeping.hurry,
+    )
+    wheel.every_tick(front.tick)
+
+    def reload(fresh: Config) -> None:
+        public_purge.tokens = load_tokens(fresh.registration.token_file, "registration.token_file")
+
+    daemon.on_reload(reload, "registration.token_file")
+    return _HTTPCache(
+        front, services, purging, (FrontCollector(front.counts), StoreCollector(store, "scalekit_http_cache"))
+    )
 
 
 class _Ticking(Service):

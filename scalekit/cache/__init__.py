@@ -16,6 +16,7 @@ time is an argument.
 * `resource`: the routes of port 5000, the tutorial's; `values`: ``/v1/keys/{key}``, with `receiving` for
   PUT and `conditions`; `bulk`: the rest of ``/v1``.
 * `rules`: what an HTTP cache may keep, and when it may answer with it (RFC 9111); pure.
+* `front`: the HTTP cache itself, a responder that the balancer has in front of its proxy.
 * `service`: sweeps the store, a LoopingCall.
 * `keeping`: what is kept over a restart; `snapshot`: as what bytes.
 * `metrics`: the store's counters for Prometheus.

@@ -16,7 +16,8 @@ DELETE  ``/v1/leases/{token}``  gives a lease back, so that the next one may try
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from twisted.web.resource import Resource
@@ -26,6 +27,7 @@ from scalekit.cache.conditions import etag_of
 from scalekit.cache.keys import check_key
 from scalekit.cache.keyvalue import KeyValue
 from scalekit.cache.labels import check_tag
+from scalekit.cache.store import Store
 from scalekit.errors import ClientFault
 from scalekit.web.answers import ProblemResource, json_answer, problem, read_body
 
@@ -54,10 +56,21 @@ class GetRequest(msgspec.Struct, forbid_unknown_fields=True):
 _Body = TypeVar("_Body")
 
 
+class Purger(Protocol):
+    """What carries purges out."""
+
+    @property
+    def store(self) -> Store:
+        """Whose purges are numbered."""
+
+    def purge(self, keys: Sequence[bytes], tags: Sequence[bytes], prefix: bytes | None, is_soft: bool) -> bool:
+        """See `KeyValue.purge`; may raise `ClientFault`."""
+
+
 class Purge(ProblemResource):
     """``/v1/purge``"""
 
-    def __init__(self, service: KeyValue) -> None:
+    def __init__(self, service: Purger) -> None:
         super().__init__()
         self._service = service
 

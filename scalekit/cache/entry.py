@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from typing import Any
+
 import msgspec
 
 # What an entry costs beside the bytes of its key and its value: 460 to 560, measured with tracemalloc on 64-bit CPython
@@ -39,7 +42,8 @@ class Tag(msgspec.Struct, gc=False, eq=False):
 
 class Entry(msgspec.Struct, gc=False, eq=False):
     """
-    One key's value; the value never changes, it is only replaced.
+    One key's value; the value never changes, it is only replaced.  It is bytes, or, of the HTTP cache, something that
+    tells by ``len`` how many bytes it takes (`scalekit.cache.front.shelf.Kept`).
 
     It refers to nothing that could refer back, so the garbage collector need not know of it (``gc=False``): 16 bytes
     less each, and fewer collections.
@@ -57,7 +61,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
     """
 
     key: bytes
-    value: bytes
+    value: Any
     stored: float
     expires: float
     revalidates: float
@@ -75,7 +79,7 @@ class Entry(msgspec.Struct, gc=False, eq=False):
         return f"<Entry {self.key!r} {len(self.value)} bytes, {self.stored:g} to {until}>"
 
 
-def charge_of(key: bytes, value: bytes, tags: tuple[bytes, ...] = ()) -> int:
+def charge_of(key: bytes, value: Sized, tags: tuple[bytes, ...] = ()) -> int:
     """The bytes that an entry of this key, value and tags counts for."""
     return charge_of_length(key, len(value)) + sum(TAG_OVERHEAD_BYTES + len(tag) for tag in tags)
 

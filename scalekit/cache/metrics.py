@@ -12,33 +12,38 @@ from scalekit.cache.store import Store
 
 
 class StoreCollector(Collector):
-    """Reads a store's `Stats`; register it with a ``CollectorRegistry``."""
+    """
+    Reads a store's `Stats`; register it with a ``CollectorRegistry``.
 
-    def __init__(self, store: Store) -> None:
+    :param name: what the names of its numbers begin with.
+    """
+
+    def __init__(self, store: Store, name: str = "scalekit_cache") -> None:
         self._store = store
+        self._name = name
 
     def collect(self) -> Iterator[Metric]:
         stats = self._store.stats()
-        lookups = CounterMetricFamily("scalekit_cache_lookups", "Keys asked for.", labels=["result"])
+        lookups = CounterMetricFamily(f"{self._name}_lookups", "Keys asked for.", labels=["result"])
         lookups.add_metric(["hit"], stats.hits - stats.stale)
         lookups.add_metric(["stale"], stats.stale)
         lookups.add_metric(["miss"], stats.misses)
         yield lookups
-        puts = CounterMetricFamily("scalekit_cache_puts", "Values to be stored.", labels=["result"])
+        puts = CounterMetricFamily(f"{self._name}_puts", "Values to be stored.", labels=["result"])
         puts.add_metric(["stored"], stats.stored)
         puts.add_metric(["refused"], stats.refused)
         puts.add_metric(["voided"], stats.voided)
         yield puts
-        removed = CounterMetricFamily("scalekit_cache_removed", "Entries that left, and why.", labels=["reason"])
+        removed = CounterMetricFamily(f"{self._name}_removed", "Entries that left, and why.", labels=["reason"])
         for reason in ("replaced", "expired", "evicted", "invalidated"):
             removed.add_metric([reason], getattr(stats, reason))
         yield removed
-        yield GaugeMetricFamily("scalekit_cache_entries", "Entries held.", stats.entries)
-        yield GaugeMetricFamily("scalekit_cache_bytes", "Bytes that the entries take, overhead included.", stats.bytes)
-        yield GaugeMetricFamily("scalekit_cache_max_bytes", "Bytes that they may take.", stats.max_bytes)
-        yield GaugeMetricFamily("scalekit_cache_reserved_bytes", "Bytes kept free for fills.", stats.reserved_bytes)
-        yield GaugeMetricFamily("scalekit_cache_tags", "Tags that entries bear.", stats.tags)
-        yield CounterMetricFamily("scalekit_cache_purges", "Purges of keys, tags and prefixes.", stats.purges)
+        yield GaugeMetricFamily(f"{self._name}_entries", "Entries held.", stats.entries)
+        yield GaugeMetricFamily(f"{self._name}_bytes", "Bytes that the entries take, overhead included.", stats.bytes)
+        yield GaugeMetricFamily(f"{self._name}_max_bytes", "Bytes that they may take.", stats.max_bytes)
+        yield GaugeMetricFamily(f"{self._name}_reserved_bytes", "Bytes kept free for fills.", stats.reserved_bytes)
+        yield GaugeMetricFamily(f"{self._name}_tags", "Tags that entries bear.", stats.tags)
+        yield CounterMetricFamily(f"{self._name}_purges", "Purges of keys, tags and prefixes.", stats.purges)
 
 
 class SnapshotMetrics(Collector):

@@ -89,7 +89,8 @@ class CacheResource(ProblemResource):
         request.setHeader(b"x-content-type-options", b"nosniff")
         request.setHeader(b"age", b"%d" % (now - entry.stored))
         request.setHeader(b"cache-control", b"max-age=%d" % (entry.expires - now))
-        return entry.value
+        value: bytes = entry.value
+        return value
 
     def render_HEAD(self, request: Request) -> bytes:
         body = self.render_GET(request)

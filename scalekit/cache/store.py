@@ -19,6 +19,7 @@ Its rules:
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sized
 from enum import Enum
 
 import msgspec
@@ -160,7 +161,7 @@ class Store:
     def put(
         self,
         key: bytes,
-        value: bytes,
+        value: Sized,
         max_age: float,
         now: float,
         *,
@@ -174,6 +175,7 @@ class Store:
 
         A value that is not stored changes nothing.
 
+        :param value: bytes, or what tells by ``len`` how many bytes it takes.
         :param while_revalidating: seconds after ``max_age`` for which it may be served stale; ``if_error``: the same
             where making it anew has failed.
         :param fill: in which it was made; it is over now.
@@ -317,7 +319,11 @@ class Store:
 
     def is_void(self, fill: Fill) -> bool:
         """Whether a hard purge of its key came since it began."""
-        return self._purges.verdict(fill.key, (), fill.since) is Verdict.GONE
+        return self.verdict(fill) is Verdict.GONE
+
+    def verdict(self, fill: Fill, tags: tuple[bytes, ...] = ()) -> Verdict:
+        """What purges since it began have made of what is being made, if it will bear these tags."""
+        return self._purges.verdict(fill.key, tags, fill.since)
 
     # Purging
 

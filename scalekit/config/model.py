@@ -62,6 +62,7 @@ class Service(Table, frozen=True, kw_only=True):
     max_in_flight: Annotated[int | None, kinds.optional(kinds.whole_number(1, 1_000_000))] = None
     sticky: Annotated[bool, kinds.BOOLEAN] = False  # only apps that keep sessions to themselves need it
     sticky_cookie: Annotated[str | None, kinds.optional(kinds.COOKIE_NAME)] = None  # None: scalekit-NAME
+    cache: Annotated[bool | None, kinds.optional(kinds.BOOLEAN)] = None  # None: every_service of [balancer.http_cache]
 
 
 class UpstreamTLS(Table, frozen=True, kw_only=True):
@@ -82,6 +83,16 @@ class Compression(Table, frozen=True, kw_only=True):
         "br",
         "gzip",
     )
+
+
+class HTTPCache(Table, frozen=True, kw_only=True):
+    """``[balancer.http_cache]``: answers of app servers are kept and served again, as far as they allow it."""
+
+    # Apps that never had a cache in front of them may say what they do not mean.
+    enabled: Annotated[bool, kinds.BOOLEAN] = False
+    max_bytes: Annotated[int, kinds.SIZE] = 256 * MIB
+    # Also those that only registrations name; a service says otherwise by its own ``cache``.
+    every_service: Annotated[bool, kinds.BOOLEAN] = True
 
 
 class Health(Table, frozen=True, kw_only=True):
@@ -149,6 +160,7 @@ class Balancer(Table, frozen=True, kw_only=True):
     service: tuple[Service, ...] = ()
     upstream_tls: UpstreamTLS = UpstreamTLS()
     compression: Compression = Compression()
+    http_cache: HTTPCache = HTTPCache()
     http2: HTTP2 = HTTP2()
     health: Health = Health()
     drain: Drain = Drain()

@@ -16,7 +16,7 @@ from scalekit.errors import ClientFault
 from scalekit.http.cookies import SESSION_COOKIE, without_cookie
 from scalekit.http.grammar import TOKEN_LIST_ITEM
 from scalekit.http.heads import Client, Fields, RequestHead
-from scalekit.http.origin import Network, is_within, origin_address, origin_lines
+from scalekit.http.origin import Network, is_within, origin_address, origin_is_secure, origin_lines
 from scalekit.http.serializer import CHUNKED, content_length
 from scalekit.http.upgrade import WEBSOCKET
 
@@ -112,6 +112,12 @@ class Forwarder:
             return client.address
         told = [(name.lower(), value) for name, value in head.fields]
         return origin_address(client, told, self._trusted)
+
+    def is_secure(self, head: RequestHead, client: Client) -> bool:
+        """Whether a request came over TLS, to us or to a trusted peer."""
+        if not self.is_trusted(client):
+            return client.is_secure
+        return origin_is_secure(client, [(name.lower(), value) for name, value in head.fields])
 
     def head(
         self, head: RequestHead, client: Client, request_id: bytes, fallback_host: bytes, upgrade: bytes = b""

@@ -41,7 +41,7 @@ class RequestHead:
         (RFC 8441), whose method is GET here; else empty.  Who answers may ``switch`` then, and need not.
     :ivar made: what `scalekit.http.forwarding` has made of this head, for the next time that it comes (see `reader`).
     :ivar picked: the same of `scalekit.web.compress`; ``routed``: of `scalekit.balancer.proxy`; ``logged``: of
-        `scalekit.ops.access_log`.
+        `scalekit.ops.access_log`; ``sought``: of `scalekit.cache.front`.
 
     A head is shared between requests that came with the same bytes: treat it as immutable.
     """
@@ -61,6 +61,7 @@ class RequestHead:
         "picked",
         "query",
         "routed",
+        "sought",
         "target",
         "upgrade",
         "version",
@@ -69,6 +70,7 @@ class RequestHead:
     made: Any
     picked: Any
     routed: Any
+    sought: Any
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class RequestHead:
         self.expects_continue = expects_continue
         self.hop = hop
         self.upgrade = upgrade
-        self.made = self.picked = self.routed = None
+        self.made = self.picked = self.routed = self.sought = None
         self.logged = b""
 
     def get(self, lower_name: bytes) -> bytes | None:
@@ -236,9 +238,10 @@ class Outcome:
     :ivar attempts: how many instances were tried.
     :ivar reason: the reason token of the fault, empty if there was none.
     :ivar retry: why what had failed was not sent again, see `scalekit.balancer.retrying.Refusal`; else empty.
+    :ivar cache: what the HTTP cache made of it, see `scalekit.cache.front.metrics`; empty where there is none.
     """
 
-    __slots__ = ("attempts", "instance", "reason", "retry", "sent", "service", "status")
+    __slots__ = ("attempts", "cache", "instance", "reason", "retry", "sent", "service", "status")
 
     def __init__(self) -> None:
         self.status = 0
@@ -248,6 +251,7 @@ class Outcome:
         self.attempts = 0
         self.reason = ""
         self.retry = ""
+        self.cache = ""
 
     def __repr__(self) -> str:
         return f"<Outcome {self.status} sent={self.sent} {self.service}@{self.instance} {self.reason}>"

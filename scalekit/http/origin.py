@@ -66,6 +66,11 @@ def origin_lines(host: bytes, client: Client, told: Fields, trusted: tuple[Netwo
     return b"\r\n".join(lines) + b"\r\n"
 
 
+def origin_is_secure(client: Client, told: Fields) -> bool:
+    """Whether the request came over TLS, to us or, as far as ``told`` says, to the proxy before us."""
+    return (_last(told, b"x-forwarded-proto", _is_proto) or (b"https" if client.is_secure else b"http")) == b"https"
+
+
 def origin_address(client: Client, told: Fields, trusted: tuple[Network, ...]) -> str:
     """
     The address of whoever has asked in the first place, as far as that is believed.

@@ -189,7 +189,7 @@ def _quoted(text: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)  # of a service's instances a few differ only in what went wrong
-def _course(service: str, instance: str, attempts: int, reason: str, retry: str) -> bytes:
+def _course(service: str, instance: str, attempts: int, reason: str, retry: str, cache: str) -> bytes:
     """Who has answered, and how it came to that."""
     course = b'"service":%b,"instance":%b,"attempts":%d,"reason":%b,' % (
         _quoted(service),
@@ -197,7 +197,9 @@ def _course(service: str, instance: str, attempts: int, reason: str, retry: str)
         attempts,
         _quoted(reason),
     )
-    return course + b'"retry":%b,' % _quoted(retry) if retry else course
+    if retry:
+        course += b'"retry":%b,' % _quoted(retry)
+    return course + b'"cache":%b,' % _quoted(cache) if cache else course
 
 
 def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
@@ -205,7 +207,8 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
     The line of an exchange that was over at ``wall``, a JSON object.
 
     ``seconds`` is from the head's end to the answer's last byte (of a tunnel: to its end), ``sent`` counts body bytes.
-    ``retry`` is there only where something failed and was not sent again: why not.
+    ``retry`` is there only where something failed and was not sent again: why not; ``cache`` only where the service has
+    an HTTP cache: what it made of the request.
     """
     head, client, record = exchange.head, exchange.client, exchange.record
     asked = head.logged
@@ -224,7 +227,7 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
         record.status,
         record.sent,
         seconds,
-        _course(record.service, record.instance, record.attempts, record.reason, record.retry),
+        _course(record.service, record.instance, record.attempts, record.reason, record.retry, record.cache),
         _ENDS[client.is_secure, head.version],
     )
 

@@ -51,7 +51,10 @@ def data_role(head: RequestHead) -> str | None:
 
 
 def registration_role(head: RequestHead) -> str | None:
-    """The role the registration port asks for: ``register``, ``operator`` to change others; None for open paths."""
+    """
+    The role the registration port asks for: ``register``, ``operator`` to change others, ``write`` to purge; None for
+    open paths.
+    """
     path = head.normal_path
     if path in OPEN_PATHS:
         return None
@@ -59,6 +62,8 @@ def registration_role(head: RequestHead) -> str | None:
         return "register"
     if head.method in _SAFE:
         return "read"
+    if path == b"/v1/purge":
+        return "write"
     if path.startswith(b"/v1/services/") and head.method != b"PATCH":
         return "register"
     return "operator"
@@ -86,7 +91,7 @@ def verdict(
         return fault
     authorization = values_of(head.fields, b"authorization")
     if authorization:
-        grant = _grant(authorization, tokens)
+        grant = bearer_grant(authorization, tokens)
         if grant is None:
             return ClientFault(401, "bad-token", "The token is not one of those for this listener.")
     elif is_local(client.address) or role_of(head) is None:
@@ -152,7 +157,8 @@ def _with_port(authority: str, scheme: str) -> str:
     return authority if has_port else f"{authority}:{443 if scheme == 'https' else 80}"
 
 
-def _grant(authorization: list[bytes], tokens: Tokens) -> Grant | None:
+def bearer_grant(authorization: list[bytes], tokens: Tokens) -> Grant | None:
+    """What the values of Authorization allow; None if they are not one known token."""
     if len(authorization) != 1:
         return None
     scheme, _, token = authorization[0].partition(b" ")

@@ -1,0 +1,21 @@
+"""
+The HTTP cache: a responder between the balancer's listener and its proxy that keeps answers and serves them again.
+
+::
+
+    AccessLog(CacheFront(Compress(ReverseProxy(...))))
+
+What an HTTP cache may do is decided in `scalekit.cache.rules`, which is pure; where things lie, in the same
+`scalekit.cache.store` that the key/value service has, in one of its own.
+
+Open `front` first: what becomes of a request.
+
+* `front`: `CacheFront`: a fresh hit is answered at once; whatever else, as the rules say.
+* `fetch`: one request to the origin, and all who wait for what comes of it; `streaming`: the answer on its way to them.
+* `purging`: ``PURGE``, and what ``/v1/purge`` of the registration port does.
+* `passing`: requests that no cache may answer, and what they make invalid.
+* `sought`: what has been found out about a request's head; what is asked of the balancer.
+* `shelf`: stored answers, the variants of one URL together, as values of the store; `bodies`: their bytes.
+* `marks`: keys of which nobody is to wait for another's answer.
+* `telling`: ``Cache-Status``, and what the access log is told; `metrics`: the same in numbers.
+"""

@@ -1,0 +1,381 @@
+"""
+The caching front: a responder that answers out of the store, and asks the one behind it for the rest.
+
+What may be kept and answered with is decided in `scalekit.cache.rules`, what comes of asking in
+`scalekit.cache.front.fetch`.  A fresh hit is answered inside the listener's call, in one write: look the key up,
+compare a moment, write a head that is ready and a body that is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from zope.interface import implementer
+
+from scalekit.cache.front.bodies import Reader
+from scalekit.cache.front.fetch import WAITING, Fetch, Waiter
+from scalekit.cache.front.marks import Marks
+from scalekit.cache.front.metrics import Counts
+from scalekit.cache.front.passing import Passed
+from scalekit.cache.front.shelf import Kept, Shelf, Variant
+from scalekit.cache.front.sought import Services, Sought, normalised
+from scalekit.cache.front.telling import NAME, fail, ready_head, with_status
+from scalekit.cache.rules import answering, status
+from scalekit.cache.rules.asking import ask
+from scalekit.cache.rules.invalidation import plan_invalidation
+from scalekit.cache.rules.reuse import Reuse, Verdict, fresh_hit, plan_reuse
+from scalekit.cache.rules.stale import covers_error
+from scalekit.cache.rules.stored import Stored
+from scalekit.cache.rules.storing import USUAL, Policy, Refusal, plan_store
+from scalekit.cache.rules.validation import after_head, outgoing, unconditional
+from scalekit.cache.store import Store, Window
+from scalekit.errors import ClientFault
+from scalekit.http.heads import Client, RequestHead, ResponseHead
+from scalekit.interfaces import IResponder
+
+#: Who waits for the head of an answer that another has asked for goes on his own after this: an answer that takes
+#: longer is perhaps from an instance that hangs, and another would answer.  nginx' proxy_cache_lock_timeout is 5 s, and
+#: pages that take that long are what is worth caching most.
+PATIENCE_SECONDS = 10.0
+#: For one answer; each is a connection and some 500 bytes.  Who comes beyond it asks for himself.
+MOST_WAITING = 10_000
+#: The wall clock is followed when it differs by more: it was set, and has not just been slewed.
+_SKEW_SECONDS = 1.0
+
+_FAILING = Window.FAILING
+
+
+@implementer(IResponder)
+class CacheFront:
+    """
+    :param responder: who answers what is not here.
+    :param services: whose requests are, and which services' answers are kept.
+    :param clock: tells the store's seconds, which never go back.
+    :param wall: seconds since the epoch, for the rules.
+    :param offered: the content codings that the responder makes.
+    :param proxy: our name in Proxy-Status.
+    :param purge: answers ``PURGE``; None: it is left to the app server.
+
+    :ivar counts: by service.
+    """
+
+    def __init__(
+        self,
+        responder: Any,
+        store: Store,
+        services: Services,
+        clock: Any,
+        wall: Callable[[], float],
+        offered: Sequence[bytes] = (),
+        proxy: bytes = b"",
+        policy: Policy = USUAL,
+        hurry: Callable[[], None] = lambda: None,
+        purge: Callable[[Any, Sought], None] | None = None,
+    ) -> None:
+        self.responder = responder
+        self.shelf = Shelf(store)
+        self.policy = policy
+        self.proxy = proxy
+        self.hurry = hurry
+        self.seconds: Callable[[], float] = clock.seconds
+        self.counts: dict[str, Counts] = {}
+        self._wall = wall
+        self._services = services
+        self._offered = offered
+        self._purge = purge
+        self._get = store.get
+        self._fetches: dict[bytes, list[Fetch]] = {}
+        self._marks = Marks()
+        self._follow_wall()
+
+    def reconfigure(self, responder: Any, offered: Sequence[bytes]) -> None:
+        """Ask this one from now on.  The table of services has to be another one, too, as heads are remembered."""
+        self.responder = responder
+        self._offered = offered
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return self.seconds() + self.shelf.skew
+
+    # Requests.
+
+    def respond(self, exchange: Any) -> None:
+        head: RequestHead = exchange.head
+        sought: Sought | None = head.sought
+        if sought is None or sought.table is not self._services.table:
+            sought = head.sought = self._seek(head, exchange.client)
+        if sought.is_plain:
+            now = self.seconds()
+            entry = self._get(sought.key, now, _FAILING)
+            if entry is not None and entry.expires > now:
+                kept: Kept = entry.value
+                wall = now + self.shelf.skew
+                if kept.number == sought.kept_number:
+                    variant: Variant | None = kept.variants[sought.index]
+                else:
+                    variant = _choose(kept, sought, wall)
+                if variant is not None and variant.stored.fresh_until > wall:
+                    record = exchange.record
+                    record.service = sought.service
+                    record.cache = "hit"
+                    sought.counts.hit += 1
+                    ready = variant.head
+                    if ready is None or int(wall - variant.stored.born) != variant.age:
+                        ready = ready_head(variant, wall)
+                    if variant.whole is not None:
+                        exchange.answer(ready, variant.whole)
+                    else:
+                        _send(exchange, ready, variant)
+                    return
+        elif not sought.is_cached:
+            self.responder.respond(exchange)
+            return
+        self._consider(exchange, sought)
+
+    def _seek(self, head: RequestHead, client: Client) -> Sought:
+        services = self._services
+        service = services.service_of(head)
+        asked = ask(normalised(head, self._offered), services.is_secure(head, client))
+        counts = self.counts.get(service)
+        if counts is None:
+            counts = self.counts[service] = Counts()
+        # What becomes a tunnel is nothing that could be kept.
+        is_cached = services.is_cached(service) and not head.upgrade
+        return Sought(services.table, service, is_cached, asked, counts)
+
+    def _consider(self, exchange: Any, sought: Sought, names: tuple[bytes, ...] | None = None) -> None:
+        """Answer what is no plain hit; ``names``: what Vary is known to nominate."""
+        asked = sought.asked
+        if not asked.is_lookup:
+            if asked.head.method == b"PURGE" and self._purge is not None:
+                self._purge(exchange, sought)
+            else:
+                self._pass(exchange, sought, b"method")
+            return
+        kept = self._find(sought)
+        wall = self.wall()
+        reuse = plan_reuse(() if kept is None else kept.stored, asked, wall)
+        if reuse.verdict is Verdict.UNAVAILABLE:
+            fault = ClientFault(504, "only-if-cached", "Nothing that is here would do, and nobody is to be asked.")
+            exchange.record.service = sought.service
+            fail(exchange, fault, NAME + b'; detail="only-if-cached"', self.proxy)
+        elif reuse.verdict in (Verdict.FRESH, Verdict.STALE):
+            assert kept is not None and reuse.stored is not None
+            is_fresh = wall < reuse.stored.fresh_until
+            sought.counts.hit += is_fresh
+            sought.counts.stale += not is_fresh
+            exchange.record.cache = "hit" if is_fresh else "stale"
+            if reuse.verdict is Verdict.STALE:
+                self._refresh(exchange, sought, kept, reuse)
+            said = status.hit(NAME, reuse.stored, wall)
+            self.answer_with(exchange, sought, kept.of(reuse.stored), said)
+        elif asked.head.method != b"GET":
+            self._pass(exchange, sought, reuse.forwarded)
+        else:
+            self._ask(exchange, sought, kept, reuse, names)
+
+    def _find(self, sought: Sought) -> Kept | None:
+        """What lies under the key, of this service."""
+        kept = self.shelf.find(sought.key, self.seconds())
+        if kept is None or all(variant.service == sought.service for variant in kept.variants):
+            return kept
+        mine = tuple(variant for variant in kept.variants if variant.service == sought.service)
+        return Kept(mine) if mine else None
+
+    def _pass(self, exchange: Any, sought: Sought, why: bytes) -> None:
+        """It is for the app server."""
+        sought.counts.bypassed += 1
+        exchange.record.cache = "bypassed"
+        self.responder.respond(Passed(exchange, self, sought, why))
+
+    def _ask(
+        self, exchange: Any, sought: Sought, kept: Kept | None, reuse: Reuse, names: tuple[bytes, ...] | None
+    ) -> None:
+        """Ask the origin, or wait for what is being asked already."""
+        asked = sought.asked
+        is_open = (
+            sought.only_validates
+            and not asked.no_cache
+            and not asked.no_store
+            and asked.max_age is None
+            and not self._marks.has(sought.key, self.seconds())
+        )
+        if is_open:
+            for fetch in self._fetches.get(sought.key, ()):
+                if fetch.takes(sought) and len(fetch.waiters) < MOST_WAITING:
+                    fetch.join(exchange, sought)
+                    return
+            asked = sought.without_conditions()
+        stored: tuple[Stored, ...] = () if kept is None else kept.stored
+        out = outgoing(asked, reuse.stored, stored)
+        fetch = Fetch(self, exchange, sought, asked, out.head, reuse.forwarded, is_open=is_open)
+        if out.is_validating and kept is not None:
+            fetch.variants = kept.variants
+        fetch.names = stored[0].names if stored and names is None else names
+        self._start(fetch)
+
+    def _refresh(self, exchange: Any, sought: Sought, kept: Kept, reuse: Reuse) -> None:
+        """Ask the origin behind an answer that is stale; once at a time."""
+        for fetch in self._fetches.get(sought.key, ()):
+            if fetch.is_same(sought):
+                return
+        asked = sought.without_conditions()
+        out = outgoing(asked, reuse.stored, kept.stored)
+        fetch = Fetch(self, exchange, sought, asked, out.head, reuse.forwarded, has_client=False)
+        if out.is_validating:
+            fetch.variants = kept.variants
+        fetch.names = kept.stored[0].names
+        sought.counts.refreshes += 1
+        self._start(fetch)
+
+    def _start(self, fetch: Fetch) -> None:
+        self._fetches.setdefault(fetch.sought.key, []).append(fetch)
+        fetch.start()
+
+    # For fetches.
+
+    def plan(self, fetch: Fetch, head: ResponseHead, received_at: float) -> Stored | Refusal:
+        """What is to be kept of this answer."""
+        cookie = self._services.own_cookie(fetch.sought.service)
+        if cookie:
+            # Our own, which ties a client to an instance; it is for this client, and no reason not to keep the answer.
+            prefix = cookie + b"="
+            fields = [
+                field
+                for field in head.fields
+                if not (field[0].lower() == b"set-cookie" and field[1].startswith(prefix))
+            ]
+            head = head.with_fields(fields)
+        return plan_store(fetch.asked, head, fetch.started, received_at, self.policy)
+
+    def ask_again(self, fetch: Fetch) -> None:
+        """Its 304 was about nothing that is here: ask for all of it."""
+        again = Fetch.after(fetch, unconditional(fetch.asked))
+        self._start(again)
+
+    def cover(self, waiter: Waiter, code: int | None) -> bool:
+        """Answer from what is stale, if there is something that may stand in for an answer like this."""
+        sought = waiter.sought
+        kept = self._find(sought)
+        if kept is None:
+            return False
+        wall = self.wall()
+        asked = sought.asked
+        stored = next((one for one in kept.stored if one.suits(asked.head)), None)
+        if stored is None or not covers_error(stored, asked, code, wall):
+            return False
+        sought.counts.stale += 1
+        waiter.exchange.record.cache = "stale"
+        said = status.hit(NAME, stored, wall) + b'; detail="origin-failed"'
+        self.answer_with(waiter.exchange, sought, kept.of(stored), said)
+        return True
+
+    def answered(self, sought: Sought, head: ResponseHead, started: float) -> None:
+        """This came to a request that was passed on."""
+        asked = sought.asked
+        now = self.seconds()
+        if asked.head.method == b"HEAD":
+            self._learn(sought, head, started)
+            return
+        for key in (invalidation := plan_invalidation(asked, head)).keys:
+            self.shelf.invalidate(key, now)
+        for tag in invalidation.tags:
+            self.shelf.store.purge_tag(tag, now)
+        if invalidation.tags:
+            self.hurry()
+
+    def _learn(self, sought: Sought, head: ResponseHead, started: float) -> None:
+        """What a HEAD tells of what is stored for a GET (RFC 9111 section 4.3.5)."""
+        kept = self._find(sought)
+        stored = None if kept is None else next((one for one in kept.stored if one.suits(sought.asked.head)), None)
+        if kept is None or stored is None:
+            return
+        variant = kept.of(stored)
+        made = after_head(sought.asked, stored, variant.body.size, head, started, self.wall(), self.policy)
+        if made is None:
+            self.shelf.invalidate(sought.key, self.seconds())
+        elif made is not stored:
+            self.shelf.keep(self.shelf.begin(sought.key), Variant(made, variant.body, sought.service), self.seconds())
+
+    def answer_with(self, exchange: Any, sought: Sought, variant: Variant, said: bytes) -> None:
+        """Answer out of what is stored, as the request's conditions and range say."""
+        exchange.record.service = sought.service
+        found = answering.answer(variant.stored, sought.asked, variant.body.size, self.wall())
+        head = with_status(found.head, said)
+        end = found.last + 1
+        if end <= found.first or sought.asked.head.method == b"HEAD":
+            exchange.answer(head)
+        elif variant.whole is not None:
+            exchange.answer(head, variant.whole[found.first : end])
+        else:
+            _send(exchange, head, variant, found.first, end)
+
+    def release(self, waiters: Iterable[Waiter], names: tuple[bytes, ...] | None = None) -> None:
+        """
+        What came is not for these: each goes on, all in parallel.
+
+        :param names: what Vary has turned out to nominate: those with the same values there go on together.
+        """
+        for waiter in waiters:
+            self._consider(waiter.exchange, waiter.sought, names)
+
+    def mark(self, key: bytes) -> None:
+        """Nobody is to wait for answers to this key for a while."""
+        self._marks.add(key, self.seconds())
+
+    def unmark(self, key: bytes) -> None:
+        """It can be shared."""
+        self._marks.remove(key)
+
+    def forget(self, fetch: Fetch) -> None:
+        """It is over for all who come."""
+        fetches = self._fetches.get(fetch.sought.key)
+        if fetches is not None and fetch in fetches:
+            fetches.remove(fetch)
+            if not fetches:
+                del self._fetches[fetch.sought.key]
+
+    # Time.
+
+    def tick(self) -> None:
+        """Do what is due; called a few times a second."""
+        self._follow_wall()
+        self._marks.expire(self.seconds())
+        earliest = self.wall() - PATIENCE_SECONDS
+        for fetches in list(self._fetches.values()):
+            for fetch in list(fetches):
+                if fetch.stage == WAITING and fetch.is_open and fetch.started <= earliest:
+                    self.mark(fetch.sought.key)
+                    fetch.release_joiners()
+
+    def _follow_wall(self) -> None:
+        skew = self._wall() - self.seconds()
+        if abs(skew - self.shelf.skew) > _SKEW_SECONDS:
+            self.shelf.skew = skew
+
+    def __repr__(self) -> str:
+        count = sum(map(len, self._fetches.values()))
+        return f"<CacheFront of {self.responder!r}: {count} fetches, {self.shelf!r}>"
+
+
+def _choose(kept: Kept, sought: Sought, wall: float) -> Variant | None:
+    """The variant for a plain request, if it is fresh; which one it is, is remembered."""
+    stored = fresh_hit(kept.stored, sought.asked, wall)
+    if stored is None:
+        return None
+    variant = kept.of(stored)
+    if variant.service != sought.service:
+        return None
+    sought.kept_number = kept.number
+    sought.index = kept.stored.index(stored)
+    return variant
+
+
+def _send(exchange: Any, head: ResponseHead, variant: Variant, first: int = 0, end: int | None = None) -> None:
+    """What is too much for one write, as fast as the client takes it."""
+    if exchange.head.method == b"HEAD":
+        exchange.answer(head)
+        return
+    exchange.begin(head)
+    Reader(exchange, variant.body, None, first, end).send()

@@ -1,0 +1,176 @@
+"""
+Stored answers: under one key lie the variants of one URL, as one value of the store; pure.
+
+What lies there never changes: a new variant, or a 304, puts another `Kept` in its place, so that who holds one may go
+on with it.  A soft purge is the store's, which knows the whole key only: what is found later than that purge was made
+fresh by the store's reckoning is told so here.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from itertools import count
+from math import inf
+from typing import cast
+
+from scalekit.cache.front.bodies import Body
+from scalekit.cache.purges import Verdict
+from scalekit.cache.rules.stored import Stored
+from scalekit.cache.store import Fill, Put, Store, Window
+from scalekit.http.heads import ResponseHead
+
+#: More forms of one URL are of a Vary that tells users apart, and each look-up compares them one by one.
+MOST_VARIANTS = 32
+#: What a variant costs beside its fields' and its body's bytes: the objects, with what an answer of it keeps ready;
+#: 2,600 bytes with ten fields, measured with tracemalloc, of which the fields' bytes are counted as they are.
+VARIANT_OVERHEAD_BYTES = 2048
+_FIELD_OVERHEAD_BYTES = 160
+
+
+class Variant:
+    """
+    One stored answer.
+
+    :ivar stored: what the rules know of it.
+    :ivar service: whose it is: another one's answers are not for who is routed elsewhere meanwhile.
+    :ivar head: an answer's head made of it, for the second ``age``, see `hits`.
+    """
+
+    __slots__ = ("age", "body", "charge", "head", "service", "stored", "whole")
+
+    def __init__(self, stored: Stored, body: Body, service: str) -> None:
+        self.stored = stored
+        self.body = body
+        self.whole = body.whole
+        self.service = service
+        self.charge = (
+            body.charge
+            + VARIANT_OVERHEAD_BYTES
+            + sum(len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in stored.fields)
+        )
+        self.age = -1
+        self.head: ResponseHead | None = None
+
+    def __repr__(self) -> str:
+        return f"<Variant of {self.service}: {self.stored!r} {self.body!r}>"
+
+
+_numbers = count(1)
+
+
+class Kept:
+    """
+    What lies under one key.
+
+    :param variants: the newest first.
+
+    :ivar number: its own, never given twice: what was found out about it may be kept by this without keeping it.
+    :ivar stored: the same as ``variants``, for the rules.
+    :ivar fresh_until: until then one of them may be fresh.
+    """
+
+    __slots__ = ("charge", "fresh_until", "leaves", "number", "stored", "variants")
+
+    def __init__(self, variants: tuple[Variant, ...]) -> None:
+        self.variants = variants
+        self.stored = tuple(variant.stored for variant in variants)
+        self.number = next(_numbers)
+        self.charge = sum(variant.charge for variant in variants)
+        self.fresh_until = max(stored.fresh_until for stored in self.stored)
+        self.leaves = max(stored.leaves for stored in self.stored)
+
+    def of(self, stored: Stored) -> Variant:
+        """The variant that the rules have chosen."""
+        return self.variants[self.stored.index(stored)]
+
+    def __len__(self) -> int:
+        return self.charge
+
+    def __repr__(self) -> str:
+        return f"<Kept {self.variants!r}>"
+
+
+class Shelf:
+    """
+    The store as the caching front uses it.
+
+    :param skew: how far the rules' clock is ahead of the store's, in seconds: ``now`` is the store's everywhere here.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.skew = 0.0
+
+    def find(self, key: bytes, now: float) -> Kept | None:
+        """What lies under this key, fresh or stale."""
+        entry = self.store.get(key, now, Window.FAILING)
+        if entry is None:
+            return None
+        kept = cast(Kept, entry.value)
+        if entry.expires <= now and now + self.skew < kept.fresh_until:
+            # A soft purge came.  The store keeps the value: it is another one only for who asks.
+            return Kept(tuple(_softened(variant, entry.expires + self.skew) for variant in kept.variants))
+        return kept
+
+    def keep(self, fill: Fill, variant: Variant, now: float) -> Put:
+        """
+        Put a variant in front of the others under the fill's key, in the place of the one that it is for the same
+        requests as; the fill is over then.
+        """
+        kept = self.find(fill.key, now)
+        others: list[Variant] = []
+        charge = variant.charge
+        if kept is not None:
+            new = variant.stored
+            for other in kept.variants:
+                old = other.stored
+                is_replaced = (old.names, old.variant) == (new.names, new.variant)
+                if is_replaced or old.leaves <= now + self.skew or charge + other.charge > self.store.largest // 2:
+                    continue
+                others.append(other)
+                charge += other.charge
+        shelved = Kept((variant, *others[: MOST_VARIANTS - 1]))
+        wall = now + self.skew
+        max_age = shelved.fresh_until - wall if shelved.fresh_until > -inf else 0.0
+        tags = tuple({tag: None for one in shelved.stored for tag in one.tags})
+        return self.store.put(
+            fill.key,
+            shelved,
+            max_age,
+            now,
+            tags=tags,
+            if_error=max(0.0, shelved.leaves - wall - max_age),
+            fill=fill,
+        )
+
+    def begin(self, key: bytes) -> Fill:
+        """An answer is asked for; ends with `keep` or `abandon`."""
+        return self.store.begin(key)
+
+    def abandon(self, fill: Fill) -> None:
+        """Nothing will be stored of it."""
+        self.store.abandon(fill)
+
+    def was_purged(self, fill: Fill, tags: tuple[bytes, ...] = ()) -> bool:
+        """Whether a purge, hard or soft, came since it began: who asks after that is not to get it."""
+        return self.store.verdict(fill, tags) is not Verdict.KEPT
+
+    def invalidate(self, key: bytes, now: float) -> None:
+        """Something has changed what lies under this key."""
+        self.store.purge_key(key, now)
+
+    def __repr__(self) -> str:
+        return f"<Shelf {self.store!r}>"
+
+
+def _softened(variant: Variant, moment: float) -> Variant:
+    """The same, stale since then at the latest; its windows begin there."""
+    stored = variant.stored
+    if stored.fresh_until <= moment:
+        return variant
+    earlier = stored.fresh_until - moment
+    stored = copy(stored)
+    stored.fresh_until = moment
+    stored.revalidates_until -= earlier
+    stored.fails_until -= earlier
+    return Variant(stored, variant.body, variant.service)

@@ -1,0 +1,63 @@
+"""What an answer says of the cache: ``Cache-Status`` (RFC 9211), and the record for the access log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scalekit.cache.front.shelf import Variant
+from scalekit.cache.rules import status
+from scalekit.errors import Fault
+from scalekit.http.heads import Fields, Outcome, ResponseHead
+from scalekit.http.problems import problem_answer
+
+#: Who we are in Cache-Status: the same everywhere, as dashboards group by it.
+NAME = b"scalekit"
+
+
+def with_status(head: ResponseHead, said: bytes) -> ResponseHead:
+    """The head with our member of Cache-Status, after those of the caches before us (section 2)."""
+    return head.with_fields([*head.fields, (status.FIELD, said)])
+
+
+def ready_head(variant: Variant, now: float) -> ResponseHead:
+    """
+    The head of a whole answer out of the store, made once a second: what the wire has made of it stays with it.
+
+    :param now: on the rules' clock.
+    """
+    age = int(now - variant.stored.born)
+    if age == variant.age and variant.head is not None:
+        return variant.head
+    stored = variant.stored
+    fields = [
+        *stored.fields,
+        (b"Age", b"%d" % max(0, age)),
+        (status.FIELD, status.hit(NAME, stored, stored.born + age)),
+    ]
+    head = ResponseHead(stored.status, fields, variant.body.size, stored.reason, True)
+    variant.age, variant.head = age, head
+    return head
+
+
+def adopt(record: Outcome, of: Outcome, decision: str, attempts: int = 0) -> None:
+    """Take over what came of our request to the origin, which another record tells of."""
+    record.service, record.instance = of.service, of.instance
+    record.reason, record.retry = of.reason, of.retry
+    record.attempts = attempts
+    record.cache = decision
+
+
+def fail(exchange: Any, fault: Exception, said: bytes, proxy: bytes, more: Fields | None = None) -> None:
+    """
+    Answer with a fault that says where it stands with the cache.
+
+    :param proxy: our name in Proxy-Status.
+    :param more: fields of the answer.
+    """
+    if not isinstance(fault, Fault):
+        exchange.fail(fault)
+        return
+    exchange.record.reason = fault.reason
+    head, body = problem_answer(fault, exchange.head, exchange.request_id, exchange.record.attempts, proxy)
+    head.fields += more or []
+    exchange.answer(with_status(head, said), body)
