@@ -26,7 +26,7 @@ MOST_OPENING = 8
 # More than the threads of most app servers; others open and close their own.
 MOST_IDLE = 64
 # Of a wait; each is late by as much as the system lets us wait for a processor.
-TURNS = 5
+TURNS = 2
 # The time is over: what has come meanwhile is taken.
 LAST_LOOK_SECONDS = 0.001
 _PIECE = 64 * 1024
@@ -180,6 +180,11 @@ class Connections:
         :raises OSError: there is none in time, or none can be opened.
         """
         state = self._open()
+
+        def changed(seconds: float) -> None:
+            if not state.changed.wait(seconds):
+                raise TimeoutError
+
         with state.changed:
             failures = state.failures
             state.waiting += 1
@@ -197,7 +202,7 @@ class Connections:
                         raise TimeoutError("no connection in time")
                     if state.opening < min(state.waiting, MOST_OPENING):
                         self._begin(state)
-                    patience.turn(state.changed.wait)
+                    patience.turn(changed)
             finally:
                 state.waiting -= 1
 

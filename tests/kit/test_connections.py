@@ -124,4 +124,4 @@ class PatienceTests(SynchronousTestCase):
         self.assertEqual(self.patience.turn(lambda seconds: self.clock.advance(0.25) or "came"), "came")
         self.assertEqual(self.patience.left, 4.75)
         self.patience.turn(lambda seconds: self.clock.advance(1000.0))
-        self.assertEqual(self.patience.left, 3.75)
+        self.assertEqual(self.patience.left, 4.75 - 5.0 / TURNS)
