@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.neighbours import FINE, ask_at_pace, configuration
+from bench.neighbours import (
+    FINE,
+    SETTLE_SECONDS,
+    TURN_SECONDS,
+    Asked,
+    Measured,
+    Milliseconds,
+    Turns,
+    ask_at_pace,
+    configuration,
+)
 from scalekit.config.loading import load
 from tests.scenarios.bad_app import FINE as WHOLE
 
@@ -39,9 +50,31 @@ class NeighboursTests(SynchronousTestCase):
                 pass
             writer.close()
 
-        async def run() -> list[dict[str, int]]:
+        async def run() -> list[Asked]:
             async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
                 port = server.sockets[0].getsockname()[1]
-                return [dict((await ask_at_pace(port, path, 1000, 0.01))[1]) for path in ("/whole", "/long")]
+                now = time.monotonic()
+                return await ask_at_pace(port, lambda due: "/whole" if due < now + 0.01 else "/long", 1000, now, 0.02)
 
-        self.assertEqual(asyncio.run(run()), [{"200": 10}, {"cut": 10}])
+        asked = asyncio.run(run())
+        self.assertEqual([one.answer for one in sorted(asked)], ["200"] * 10 + ["cut"] * 10)
+        self.assertTrue(all(one.lag >= 0 and one.took > 0 for one in asked))
+
+    def test_turns(self) -> None:
+        turns = Turns("hung", 100.0, 2)
+        self.assertEqual(turns.seconds, 4 * TURN_SECONDS)
+        moments = [
+            100.0 + number * TURN_SECONDS + after for number in range(4) for after in (0.1, SETTLE_SECONDS + 0.1)
+        ]
+        self.assertEqual([turns.counts(now) for now in moments], [False, True] * 4)
+        self.assertEqual([turns.path_at(now) for now in moments], ["/fine", "/fine", "/hung", "/hung"] * 2)
+        self.assertEqual([turns.number(now) for now in moments], [0, 0, 1, 1, 2, 2, 3, 3])
+
+    def test_the_calmer_half_counts(self) -> None:
+        turns = [[Asked(0.0, 0.001, seconds, "200")] * 100 for seconds in (0.9, 0.002, 0.004, 0.8)]
+        found = Milliseconds.of(turns)
+        self.assertEqual([round(one, 3) for one in found], [3.0, 4.0, 1.0])
+        beside = Milliseconds.of([turns[0]])
+        measured = Measured("hung", found, beside, 2, {"504": 10, "200": 1})
+        self.assertEqual(round(measured.ratio), 225)
+        self.assertRegex(measured.line, r"^hung .* 225.00   1 x 200, 10 x 504; 2 of ours failed$")
