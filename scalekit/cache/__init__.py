@@ -7,6 +7,7 @@ time is an argument.
 * `store`: `Store(max_bytes)`: put, get, purge, expire, sweep; fills that reserve room; its counters.
 * `entry`: what the store holds for one key, and what that costs in memory.
 * `eviction`: the seam for "what leaves when it is full", LRU and SIEVE; `s3fifo`: what leaves by default.
+* `hottest`: which keys are served most.
 * `wheel`: finds what is due to expire without looking at the rest.
 * `tags`: which entries bear a tag; `purges`: what is held against a fill when it ends; `unswept`: what purges of many
   have not removed yet.

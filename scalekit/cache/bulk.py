@@ -8,7 +8,8 @@ POST    ``/v1/purge``           ``{"keys":[…],"tags":[…],"prefix":"…","all
                                 what any of them names; 200 with the number of the purge
 POST    ``/v1/keys:get``        ``{"keys":[…]}``: ``{"values":{"key":{"value":"<base64>","etag":"…",
                                 "age":2,"max_age":58,"stale":false}},"missing":[…],"left_out":[…]}``
-GET     ``/v1/stats``           the counters of the store, as JSON
+GET     ``/v1/stats``           the counters of the store, as JSON; ``"hottest":[{"key":"…","share":0.12}]`` are
+                                those that are served most, ``share`` of all hits
 DELETE  ``/v1/leases/{token}``  gives a lease back, so that the next one may try: 204; 404
 ======  ======================  ==========================================================================
 """
@@ -35,6 +36,8 @@ from scalekit.web.answers import ProblemResource, json_answer, problem, read_bod
 MOST_NAMES = 1000
 # What one answer may hold; the rest is named in "left_out".
 MOST_BYTES = 4 * 1024 * 1024
+# A page or a terminal full.
+MOST_HOT = 20
 # A thousand names of the usual lengths, many times over; it is also what the site takes.
 _LARGEST_BODY = 1024 * 1024
 
@@ -126,6 +129,14 @@ class GetMany(ProblemResource):
         return json_answer(request, 200, {"values": values, "missing": missing, "left_out": left_out})
 
 
+def hottest(store: Store) -> list[dict[str, Any]]:
+    """Those keys that are served most, as JSON; a key that is no text has ``\\x`` in it."""
+    return [
+        {"key": key.decode(errors="backslashreplace"), "share": round(share, 6)}
+        for key, share in store.hottest.top(MOST_HOT)
+    ]
+
+
 class StatsResource(ProblemResource):
     """``/v1/stats``"""
 
@@ -136,7 +147,7 @@ class StatsResource(ProblemResource):
     def render_GET(self, request: Request) -> bytes:
         numbers = msgspec.structs.asdict(self._service.store.stats())
         numbers |= {"leases": len(self._service.leases), "waiting": self._service.waiting}
-        return json_answer(request, 200, numbers)
+        return json_answer(request, 200, numbers | {"hottest": hottest(self._service.store)})
 
 
 class LeasesResource(ProblemResource):

@@ -26,6 +26,7 @@ import msgspec
 
 from scalekit.cache.entry import Entry, Tag, charge_of, charge_of_length
 from scalekit.cache.eviction import Eviction
+from scalekit.cache.hottest import Hottest
 from scalekit.cache.purges import Kind, Purges, Verdict
 from scalekit.cache.s3fifo import S3FIFO
 from scalekit.cache.tags import Tags
@@ -105,6 +106,8 @@ class Store:
     """
     :param max_bytes: the budget: keys, values and overhead of all entries together.
     :param eviction: what to give up when it is full; S3-FIFO by default.
+
+    :ivar hottest: which keys are served most.
     """
 
     def __init__(self, max_bytes: int, eviction: Eviction | None = None) -> None:
@@ -112,6 +115,7 @@ class Store:
         self.largest = max_bytes // _LARGEST_SHARE
         self._shelves: list[dict[bytes, Entry]] = [{} for _ in range(_SHELVES)]
         self._eviction: Eviction = S3FIFO(max_bytes) if eviction is None else eviction
+        self.hottest = Hottest()
         self._wheel = Wheel()
         self._tags = Tags()
         self._purges = Purges()
@@ -146,6 +150,8 @@ class Store:
                 return None
             self._stale += 1
         self._hits += 1
+        if self._hits >= self.hottest.due:
+            self.hottest.note(key, self._hits)
         self._eviction.use(entry)
         return entry
 

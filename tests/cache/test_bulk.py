@@ -113,3 +113,11 @@ class StatsTests(Asking, SynchronousTestCase):
         numbers = self.ask("GET", "/v1/stats").json
         expected = {"hits": 1, "misses": 1, "stored": 1, "entries": 1, "tags": 1, "fills": 1, "leases": 1, "waiting": 0}
         self.assertEqual({name: numbers[name] for name in expected}, expected)
+
+    def test_hottest(self) -> None:
+        self.put("a")
+        self.put("%FF")
+        for key in ("a", "a", "%FF", "a"):
+            self.get(key)
+        hottest = [{"key": "a", "share": 0.75}, {"key": "\\xff", "share": 0.25}]
+        self.assertEqual(self.ask("GET", "/v1/stats").json["hottest"], hottest)
