@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 #: Where the balancer of this machine takes registrations unless it is configured otherwise.
 LOCAL_BALANCER = "https://127.0.0.1:2001"
+#: Where the cache of this machine is unless it is configured otherwise.
+LOCAL_CACHE = "https://127.0.0.1:5000"
 
 
 def default_state_directory(environ: Mapping[str, str]) -> str:

@@ -12,9 +12,7 @@ import time
 from scalekit.kit.cache_requests import READ_SECONDS
 from scalekit.kit.thread_cache import Cache
 from scalekit.kit.token_file import TokenFile
-from scalekit.places import default_state_directory, local_ca
-
-LOCAL_CACHE = "https://127.0.0.1:5000"
+from scalekit.places import LOCAL_CACHE, default_state_directory, local_ca
 
 
 def open_cache(url: str = "", *, ca: str = "", token_file: str = "", read_seconds: float = READ_SECONDS) -> Cache:

@@ -3,7 +3,9 @@
 
 * `certificates`: ``scalekit cert show | issue | renew | ca``.
 * `checking`: ``scalekit check-config``.
-* `operating`: ``scalekit status | drain | undrain | explain``, of a running balancer; `asking`: how it is asked.
+* `operating`: ``scalekit status | drain | undrain | explain``, of a running balancer.
+* `caching`: ``scalekit cache get | put | purge | stats | top``, of a running cache.
+* `asking`: how these are asked; `showing`: tables.
 * `joining`: ``scalekit run``, a command of any kind behind the balancer.
 * `running`: what all commands share: where the configuration is, and faults as one line.
 
@@ -22,6 +24,7 @@ import click
 
 from scalekit import __version__
 from scalekit.net.addresses import local_names
+from scalekit.ops.cli.caching import cache
 from scalekit.ops.cli.certificates import cert
 from scalekit.ops.cli.checking import check_config
 from scalekit.ops.cli.joining import run_behind
@@ -35,6 +38,7 @@ def scalekit() -> None:
     """Look after scalekit: its configuration, its certificates, its app servers; run commands behind it."""
 
 
+scalekit.add_command(cache)
 scalekit.add_command(cert)
 scalekit.add_command(check_config)
 scalekit.add_command(run_behind)

@@ -1,4 +1,4 @@
-"""What the commands that ask a running balancer share: its URL, its CA, a token, and answers that are faults."""
+"""What the commands that ask a running daemon share: its URL, its CA, a token, and answers that are faults."""
 
 from __future__ import annotations
 
@@ -14,22 +14,52 @@ import click
 
 from scalekit.config.urls import parse_base_url
 from scalekit.ops.cli.running import Surroundings
-from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
+from scalekit.places import LOCAL_BALANCER, LOCAL_CACHE, default_state_directory, local_ca
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: A balancer that is there answers at once; one whose queue of connections is full does not.
+#: A daemon that is there answers at once; one whose queue of connections is full does not.
 ANSWER_SECONDS = 10.0
 #: A thousand services with a few dozen instances each; whoever has more asks for one service.
 MOST_BYTES = 64 * 1024 * 1024
 
 
+class Peer(NamedTuple):
+    """
+    A kind of daemon.
+
+    :ivar name: the option with its URL is ``--NAME``, the variable ``SCALEKIT_NAME``.
+    :ivar local: where it is unless somebody says otherwise.
+    :ivar listener: what of it is asked.
+    """
+
+    name: str
+    local: str
+    listener: str
+
+
+BALANCER = Peer("balancer", LOCAL_BALANCER, "registration port")
+CACHE = Peer("cache", LOCAL_CACHE, "listener")
+
+
 class Refused(click.ClickException):
-    """The balancer says no; ``status`` is of its answer."""
+    """The daemon says no; ``status`` is of its answer."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Told(NamedTuple):
+    """
+    A whole answer.
+
+    :ivar fields: by their lower-case names.
+    """
+
+    status: int
+    fields: dict[str, str]
+    body: bytes
 
 
 class Asking(NamedTuple):
@@ -37,10 +67,10 @@ class Asking(NamedTuple):
     Whom to ask, and what to show there.
 
     :ivar ca: a PEM file; empty: what the system trusts.
-    :ivar token_file: empty: none, as on the balancer's own machine.
+    :ivar token_file: empty: none, as on the daemon's own machine.
     """
 
-    balancer: str
+    url: str
     ca: str
     token_file: str
 
@@ -61,10 +91,27 @@ class Asking(NamedTuple):
         :param roles: whose token of a file with several is shown, if it has no operator's: the first that is there.
         :raises click.ClickException: there is no answer, or it says no (`Refused`); one line.
         """
-        headers = {"Accept": "application/json"}
+        sent = None if body is None else json.dumps(body).encode()
+        told = self.fetch(method, target, seconds, roles, sent, {"Accept": "application/json"})
+        said = _json(told.body)
+        if said is None:
+            raise click.ClickException(f"{self.url}: answered {told.status}, and not with what a daemon of ours says")
+        return said
+
+    def fetch(
+        self,
+        method: str,
+        target: str,
+        seconds: float = ANSWER_SECONDS,
+        roles: tuple[str, ...] = ("read",),
+        body: bytes | None = None,
+        fields: dict[str, str] | None = None,
+    ) -> Told:
+        """The same without taking its body for JSON, unless it says no."""
+        headers = dict(fields or {})
         if self.token_file:
             headers["Authorization"] = f"Bearer {token_in(self.token_file, ('operator', *roles))}"
-        parts = urlsplit(self.balancer)
+        parts = urlsplit(self.url)
         host = parts.hostname or ""
         connection: http.client.HTTPConnection
         try:
@@ -76,50 +123,65 @@ class Asking(NamedTuple):
         except OSError as why:
             raise click.ClickException(f"{self.ca}: {why.strerror or why}") from None
         try:
-            sent = None if body is None else json.dumps(body)
-            connection.request(method, f"{parts.path}{target}", sent, headers)
+            connection.request(method, f"{parts.path}{target}", body, headers)
             answer = connection.getresponse()
-            told = answer.read(MOST_BYTES)
+            told = Told(
+                answer.status,
+                {name.lower(): value for name, value in answer.getheaders()},
+                answer.read(MOST_BYTES),
+            )
         except (OSError, http.client.HTTPException) as why:
             reason = getattr(why, "strerror", None) or str(why) or type(why).__name__
-            raise click.ClickException(f"{self.balancer}: {reason}") from None
+            raise click.ClickException(f"{self.url}: {reason}") from None
         finally:
             connection.close()
-        return self._read(answer.status, told)
-
-    def _read(self, status: int, body: bytes) -> dict[str, Any]:
-        try:
-            said = json.loads(body)
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            raise click.ClickException(f"{self.balancer}: answered {status}, and not with what a balancer says")
-        if status >= 400:
-            raise Refused(f"{self.balancer}: {status}: {plain(said.get('detail'))}", status)
-        return said
+        if told.status >= 400:
+            said = _json(told.body)
+            if said is None:
+                raise click.ClickException(
+                    f"{self.url}: answered {told.status}, and not with what a daemon of ours says"
+                )
+            raise Refused(f"{self.url}: {told.status}: {plain(said.get('detail'))}", told.status)
+        return told
 
 
-def asking(command: F) -> F:
+def _json(body: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def asking(peer: Peer) -> Callable[[F], F]:
     """A decorator: the command gets what `whom` takes."""
-    for option in (
-        click.option("--state-directory", metavar="PATH", help="Where the local CA is, as the daemons take it."),
-        click.option("--token-file", metavar="FILE", help="What a balancer elsewhere wants; or SCALEKIT_TOKEN_FILE."),
-        click.option(
-            "--ca", metavar="FILE", help="What signs its certificate; or SCALEKIT_CA.  [default: the local CA]"
-        ),
-        click.option(
-            "--balancer",
-            metavar="URL",
-            help=f"Its registration port; or SCALEKIT_BALANCER.  [default: {LOCAL_BALANCER}]",
-        ),
-    ):
-        command = option(command)
-    return command
+
+    def decorate(command: F) -> F:
+        for option in (
+            click.option("--state-directory", metavar="PATH", help="Where the local CA is, as the daemons take it."),
+            click.option(
+                "--token-file", metavar="FILE", help=f"What a {peer.name} elsewhere wants; or SCALEKIT_TOKEN_FILE."
+            ),
+            click.option(
+                "--ca", metavar="FILE", help="What signs its certificate; or SCALEKIT_CA.  [default: the local CA]"
+            ),
+            click.option(
+                f"--{peer.name}",
+                "at",
+                metavar="URL",
+                help=f"Its {peer.listener}; or SCALEKIT_{peer.name.upper()}.  [default: {peer.local}]",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def whom(
+    peer: Peer,
     surroundings: Surroundings,
-    balancer: str | None,
+    at: str | None,
     ca: str | None,
     token_file: str | None,
     state_directory: str | None,
@@ -130,13 +192,13 @@ def whom(
     :raises click.BadParameter: it is no URL.
     """
     environ = surroundings.environ
-    given = balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER
+    given = at or environ.get(f"SCALEKIT_{peer.name.upper()}") or peer.local
     try:
         url = parse_base_url(given)
     except ValueError as why:
-        raise click.BadParameter(f"found {given!r}, expected a URL such as {LOCAL_BALANCER}: {why}") from None
+        raise click.BadParameter(f"found {given!r}, expected a URL such as {peer.local}: {why}") from None
     if not url.startswith(("http://", "https://")):
-        raise click.BadParameter(f"found {given!r}, expected an http or https URL such as {LOCAL_BALANCER}")
+        raise click.BadParameter(f"found {given!r}, expected an http or https URL such as {peer.local}")
     ca = ca or environ.get("SCALEKIT_CA") or local_ca(state_directory or default_state_directory(environ), url)
     return Asking(url, ca, token_file or environ.get("SCALEKIT_TOKEN_FILE") or "")
 

@@ -7,13 +7,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import click
-from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scalekit.ops.cli.asking import ANSWER_SECONDS, Asking, Refused, asking, plain, whom
+from scalekit.ops.cli.asking import ANSWER_SECONDS, BALANCER, Asking, Refused, asking, plain, whom
 from scalekit.ops.cli.running import Surroundings
+from scalekit.ops.cli.showing import show, table
 
 #: Of states, as on the dashboard: well, in between, and not.
 _COLOURS = {
@@ -26,18 +25,17 @@ _COLOURS = {
 }
 #: A balancer may wait for less than it is asked to: then it is asked again.
 AGAIN_SECONDS = 0.5
-#: Where the width is not known, as in a pipe, nothing is cut off.
-_WIDE = 200
+_NUMBERS = ("in flight", "score", "since")
 
 
 @click.command()
 @click.option("--service", metavar="NAME", help="This one only.")
 @click.option("--json", "is_json", is_flag=True, help="As the balancer says it.")
-@asking
+@asking(BALANCER)
 @click.pass_obj
 def status(surroundings: Surroundings, /, service: str | None, is_json: bool, **asked: Any) -> int:
     """Show services and their app servers: state, reason, and what is in flight."""
-    balancer = whom(surroundings, **asked)
+    balancer = whom(BALANCER, surroundings, **asked)
     if service is None:
         said = balancer.ask("GET", "/v1/services")
         services = said["services"]
@@ -47,7 +45,7 @@ def status(surroundings: Surroundings, /, service: str | None, is_json: bool, **
     if is_json:
         click.echo(json.dumps(said, indent=2))
         return 0
-    _show(*(line for view in services for line in service_lines(view)))
+    show(*(line for view in services for line in service_lines(view)))
     if not services:
         click.echo("no services")
     return 0
@@ -63,7 +61,7 @@ def status(surroundings: Surroundings, /, service: str | None, is_json: bool, **
     show_default=True,
     help="Seconds to wait until nothing is in flight, if the balancer lets it take so long.",
 )
-@asking
+@asking(BALANCER)
 @click.pass_obj
 def drain(surroundings: Surroundings, /, service: str, instance: str, wait: float, **asked: Any) -> int:
     """
@@ -72,7 +70,7 @@ def drain(surroundings: Surroundings, /, service: str, instance: str, wait: floa
     One that has registered is back when it registers anew, one of the configuration by ``scalekit undrain`` or when the
     balancer is restarted.  The exit status is 1 if something is in flight still when the wait is over.
     """
-    said = _drained(surroundings, whom(surroundings, **asked), service, instance, wait)
+    said = _drained(surroundings, whom(BALANCER, surroundings, **asked), service, instance, wait)
     if said["state"] in ("gone", "drained"):
         click.echo(f"{instance} of {service} is out: {plain(said['reason'])}")
         return 0 if not said["in_flight"] else 1
@@ -102,12 +100,12 @@ def _drained(surroundings: Surroundings, balancer: Asking, service: str, instanc
 @click.command()
 @click.argument("service")
 @click.argument("instance")
-@asking
+@asking(BALANCER)
 @click.pass_obj
 def undrain(surroundings: Surroundings, /, service: str, instance: str, **asked: Any) -> int:
     """Take back an app server of the configuration that was drained."""
     place = f"/v1/services/{quote(service, safe='')}/instances/{quote(instance, safe=':[]')}"
-    said = whom(surroundings, **asked).ask("PATCH", place, body={"state": "joining"})
+    said = whom(BALANCER, surroundings, **asked).ask("PATCH", place, body={"state": "joining"})
     click.echo(f"{instance} of {service} is {said['state']}: {plain(said['reason'])}")
     return 0
 
@@ -117,7 +115,7 @@ def undrain(surroundings: Surroundings, /, service: str, instance: str, **asked:
 @click.option("--method", default="GET", show_default=True)
 @click.option("--header", "headers", metavar="NAME:VALUE", multiple=True, help="A field of the request; repeatable.")
 @click.option("--json", "is_json", is_flag=True, help="As the balancer says it.")
-@asking
+@asking(BALANCER)
 @click.pass_obj
 def explain(
     surroundings: Surroundings, /, url: str, method: str, headers: tuple[str, ...], is_json: bool, **asked: Any
@@ -128,11 +126,11 @@ def explain(
         scalekit explain https://shop.example/cart --header 'Cookie: session=1'
     """
     query = urlencode([("url", url), ("method", method), *(("header", header) for header in headers)])
-    said = whom(surroundings, **asked).ask("GET", f"/v1/explain?{query}")
+    said = whom(BALANCER, surroundings, **asked).ask("GET", f"/v1/explain?{query}")
     if is_json:
         click.echo(json.dumps(said, indent=2))
     else:
-        _show(*explain_lines(said))
+        show(*explain_lines(said))
     return 0
 
 
@@ -143,10 +141,10 @@ def service_lines(view: dict[str, Any]) -> list[Text | Table]:
         title.append("  panic: fewer than half are well", "bold red")
     if not view["instances"]:
         return [title, Text("  no app servers"), Text()]
-    table = _table("instance", "at", "state", "in flight", "weight", "since", "reason")
+    rows = table("instance", "at", "state", "in flight", "weight", "since", "reason", right=_NUMBERS)
     for one in view["instances"]:
         weight = str(one["weight"]) if one["share"] >= 1 else f"{one['weight']} ({one['share']:.0%})"
-        table.add_row(
+        rows.add_row(
             Text(plain(one["id"])),
             Text(plain(_url(one))),
             _state(one["state"]),
@@ -155,7 +153,7 @@ def service_lines(view: dict[str, Any]) -> list[Text | Table]:
             Text(for_people(one["state_seconds"])),
             Text(plain(one["reason"])),
         )
-    return [title, table, Text()]
+    return [title, rows, Text()]
 
 
 def explain_lines(said: dict[str, Any]) -> list[Text | Table]:
@@ -172,10 +170,10 @@ def explain_lines(said: dict[str, Any]) -> list[Text | Table]:
         if said["is_panicking"]:
             how += "; panic: fewer than half are well"
         lines.append(Text(how))
-        table = _table("instance", "state", "in flight", "weight", "score", "why, or why not")
+        rows = table("instance", "state", "in flight", "weight", "score", "why, or why not", right=_NUMBERS)
         for one in said["candidates"]:
             why = "" if one["takes"] else plain(one["why_not"])
-            table.add_row(
+            rows.add_row(
                 Text(one["id"]),
                 _state(one["state"]),
                 _of(one["in_flight"], one["limit"]),
@@ -183,7 +181,7 @@ def explain_lines(said: dict[str, Any]) -> list[Text | Table]:
                 Text("" if one["score"] is None else f"{one['score']:g}"),
                 Text("the client's cookie is its own" if one["is_sticky"] else why),
             )
-        lines.append(table)
+        lines.append(rows)
         lines.append(
             Text(f"A {said['method']} {'may' if said['may_be_repeated'] else 'may not'} be sent a second time.")
         )
@@ -210,25 +208,9 @@ def _url(one: dict[str, Any]) -> str:
     return f"{one['scheme']}://{host}:{one['port']}"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for column in columns:
-        table.add_column(column, justify="right" if column in ("in flight", "score", "since") else "left")
-    return table
-
-
 def _state(state: str) -> Text:
     return Text(state, _COLOURS.get(state, "red"))
 
 
 def _of(count: int, limit: float | None) -> Text:
     return Text(f"{count}" if limit is None else f"{count} of {limit:g}")
-
-
-def _show(*lines: Text | Table) -> None:
-    # To a pipe without colours; what an app says of itself is text, never markup or control characters.
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, emoji=False, markup=False, width=_WIDE)
-    for line in lines:
-        console.print(line)

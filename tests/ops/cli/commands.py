@@ -48,10 +48,12 @@ class CommandCase(SynchronousTestCase):
             lambda: self.passed,
             self.sleep,
         )
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with redirect_stdout(stdout), redirect_stderr(stderr):
+        # Some write bytes.
+        written, stderr = io.BytesIO(), io.StringIO()
+        with redirect_stdout(io.TextIOWrapper(written, write_through=True)) as stdout, redirect_stderr(stderr):
             status = run(scalekit, arguments, surroundings)
-        return Done(status, stdout.getvalue(), stderr.getvalue())
+        stdout.detach()
+        return Done(status, written.getvalue().decode(), stderr.getvalue())
 
     def refused(self, *arguments: str) -> str:
         """The one line of a command that ends with status 1."""
