@@ -11,7 +11,8 @@ What an HTTP cache may do is decided in `scalekit.cache.rules`, which is pure; w
 Open `front` first: what becomes of a request.
 
 * `front`: `CacheFront`: a fresh hit is answered at once; whatever else, as the rules say.
-* `fetch`: one request to the origin, and all who wait for what comes of it; `streaming`: the answer on its way to them.
+* `fetch`: one request to the origin, and what comes of it for all in the line of `waiting`; `sharing`: an answer that
+  is for everybody, and `streaming`: its body on the way to them.
 * `purging`: ``PURGE``, and what ``/v1/purge`` of the registration port does.
 * `passing`: requests that no cache may answer, and what they make invalid.
 * `sought`: what has been found out about a request's head; what is asked of the balancer.

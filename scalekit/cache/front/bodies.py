@@ -68,6 +68,12 @@ class Body:
         small: list[bytes] = []
         size = 0
         for piece in self.pieces:
+            while len(piece) > PIECE_BYTES:
+                if small:
+                    pieces.append(b"".join(small))
+                    small, size = [], 0
+                pieces.append(piece[:PIECE_BYTES])
+                piece = piece[PIECE_BYTES:]
             if size + len(piece) > PIECE_BYTES and small:
                 pieces.append(b"".join(small))
                 small, size = [], 0

@@ -6,7 +6,7 @@ To the responders behind the front a `Fetch` is the exchange; it outlives the cl
 ========= ============================================= =======================================================
 stage     means                                         goes on to
 ========= ============================================= =======================================================
-WAITING   no head has come                              SHARED, ALONE, or OVER: a 304, an error covered, a fault
+WAITING   no head has come                              SHARED, ALONE, or OVER: a 304, a fault, nobody is left
 SHARED    everybody reads what comes, and it is stored  OVER
 ALONE     it is for its leader only, who is connected   (nothing: the front has no more to do with it)
           with the origin as if no cache were there
@@ -23,11 +23,13 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from scalekit.cache.front.bodies import Body
+from scalekit.cache.front.sharing import Renewed, Shared, is_fresh_for, tell_failure
 from scalekit.cache.front.shelf import Variant
 from scalekit.cache.front.sought import Sought
 from scalekit.cache.front.streaming import Stream
-from scalekit.cache.front.telling import NAME, adopt, fail, with_status
-from scalekit.cache.rules import answering, status
+from scalekit.cache.front.telling import NAME, adopt, with_status
+from scalekit.cache.front.waiting import Line, Waiter
+from scalekit.cache.rules import status
 from scalekit.cache.rules.asking import Asked
 from scalekit.cache.rules.reuse import Verdict, plan_reuse
 from scalekit.cache.rules.stale import ERRORS
@@ -36,7 +38,7 @@ from scalekit.cache.rules.validation import plan_refresh
 from scalekit.cache.rules.vary import variant_of
 from scalekit.errors import OurFault, UpstreamFault
 from scalekit.http.heads import Amend, Fields, Outcome, RequestHead, ResponseHead
-from scalekit.interfaces import IAnswerObserver, IExchange
+from scalekit.interfaces import IExchange
 from scalekit.net.answering import tell_aborted
 
 if TYPE_CHECKING:
@@ -47,48 +49,18 @@ WAITING, SHARED, ALONE, OVER = range(4)
 _UNWANTED = UpstreamFault(502, "unwanted", "Nobody waits for the answer any more.")
 
 
-@implementer(IAnswerObserver)
-class Waiter:
-    """
-    A client that waits for the head.
-
-    :param since: the number of the latest purge when it came.
-    """
-
-    __slots__ = ("exchange", "fetch", "since", "sought")
-
-    def __init__(self, fetch: Fetch, exchange: Any, sought: Sought, since: int) -> None:
-        self.fetch = fetch
-        self.exchange = exchange
-        self.sought = sought
-        self.since = since
-        exchange.observe(self)
-
-    def aborted(self, fault: Exception) -> None:
-        self.fetch.left(self)
-
-    def pause(self) -> None:
-        """Nothing is being sent yet."""
-
-    def resume(self) -> None:
-        """Nothing is being sent yet."""
-
-
 @implementer(IExchange)
 class Fetch:
     """
     :param exchange: the client's that causes it.
-    :param head: what is sent to the origin.
+    :param asked: what the answer is held against; ``head``: what is sent to the origin.
     :param forwarded: why, as ``fwd`` of Cache-Status says it.
     :param variants: what is being validated, or might be, newest first; empty: the conditions, if there are any, are
         the client's.
+    :param names: what Vary is known to nominate: others join only with the same values there; None: not known yet.
     :param is_open: whether others may join.
     :param has_client: whether the client waits for it; else it is a refresh behind a stale answer.
-
-    :ivar names: what Vary is known to nominate: others join only with the same values there; None: not known yet.
     """
-
-    upgrade = b""
 
     def __init__(
         self,
@@ -99,6 +71,7 @@ class Fetch:
         head: RequestHead,
         forwarded: bytes,
         variants: tuple[Variant, ...] = (),
+        names: tuple[bytes, ...] | None = None,
         is_open: bool = True,
         has_client: bool = True,
     ) -> None:
@@ -110,35 +83,19 @@ class Fetch:
         self.amend: Amend | None = None
         self.sought = sought
         self.asked = asked
-        self.forwarded = forwarded
-        self.variants = variants
         self.is_open = is_open
-        self.has_client = has_client
         self.stage = WAITING
         self.started = front.wall()
-        self.fill = front.shelf.begin(sought.key)
-        self.waiters: list[Waiter] = []
-        self.leader: Waiter | None = None
+        self.line = Line(self._emptied)
+        self._forwarded = forwarded
+        self._variants = variants
+        self._names = names
+        self._has_client = has_client
+        self._fill = front.shelf.begin(sought.key)
         self._observer: Any = None
-        self._stored: Stored | None = None
-        self._stream: Stream | None = None
-        self.names: tuple[bytes, ...] | None = None
+        self._shared: Shared | None = None
         if has_client:
-            self.leader = Waiter(self, exchange, sought, self.fill.since)
-            self.waiters.append(self.leader)
-
-    @classmethod
-    def after(cls, first: Fetch, head: RequestHead) -> Fetch:
-        """The same once more with another head, for all who wait for the first."""
-        asked = first.asked
-        again = cls(first._front, first, first.sought, asked, head, first.forwarded, (), first.is_open, False)
-        again.has_client = first.has_client
-        again.names = first.names
-        again.leader, again.waiters = first.leader, first.waiters
-        for waiter in again.waiters:
-            waiter.fetch = again
-        first.leader, first.waiters = None, []
-        return again
+            self.line.leader = Waiter(self.line, exchange, sought, self._fill.since)
 
     def start(self) -> None:
         """Ask the origin."""
@@ -155,76 +112,68 @@ class Fetch:
         """Whether who seeks this may join."""
         if not self.is_open or self.stage > SHARED:
             return False
-        stored = self._stored
-        if stored is not None:
-            verdict = plan_reuse((stored,), sought.asked, self._front.wall()).verdict
-            if verdict is not Verdict.FRESH:
-                return False
-        elif self.names is not None and not self._is_same_variant(sought):
+        if self._shared is None:
+            return self.is_same(sought) and not self._front.shelf.was_purged(self._fill)
+        stored = self._shared.stored
+        if plan_reuse((stored,), sought.asked, self._front.wall()).verdict is not Verdict.FRESH:
             return False
-        return not self._front.shelf.was_purged(self.fill, () if stored is None else stored.tags)
+        return not self._front.shelf.was_purged(self._fill, stored.tags)
 
     def is_same(self, sought: Sought) -> bool:
-        """Whether what it will bring is as far as is known for who seeks this, too."""
-        return self.names is None or self._is_same_variant(sought)
-
-    def _is_same_variant(self, sought: Sought) -> bool:
-        names = self.names or ()
-        return sought is self.sought or variant_of(names, sought.asked.head.fields) == variant_of(
-            names, self.asked.head.fields
-        )
+        """Whether what it will bring is, as far as is known, for who seeks this too."""
+        names = self._names
+        if names is None or sought is self.sought:
+            return True
+        return variant_of(names, sought.asked.head.fields) == variant_of(names, self.asked.head.fields)
 
     def join(self, exchange: Any, sought: Sought) -> None:
         """One more."""
-        waiter = Waiter(self, exchange, sought, self._front.shelf.store.purges)
-        if self._stored is None:
-            self.waiters.append(waiter)
+        waiter = Waiter(self.line, exchange, sought, self._front.shelf.store.purges)
+        if self._shared is None:
+            self.line.joiners.append(waiter)
         else:
-            self._serve(waiter, self._stored)
-
-    def left(self, waiter: Waiter) -> None:
-        """A client is gone before it was answered."""
-        if waiter in self.waiters:
-            self.waiters.remove(waiter)
-        if waiter is self.leader:
-            self.leader = None
+            self._shared.serve(waiter, self._front.wall())
 
     def release_joiners(self) -> None:
         """It takes too long: who has joined may try on his own."""
         self.is_open = False
-        joiners = [waiter for waiter in self.waiters if waiter is not self.leader]
-        self.waiters = [] if self.leader is None else [self.leader]
-        self._front.release(joiners)
+        self._front.release(self.line.take_joiners())
+
+    def _emptied(self) -> None:
+        # What others might join goes on to its head: it may be worth storing, for those who ask again.
+        if self.stage == WAITING and not self.is_open:
+            self._end()
+            self._give_up()
 
     # The request's side: it has no body.
 
     def observe(self, observer: Any) -> None:
         self._observer = observer
-        if self.stage == ALONE and self.leader is not None:
-            self.leader.exchange.observe(observer)
+        if self.stage == ALONE and self.line.leader is not None:
+            self.line.leader.exchange.observe(observer)
 
     def receive(self, receiver: Any) -> None:
         receiver.end([])
 
     def discard(self) -> None:
-        pass
+        """There is nothing."""
 
     def pause(self) -> None:
-        pass
+        """There is nothing."""
 
     def resume(self) -> None:
-        pass
+        """There is nothing."""
 
     # The answer's side.
 
     def inform(self, status: int, fields: Fields) -> None:
         # Early hints may be meant for one user as much as the answer may.
-        if self.leader is not None:
-            self.leader.exchange.inform(status, fields)
+        if self.line.leader is not None:
+            self.line.leader.exchange.inform(status, fields)
 
     def answer(self, head: Any, body: bytes = b"") -> None:
         if self.stage == WAITING:
-            if head.length is None and self.head.method != b"HEAD":
+            if head.length is None:
                 head.length = len(body)
             self._arrived(head, Body([body] if body else [], True))
 
@@ -234,24 +183,24 @@ class Fetch:
 
     def write(self, data: bytes) -> None:
         if self.stage == ALONE:
-            assert self.leader is not None
-            self.leader.exchange.write(data)
+            self._leader.write(data)
         elif self.stage == SHARED:
-            assert self._stream is not None
-            self._stream.write(data)
-            self.is_open = self.is_open and self._stream.is_stored
+            assert self._shared is not None
+            stream = self._shared.stream
+            stream.write(data)
+            self.is_open = self.is_open and stream.is_stored
 
     def finish(self, trailers: Any = ()) -> None:
         if self.stage == ALONE:
-            assert self.leader is not None
-            self.leader.exchange.finish(trailers)
+            self._leader.finish(trailers)
         elif self.stage == SHARED:
-            assert self._stream is not None
-            if self._stream.length not in (None, self._stream.body.size):
+            assert self._shared is not None
+            stream = self._shared.stream
+            if stream.length not in (None, stream.body.size):
                 self.abort(OurFault(500, "bad-length", "The answer's body is not as long as it says."))
-                return
-            self._observer = None
-            self._complete(self._stream)
+            else:
+                self._observer = None
+                self._complete(self._shared)
         elif self.stage == WAITING:
             self.fail(OurFault(500, "no-answer", "The answer ended before it had begun."))
 
@@ -264,24 +213,28 @@ class Fetch:
             return
         self._end()
         self._cover(None)
-        leader, waiters, self.waiters = self.leader, self.waiters, []
+        leader = self.line.leader
+        waiters = self.line.everybody()
+        self.line = Line(self._emptied)
         for waiter in waiters:
-            is_leader = waiter is leader
-            self._count(waiter)
-            said = status.forwarded(NAME, self.forwarded, is_collapsed=not is_leader)
-            fail(waiter.exchange, fault, said, self._front.proxy)
+            tell_failure(waiter, fault, self.record, self._forwarded, waiter is leader, self._front.proxy)
 
     def abort(self, fault: Exception) -> None:
         if self.stage == WAITING:
             self.fail(fault)
         elif self.stage == ALONE:
-            assert self.leader is not None
-            self.leader.exchange.abort(fault)
+            self._leader.abort(fault)
         elif self.stage == SHARED:
-            assert self._stream is not None
+            assert self._shared is not None
             self._observer = None
             self._end()
-            self._stream.cut(fault)
+            self._shared.stream.cut(fault)
+
+    @property
+    def _leader(self) -> Any:
+        """The exchange whose request was sent on."""
+        assert self.line.leader is not None
+        return self.line.leader.exchange
 
     # What comes of it.
 
@@ -291,111 +244,70 @@ class Fetch:
         if self.amend is not None:
             head = self.amend(head, body.size if body.is_complete else head.length)
         received_at = front.wall()
-        if head.status == 304 and self.variants:
+        if head.status == 304 and self._variants:
             self._unchanged(head, received_at)
             return
         if head.status in ERRORS:
             self._cover(head.status)
-        stored = front.plan(self, head, received_at)
-        if isinstance(stored, Stored) and self._has_room(head, body):
-            self._share(head, stored, body)
+        made = front.plan(self, head, received_at)
+        if isinstance(made, Stored) and self._keep_room(max(body.charge, head.length or 0)):
+            self._share(head, made, body, received_at)
         else:
-            self._leave_alone(head, body, "" if isinstance(stored, Stored) else stored.value)
+            self._leave_alone(head, body, "" if isinstance(made, Stored) else made.value)
 
-    def _has_room(self, head: ResponseHead, body: Body) -> bool:
-        size = body.charge if head.length is None else max(body.charge, head.length)
-        return self._front.shelf.store.reserve(self.fill, size)
+    def _cover(self, code: int | None) -> None:
+        """Answer from what is stale whom that covers."""
+        self.line.keep(lambda waiter: not self._front.cover(waiter, code))
 
-    def _share(self, head: ResponseHead, stored: Stored, body: Body) -> None:
+    def _share(self, head: ResponseHead, stored: Stored, body: Body, now: float) -> None:
         """It is for everybody whom it suits."""
-        front = self._front
+        front, line = self._front, self.line
         self.stage = SHARED
-        self._stored = stored
-        stream = self._stream = Stream(body, head.length, self._keep_room, self._hold, self._unwanted, self.has_client)
-        is_purged = front.shelf.was_purged(self.fill, stored.tags)
-        released: list[Waiter] = []
-        waiters, self.waiters = self.waiters, []
-        now = front.wall()
-        for waiter in waiters:
-            if waiter is self.leader:
-                self._serve_leader(waiter, head)
-            elif (is_purged and waiter.since > self.fill.since) or (
-                plan_reuse((stored,), waiter.sought.asked, now).verdict is not Verdict.FRESH
-            ):
-                released.append(waiter)
-            else:
-                self._serve(waiter, stored)
-        if plan_reuse((stored,), self.asked, now).verdict is not Verdict.FRESH and not stored.names:
-            front.mark(self.sought.key)  # each is to be validated, so that waiting is in vain
-        else:
+        stream = Stream(body, head.length, self._keep_room, self._hold, self._unwanted, self._has_client)
+        shared = self._shared = Shared(stored, stream, self.record, self._forwarded)
+        leader, line.leader = line.leader, None
+        if leader is not None:
+            shared.lead(leader, head, now)
+        is_purged = front.shelf.was_purged(self._fill, stored.tags)
+        released = self._serve(line.take_joiners(), shared, is_purged, now)
+        if plan_reuse((stored,), self.asked, now).verdict is Verdict.FRESH:
             front.unmark(self.sought.key)
+        else:
+            front.mark(self.sought.key)  # It is to be validated each time: who waits, waits in vain.
         if body.is_complete:
-            self._complete(stream)
+            self._complete(shared)
         else:
             stream.balance()
         front.release(released, stored.names)
 
-    def _serve_leader(self, waiter: Waiter, head: ResponseHead) -> None:
-        stored = self._stored
-        assert stored is not None
-        self._count(waiter)
-        if waiter.sought.asked.conditions:
-            self._serve_part(waiter, stored, False)
-        else:
-            said = status.forwarded(NAME, self.forwarded, None, stored.fresh_until - self._front.wall(), True)
-            self._send_to(waiter, with_status(head, said), 0, None)
-
-    def _serve(self, waiter: Waiter, stored: Stored) -> None:
-        self._count(waiter)
-        self._serve_part(waiter, stored, True)
-
-    def _serve_part(self, waiter: Waiter, stored: Stored, is_collapsed: bool) -> None:
-        """As its conditions and its range say."""
-        now = self._front.wall()
-        asked = waiter.sought.asked
-        assert self._stream is not None
-        size = self._stream.body.size if self._stream.body.is_complete else self._stream.length
-        said = status.forwarded(NAME, self.forwarded, None, stored.fresh_until - now, not is_collapsed, is_collapsed)
-        if size is None and not answering.is_not_modified(stored, asked):
-            age = (b"Age", b"%d" % stored.age(now))
-            head = ResponseHead(stored.status, [*stored.fields, age], None, stored.reason, True)
-            self._send_to(waiter, with_status(head, said), 0, None)
-            return
-        found = answering.answer(stored, asked, size or 0, now)
-        self._send_to(waiter, with_status(found.head, said), found.first, found.last + 1)
-
-    def _send_to(self, waiter: Waiter, head: ResponseHead, first: int, end: int | None) -> None:
-        assert self._stream is not None
-        exchange = waiter.exchange
-        body = self._stream.body
-        whole = body.whole if body.is_complete else None
-        if end is not None and end <= first:
-            exchange.answer(head)
-        elif whole is not None:
-            exchange.answer(head, whole[first:end])
-        else:
-            exchange.begin(head)
-            self._stream.read(exchange, first, end)
+    def _serve(self, joiners: list[Waiter], answer: Shared | Renewed, is_purged: bool, now: float) -> list[Waiter]:
+        """Serve those who have joined; returns those whom it does not suit."""
+        released: list[Waiter] = []
+        for waiter in joiners:
+            # Or they have asked after a purge that this was begun before.
+            if (is_purged and waiter.since > self._fill.since) or not is_fresh_for(answer.stored, waiter, now):
+                released.append(waiter)
+            else:
+                answer.serve(waiter, now)
+        return released
 
     def _leave_alone(self, head: ResponseHead, body: Body, why: str) -> None:
         """It is for the leader only."""
         front = self._front
-        self.stage = ALONE
-        front.forget(self)
-        front.shelf.abandon(self.fill)
-        if self.is_open and self.waiters:
+        if self.is_open and len(self.line):
             front.mark(self.sought.key)
-        leader = self.leader
-        joiners = [waiter for waiter in self.waiters if waiter is not leader]
-        self.waiters = []
+        self._end()
+        joiners = self.line.take_joiners()
+        leader = self.line.leader
         if leader is None:
-            self.stage = OVER
             self._give_up()
         else:
-            self._count(leader)
+            self.stage = ALONE
+            leader.sought.counts.miss += 1
             exchange = leader.exchange
+            adopt(exchange.record, self.record, "miss", self.record.attempts)
             exchange.observe(self._observer)
-            head = with_status(head, status.forwarded(NAME, self.forwarded, detail=why))
+            head = with_status(head, status.forwarded(NAME, self._forwarded, detail=why))
             if body.is_complete:
                 exchange.answer(head, body.whole or b"")
             else:
@@ -405,77 +317,61 @@ class Fetch:
     def _unchanged(self, head: ResponseHead, received_at: float) -> None:
         """A 304 to conditions of ours."""
         front = self._front
-        stored = tuple(variant.stored for variant in self.variants)
+        stored = tuple(variant.stored for variant in self._variants)
         refresh = plan_refresh(stored, self.asked, head, self.started, received_at, front.policy)
         if refresh is None:
-            # It is about nothing that is here.
             self._end()
             front.ask_again(self)
             return
-        matched = self.variants[stored.index(refresh.matched)]
-        leader, waiters, self.waiters = self.leader, self.waiters, []
+        body = self._variants[stored.index(refresh.matched)].body
         made, merged = refresh.stored, refresh.head
-        if isinstance(made, Stored):
-            variant = Variant(made, matched.body, self.sought.service)
-            front.shelf.keep(self.fill, variant, front.seconds())
+        is_kept = isinstance(made, Stored)
+        if not isinstance(made, Stored):
+            made = Stored(merged.status, merged.reason, merged.fields, received_at)
+        variant = Variant(made, body, self.sought.service)
+        is_purged = front.shelf.was_purged(self._fill, made.tags)
+        if is_kept:
+            front.shelf.keep(self._fill, variant, front.seconds())
         else:
             front.shelf.invalidate(self.sought.key, front.seconds())
-            variant = Variant(
-                Stored(merged.status, merged.reason, merged.fields, received_at), matched.body, self.sought.service
-            )
-        is_purged = front.shelf.was_purged(self.fill, variant.stored.tags)
         self._end()
-        released: list[Waiter] = []
-        for waiter in waiters:
-            is_suiting = (
-                plan_reuse((made,), waiter.sought.asked, received_at).verdict is Verdict.FRESH
-                if isinstance(made, Stored)
-                else False
-            )
-            if waiter is leader:
-                waiter.sought.counts.revalidated += 1
-                adopt(waiter.exchange.record, self.record, "revalidated", self.record.attempts)
-            elif is_suiting and not (is_purged and waiter.since > self.fill.since):
-                self._count(waiter)
-            else:
-                released.append(waiter)
-                continue
-            said = status.forwarded(
-                NAME, self.forwarded, 304, variant.stored.fresh_until - received_at, is_collapsed=waiter is not leader
-            )
-            front.answer_with(waiter.exchange, waiter.sought, variant, said)
-        front.release(released)
+        leader, joiners = self.line.leader, self.line.take_joiners()
+        renewed = Renewed(variant, self.record, self._forwarded, front.answer_with)
+        if leader is not None:
+            renewed.lead(leader, received_at)
+        front.release(self._serve(joiners, renewed, is_purged, received_at) if is_kept else joiners)
 
-    def _cover(self, code: int | None) -> None:
-        """Answer from what is stale whom that covers."""
-        rest = [waiter for waiter in self.waiters if not self._front.cover(waiter, code)]
-        self.waiters = rest
-        if self.leader not in rest:
-            self.leader = None
+    def again(self, head: RequestHead) -> Fetch:
+        """The same once more with another head, for all who wait for this."""
+        front, names = self._front, self._names
+        fetch = Fetch(front, self, self.sought, self.asked, head, self._forwarded, (), names, self.is_open, False)
+        fetch._has_client = self._has_client
+        fetch.line.take_over(self.line)
+        return fetch
 
-    def _count(self, waiter: Waiter) -> None:
-        """It is answered with what has come."""
-        counts = waiter.sought.counts
-        if waiter is self.leader:
-            counts.miss += 1
-            adopt(waiter.exchange.record, self.record, "miss", self.record.attempts)
-        else:
-            counts.collapsed += 1
-            adopt(waiter.exchange.record, self.record, "collapsed")
-
-    def _complete(self, stream: Stream) -> None:
+    def _complete(self, shared: Shared) -> None:
         """All of it is here."""
-        stored = self._stored
-        if stream.is_stored and stored is not None:
-            variant = Variant(stored, stream.body.packed(), self.sought.service)
-            self._front.shelf.keep(self.fill, variant, self._front.seconds())
+        stream = shared.stream
+        if stream.is_stored:
+            variant = Variant(shared.stored, stream.body.packed(), self.sought.service)
+            self._front.shelf.keep(self._fill, variant, self._front.seconds())
         self._end()
         stream.complete()
+
+    def _give_up(self) -> None:
+        """Nobody wants the rest."""
+        observer, self._observer = self._observer, None
+        tell_aborted(observer, _UNWANTED)
+
+    def _end(self) -> None:
+        self.stage = OVER
+        self._front.forget(self)
+        self._front.shelf.abandon(self._fill)
 
     # For the stream.
 
     def _keep_room(self, charge: int) -> bool:
-        return self._front.shelf.store.reserve(self.fill, charge)
+        return self._front.shelf.store.reserve(self._fill, charge)
 
     def _hold(self, is_held: bool) -> None:
         if self._observer is not None:
@@ -488,16 +384,6 @@ class Fetch:
         self._end()
         self._give_up()
 
-    def _give_up(self) -> None:
-        """Nobody wants the rest."""
-        observer, self._observer = self._observer, None
-        tell_aborted(observer, _UNWANTED)
-
-    def _end(self) -> None:
-        self.stage = OVER
-        self._front.forget(self)
-        self._front.shelf.abandon(self.fill)
-
     def __repr__(self) -> str:
         stage = ("waiting", "shared", "alone", "over")[self.stage]
-        return f"<Fetch {self.sought.key!r} {stage}, {len(self.waiters)} wait>"
+        return f"<Fetch {self.sought.key!r} {stage}, {self.line!r}>"

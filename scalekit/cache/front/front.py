@@ -14,13 +14,14 @@ from typing import Any
 from zope.interface import implementer
 
 from scalekit.cache.front.bodies import Reader
-from scalekit.cache.front.fetch import WAITING, Fetch, Waiter
+from scalekit.cache.front.fetch import WAITING, Fetch
 from scalekit.cache.front.marks import Marks
 from scalekit.cache.front.metrics import Counts
 from scalekit.cache.front.passing import Passed
 from scalekit.cache.front.shelf import Kept, Shelf, Variant
 from scalekit.cache.front.sought import Services, Sought, normalised
 from scalekit.cache.front.telling import NAME, fail, ready_head, with_status
+from scalekit.cache.front.waiting import Waiter
 from scalekit.cache.rules import answering, status
 from scalekit.cache.rules.asking import ask
 from scalekit.cache.rules.invalidation import plan_invalidation
@@ -151,7 +152,7 @@ class CacheFront:
             if asked.head.method == b"PURGE" and self._purge is not None:
                 self._purge(exchange, sought)
             else:
-                self._pass(exchange, sought, b"method")
+                self._pass(exchange, sought, b"bypass" if asked.head.method in (b"GET", b"HEAD") else b"method")
             return
         kept = self._find(sought)
         wall = self.wall()
@@ -203,17 +204,15 @@ class CacheFront:
         )
         if is_open:
             for fetch in self._fetches.get(sought.key, ()):
-                if fetch.takes(sought) and len(fetch.waiters) < MOST_WAITING:
+                if fetch.takes(sought) and len(fetch.line) < MOST_WAITING:
                     fetch.join(exchange, sought)
                     return
             asked = sought.without_conditions()
         stored: tuple[Stored, ...] = () if kept is None else kept.stored
         out = outgoing(asked, reuse.stored, stored)
-        fetch = Fetch(self, exchange, sought, asked, out.head, reuse.forwarded, is_open=is_open)
-        if out.is_validating and kept is not None:
-            fetch.variants = kept.variants
-        fetch.names = stored[0].names if stored and names is None else names
-        self._start(fetch)
+        variants = kept.variants if out.is_validating and kept is not None else ()
+        names = stored[0].names if stored and names is None else names
+        self._start(Fetch(self, exchange, sought, asked, out.head, reuse.forwarded, variants, names, is_open))
 
     def _refresh(self, exchange: Any, sought: Sought, kept: Kept, reuse: Reuse) -> None:
         """Ask the origin behind an answer that is stale; once at a time."""
@@ -222,12 +221,10 @@ class CacheFront:
                 return
         asked = sought.without_conditions()
         out = outgoing(asked, reuse.stored, kept.stored)
-        fetch = Fetch(self, exchange, sought, asked, out.head, reuse.forwarded, has_client=False)
-        if out.is_validating:
-            fetch.variants = kept.variants
-        fetch.names = kept.stored[0].names
+        variants = kept.variants if out.is_validating else ()
+        names = kept.stored[0].names
         sought.counts.refreshes += 1
-        self._start(fetch)
+        self._start(Fetch(self, exchange, sought, asked, out.head, reuse.forwarded, variants, names, has_client=False))
 
     def _start(self, fetch: Fetch) -> None:
         self._fetches.setdefault(fetch.sought.key, []).append(fetch)
@@ -251,8 +248,7 @@ class CacheFront:
 
     def ask_again(self, fetch: Fetch) -> None:
         """Its 304 was about nothing that is here: ask for all of it."""
-        again = Fetch.after(fetch, unconditional(fetch.asked))
-        self._start(again)
+        self._start(fetch.again(unconditional(fetch.asked)))
 
     def cover(self, waiter: Waiter, code: int | None) -> bool:
         """Answer from what is stale, if there is something that may stand in for an answer like this."""

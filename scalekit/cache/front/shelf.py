@@ -83,6 +83,10 @@ class Kept:
         """The variant that the rules have chosen."""
         return self.variants[self.stored.index(stored)]
 
+    def has_fresh(self, like: Variant, wall: float) -> bool:
+        """Whether there is something fresh for the requests that this one is for."""
+        return any(_is_for_the_same(like, one) and one.stored.fresh_until > wall for one in self.variants)
+
     def __len__(self) -> int:
         return self.charge
 
@@ -118,14 +122,18 @@ class Shelf:
         requests as; the fill is over then.
         """
         kept = self.find(fill.key, now)
+        is_stale = self.store.verdict(fill, variant.stored.tags) is Verdict.STALE
+        if kept is not None and is_stale and kept.has_fresh(variant, now + self.skew):
+            # That one has been fetched since the soft purge: better than what would be stale at once.
+            self.store.abandon(fill)
+            self.store.count_void()
+            return Put.PURGED
         others: list[Variant] = []
         charge = variant.charge
         if kept is not None:
-            new = variant.stored
             for other in kept.variants:
-                old = other.stored
-                is_replaced = (old.names, old.variant) == (new.names, new.variant)
-                if is_replaced or old.leaves <= now + self.skew or charge + other.charge > self.store.largest // 2:
+                is_over = other.stored.leaves <= now + self.skew
+                if is_over or _is_for_the_same(variant, other) or charge + other.charge > self.store.largest // 2:
                     continue
                 others.append(other)
                 charge += other.charge
@@ -161,6 +169,11 @@ class Shelf:
 
     def __repr__(self) -> str:
         return f"<Shelf {self.store!r}>"
+
+
+def _is_for_the_same(one: Variant, other: Variant) -> bool:
+    """Whether they are for the same requests."""
+    return (one.stored.names, one.stored.variant) == (other.stored.names, other.stored.variant)
 
 
 def _softened(variant: Variant, moment: float) -> Variant:

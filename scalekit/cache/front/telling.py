@@ -6,6 +6,7 @@ from typing import Any
 
 from scalekit.cache.front.shelf import Variant
 from scalekit.cache.rules import status
+from scalekit.cache.rules.stored import Stored
 from scalekit.errors import Fault
 from scalekit.http.heads import Fields, Outcome, ResponseHead
 from scalekit.http.problems import problem_answer
@@ -17,6 +18,11 @@ NAME = b"scalekit"
 def with_status(head: ResponseHead, said: bytes) -> ResponseHead:
     """The head with our member of Cache-Status, after those of the caches before us (section 2)."""
     return head.with_fields([*head.fields, (status.FIELD, said)])
+
+
+def ttl_of(stored: Stored, now: float) -> float:
+    """Seconds for which it is fresh, also where it is to be validated each time (section 2.5)."""
+    return stored.born + stored.lifetime - now
 
 
 def ready_head(variant: Variant, now: float) -> ResponseHead:

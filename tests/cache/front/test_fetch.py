@@ -1,0 +1,423 @@
+"""Requests to the origin, and those who wait for what comes of them."""
+
+from __future__ import annotations
+
+from scalekit.cache.front import front, streaming
+from scalekit.errors import UpstreamFault
+from tests.cache.front.fronted import EPOCH, Case, Client, Fronted, get
+
+GONE = UpstreamFault(502, "answer-cut", "Cut.")
+ETAG = (b"ETag", b'"v1"')
+SWR = b"max-age=10, stale-while-revalidate=30"
+SIE = b"max-age=10, stale-if-error=30"
+
+
+class FetchCase(Case):
+    def ask(self, count: int = 1, *lines: bytes, path: bytes = b"/x") -> list[Client]:
+        """So many new clients ask."""
+        clients = [self.it.client() for _ in range(count)]
+        for client in clients:
+            client.says(get(path, *lines))
+        return clients
+
+    def bodies(self, clients: list[Client]) -> list[bytes]:
+        return [client.heard().body for client in clients]
+
+    def assert_rest(self) -> None:
+        """Nothing is left of what was under way."""
+        stats = self.it.store.stats()
+        self.assertEqual((stats.fills, stats.reserved_bytes), (0, 0))
+        self.assertEqual(self.it.front._fetches, {})
+
+
+class Together(FetchCase):
+    def test_whom_a_variant_does_not_suit_goes_on_with_the_others_of_his_kind(self) -> None:
+        clients = [self.ask(3, b"Accept-Language: " + language)[0:3] for language in (b"de", b"en", b"fr")]
+        self.it.origin.answers(b"de", b"max-age=60", 200, (b"Vary", b"Accept-Language"))
+        self.assertEqual(self.bodies(clients[0]), [b"de"] * 3)
+        self.assertEqual([asked.fields[b"accept-language"] for asked in self.it.asked], [b"de", b"en", b"fr"])
+        for asked in self.it.asked[1:]:
+            asked.answers(asked.fields[b"accept-language"], b"max-age=60", 200, (b"Vary", b"Accept-Language"))
+        self.assertEqual([self.bodies(some) for some in clients[1:]], [[b"en"] * 3, [b"fr"] * 3])
+        self.assertEqual(self.it.get(b"/x", b"Accept-Language: fr").body, b"fr")
+        self.assertEqual(self.it.get(b"/x", b"Accept-Language: de").body, b"de")
+        self.assertEqual(len(self.it.asked), 3)
+        self.assert_rest()
+
+    def test_a_fault_is_everybodys(self) -> None:
+        clients = self.ask(3)
+        self.it.origin.exchange.fail(UpstreamFault(503, "no-app-servers", "None."))
+        heard = [client.heard() for client in clients]
+        self.assertEqual([one.status for one in heard], [503] * 3)
+        self.assertEqual([one.said for one in heard[:2]], [b"fwd=uri-miss", b"fwd=uri-miss; collapsed"])
+        self.assertEqual([one.outcomes for one in clients], [[(b"/x", 503, "no-app-servers")]] * 3)
+        self.assert_rest()
+
+    def test_what_is_raised_is_a_fault_too(self) -> None:
+        fault = UpstreamFault(503, "no-app-servers", "None.")
+
+        class Raising:
+            def respond(self, exchange: object) -> None:
+                raise fault
+
+        self.it.front.reconfigure(Raising(), ())
+        self.assertEqual(self.it.get(b"/x").status, 503)
+        self.assert_rest()
+
+    def test_waiting_has_an_end(self) -> None:
+        clients = self.ask(3)
+        self.it.passes(front.PATIENCE_SECONDS)
+        self.assertEqual(len(self.it.asked), 3)
+        for asked in self.it.asked[1:]:
+            asked.answers(b"other")
+        self.assertEqual(self.bodies(clients), [b"", b"other", b"other"])
+        self.it.asked[0].answers(b"late")
+        self.assertEqual(clients[0].heard().body, b"late")
+        self.assert_rest()
+
+    def test_the_leader_may_leave(self) -> None:
+        first, second = self.ask(2)
+        first.wire.lose()
+        self.it.origin.answers()
+        self.assertEqual(second.heard().body, b"hello")
+        self.assertEqual(first.outcomes, [(b"/x", 0, "client-gone")])
+        self.assert_rest()
+
+    def test_nobody_is_left_before_the_head(self) -> None:
+        """It is stored all the same, for who asks again."""
+        self.ask()[0].wire.lose()
+        self.it.origin.answers()
+        self.assertEqual(self.it.get(b"/x").said, b"hit; ttl=60")
+        self.ask(path=b"/private")[0].wire.lose()
+        self.it.origin.begins(b"private")
+        self.assertTrue(self.it.origin.is_given_up)
+        self.assert_rest()
+
+    def test_nobody_is_left_of_what_nobody_else_may_join(self) -> None:
+        self.ask(1, b"Cache-Control: no-cache")[0].wire.lose()
+        self.assertTrue(self.it.origin.is_given_up)
+        self.assert_rest()
+
+    def test_conditions_of_those_who_join(self) -> None:
+        clients = self.ask(2) + self.ask(1, b'If-None-Match: "v1"')
+        self.assertNotIn(b"if-none-match", self.it.origin.fields)
+        self.it.origin.answers(b"hello", b"max-age=60", 200, ETAG)
+        self.assertEqual([client.heard().status for client in clients], [200, 200, 304])
+
+    def test_conditions_of_the_leader_are_judged_here(self) -> None:
+        clients = self.ask(1, b'If-None-Match: "v1"') + self.ask()
+        self.assertNotIn(b"if-none-match", self.it.origin.fields)
+        self.it.origin.answers(b"hello", b"max-age=60", 200, ETAG)
+        self.assertEqual([client.heard().status for client in clients], [304, 200])
+
+
+class Streaming(FetchCase):
+    def test_a_slow_client_holds_nobody(self) -> None:
+        slow, fast = self.ask(2)
+        slow.takes(1000)
+        self.it.origin.begins()
+        for _ in range(10):
+            self.it.origin.exchange.write(b"x" * 20_000)
+        self.assertEqual(len(fast.sent()) // 20_000, 10)
+        self.assertNotIn("pause", self.it.origin.seen.events)
+        self.it.origin.exchange.finish()
+        self.assertTrue(fast.sent().endswith(b"0\r\n\r\n"))
+        slow.takes(None)
+        self.assertTrue(slow.sent().endswith(b"0\r\n\r\n"))
+        self.assert_rest()
+
+    def test_nobody_is_fast(self) -> None:
+        self.it = Fronted(100_000_000)
+        clients = self.ask(2)
+        for client in clients:
+            client.takes(1000)
+        self.it.origin.begins()
+        piece = b"x" * 100_000
+        for _ in range(streaming.LEAD_BYTES // len(piece) + 3):
+            self.it.origin.exchange.write(piece)
+        self.assertEqual(self.it.origin.seen.events, ["pause"])
+        clients[1].takes(None)
+        self.assertEqual(self.it.origin.seen.events, ["pause", "resume"])
+
+    def test_a_cut_answer_is_cut_for_all_and_never_stored(self) -> None:
+        clients = self.ask(2)
+        self.it.origin.begins()
+        self.it.origin.exchange.write(b"hel")
+        clients += self.ask()
+        self.it.origin.exchange.abort(GONE)
+        self.assertEqual([client.was_cut for client in clients if client.sent() is not None], [True] * 3)
+        self.ask()
+        self.assertEqual(len(self.it.asked), 2)
+        self.it.origin.begins(b"max-age=60", 5)
+        self.it.origin.exchange.write(b"hel")
+        self.it.origin.exchange.finish()
+        self.ask()
+        self.assertEqual(len(self.it.asked), 3)
+        self.it.origin.answers()
+        self.assert_rest()
+
+    def test_all_leave_and_the_rest_is_short(self) -> None:
+        (client,) = self.ask()
+        self.it.origin.begins(b"max-age=60", 6)
+        self.it.origin.exchange.write(b"one")
+        client.wire.lose()
+        self.it.origin.exchange.write(b"two")
+        self.it.origin.exchange.finish()
+        self.assertEqual(self.it.get(b"/x").body, b"onetwo")
+        self.assert_rest()
+
+    def test_all_leave_and_the_rest_is_long(self) -> None:
+        self.it = Fronted(100_000_000)
+        (client,) = self.ask()
+        self.it.origin.begins(b"max-age=60", 10_000_000)
+        client.wire.lose()
+        self.assertTrue(self.it.origin.is_given_up)
+        self.assert_rest()
+
+    def test_too_long_to_be_stored(self) -> None:
+        """Known beforehand: each for himself."""
+        clients = self.ask(2)
+        self.it.origin.begins(b"max-age=60", 200_000)
+        self.assertEqual(len(self.it.asked), 2)
+        self.it.asked[1].answers(b"short")
+        self.it.asked[0].exchange.write(b"x" * 200_000)
+        self.it.asked[0].exchange.finish()
+        self.assertEqual([len(body) for body in self.bodies(clients)], [200_000, 5])
+        self.assert_rest()
+
+    def test_turns_out_too_long_to_be_stored(self) -> None:
+        """Those who read it go on, whoever comes asks for himself; who is far behind is cut off."""
+        slow, fast = self.ask(2)
+        slow.takes(1000)
+        self.it.origin.begins()
+        piece = b"x" * 50_000
+        for _ in range(4):
+            self.it.origin.exchange.write(piece)
+        self.ask()
+        self.assertEqual(len(self.it.asked), 2)
+        self.assertFalse(slow.was_cut)
+        for _ in range(streaming.LEAD_BYTES // len(piece) + 1):
+            self.it.asked[0].exchange.write(piece)
+        slow.settle()
+        self.assertTrue(slow.was_cut)
+        self.it.asked[0].exchange.finish()
+        self.assertTrue(fast.sent().endswith(b"0\r\n\r\n"))
+        self.it.asked[1].answers()
+        self.assert_rest()
+
+    def test_large_answers_out_of_the_store(self) -> None:
+        body = bytes(range(256)) * 400
+        self.it.fill(b"/x", body)
+        client = self.it.client()
+        client.takes(70_000)
+        client.says(get(b"/x"))
+        self.assertEqual(len(client.wire.sent), 70_000)
+        client.takes(None)
+        self.assertTrue(client.sent().endswith(body))
+        self.assertEqual(self.it.get(b"/x", b"Range: bytes=65000-66999").body, body[65000:67000])
+        self.assertEqual(self.it.get(b"/x", method=b"HEAD").status, 200)
+
+
+class Stale(FetchCase):
+    def test_it_is_refreshed_once_behind(self) -> None:
+        self.it.fill(b"/x", b"old", SWR)
+        self.it.passes(11)
+        clients = self.ask(20)
+        self.assertEqual(self.bodies(clients), [b"old"] * 20)
+        self.assertEqual(len(self.it.asked), 2)
+        self.it.origin.answers(b"new", SWR)
+        heard = self.it.get(b"/x")
+        self.assertEqual((heard.body, heard.said), (b"new", b"hit; ttl=10"))
+        self.assertEqual([client.records[0].cache for client in clients], ["stale"] * 20)
+        self.assertEqual(self.it.front.counts["web"].refreshes, 1)
+        self.assert_rest()
+
+    def test_a_refresh_that_fails_changes_nothing(self) -> None:
+        self.it.fill(b"/x", b"old", SWR)
+        self.it.passes(11)
+        for code in (500, 0):
+            self.assertEqual(self.it.get(b"/x").body, b"old")
+            if code:
+                self.it.origin.answers(b"wrong", b"", code)
+            else:
+                self.it.origin.exchange.fail(GONE)
+        self.assertEqual(self.it.get(b"/x").body, b"old")
+        self.assertEqual(len(self.it.asked), 4)
+
+    def test_where_the_origin_fails(self) -> None:
+        self.it.fill(b"/x", b"old", SIE)
+        self.it.passes(11)
+        clients = self.ask(3)
+        self.it.origin.exchange.fail(GONE)
+        self.assertEqual(self.bodies(clients), [b"old"] * 3)
+        clients = self.ask(3)
+        self.it.origin.answers(b"wrong", b"", 503)
+        self.assertEqual(self.bodies(clients), [b"old"] * 3)
+        clients = self.ask(1)
+        self.it.origin.begins(b"", None, 500)
+        self.assertEqual(self.bodies(clients), [b"old"])
+        self.assertTrue(self.it.origin.is_given_up)
+        self.it.passes(40)
+        clients = self.ask(1)
+        self.it.origin.answers(b"wrong", b"", 503)
+        self.assertEqual(self.bodies(clients), [b"wrong"])
+        self.assert_rest()
+
+    def test_it_is_still_good(self) -> None:
+        self.it.fill(b"/x", b"old", b"max-age=10", 200, ETAG)
+        self.it.passes(11)
+        clients = self.ask(3)
+        self.assertEqual(self.it.origin.fields[b"if-none-match"], b'"v1"')
+        self.it.origin.answers(b"", b"max-age=20", 304, ETAG, (b"X-New", b"1"))
+        heard = [client.heard() for client in clients]
+        self.assertEqual([one.body for one in heard], [b"old"] * 3)
+        self.assertIn(b"X-New: 1\r\n", heard[0].head)
+        self.assertEqual([client.records[0].cache for client in clients], ["revalidated", "collapsed", "collapsed"])
+        self.assertEqual(self.it.get(b"/x").said, b"hit; ttl=20")
+        self.assertEqual(len(self.it.asked), 2)
+        self.assert_rest()
+
+    def test_a_304_about_nothing_that_is_here(self) -> None:
+        self.it.fill(b"/x", b"old", b"max-age=10", 200, ETAG)
+        self.it.passes(11)
+        clients = self.ask(2)
+        self.it.origin.answers(b"", b"max-age=20", 304, (b"ETag", b'"other"'))
+        self.assertEqual(len(self.it.asked), 3)
+        self.assertNotIn(b"if-none-match", self.it.origin.fields)
+        self.it.origin.answers(b"new")
+        self.assertEqual(self.bodies(clients), [b"new"] * 2)
+        self.assert_rest()
+
+    def test_what_is_always_to_be_validated_is_not_waited_for(self) -> None:
+        clients = self.ask(3)
+        self.it.origin.answers(b"one", b"no-cache", 200, ETAG)
+        self.assertEqual(len(self.it.asked), 3)
+        for asked in self.it.asked[1:]:
+            self.assertEqual(asked.fields[b"if-none-match"], b'"v1"')
+            asked.answers(b"", b"no-cache", 304, ETAG)
+        self.assertEqual(self.bodies(clients), [b"one"] * 3)
+        self.assert_rest()
+
+
+class Purged(FetchCase):
+    def test_while_it_is_fetched(self) -> None:
+        """Who asked before may have it; nobody else ever gets it."""
+        for is_soft in (False, True):
+            path = b"/soft" if is_soft else b"/hard"
+            (before,) = self.ask(path=path)
+            old = self.it.origin
+            self.it.purging.purge_url(b"http://a" + path, is_soft)
+            (after,) = self.ask(path=path)
+            new = self.it.origin
+            self.assertIsNot(old, new)
+            new.answers(b"new")
+            old.answers(b"old")
+            self.assertEqual(self.bodies([before, after]), [b"old", b"new"])
+            self.assertEqual(self.it.get(path).body, b"new")
+            self.assertEqual(len(self.it.asked), 4 if is_soft else 2)
+
+    def test_softly_what_is_fetched_is_stored_as_stale(self) -> None:
+        (client,) = self.ask()
+        self.it.purging.purge_url(b"http://a/x", True)
+        self.it.origin.answers(b"old", SIE)
+        self.assertEqual(client.heard().body, b"old")
+        (client,) = self.ask()
+        self.it.origin.exchange.fail(GONE)
+        self.assertEqual(client.heard().body, b"old")
+
+    def test_by_tag_while_it_is_fetched(self) -> None:
+        (before,) = self.ask()
+        old = self.it.origin
+        self.it.purging.purge((), [b"t"], None, False)
+        (after,) = self.ask()
+        self.assertEqual(len(self.it.asked), 1)  # whether it bears the tag is not known yet
+        old.answers(b"old", b"max-age=60", 200, (b"Surrogate-Key", b"t"))
+        self.assertEqual(before.heard().body, b"old")
+        self.assertEqual(len(self.it.asked), 2)
+        self.it.origin.answers(b"new", b"max-age=60", 200, (b"Surrogate-Key", b"t"))
+        self.assertEqual(after.heard().body, b"new")
+        self.assertEqual(self.it.get(b"/x").body, b"new")
+        self.assert_rest()
+
+    def test_while_it_streams(self) -> None:
+        (before,) = self.ask()
+        self.it.origin.begins()
+        self.it.origin.exchange.write(b"old")
+        self.it.purging.purge([b"http://a/x"], (), None, False)
+        (after,) = self.ask()
+        self.assertEqual(len(self.it.asked), 2)
+        self.it.asked[0].exchange.finish()
+        self.assertTrue(before.heard().body.endswith(b"0\r\n\r\n"))
+        self.it.asked[1].answers(b"new")
+        self.assertEqual(after.heard().body, b"new")
+        self.assertEqual(self.it.get(b"/x").body, b"new")
+        self.assert_rest()
+
+    def test_what_is_stored(self) -> None:
+        self.it.fill(b"/x", b"old", SWR)
+        self.it.purging.purge((), (), b"http://a/", True)
+        self.assertEqual(self.it.get(b"/x").body, b"old")  # and refreshed behind
+        self.it.origin.answers(b"new", SWR)
+        self.assertEqual(self.it.get(b"/x").body, b"new")
+        self.it.purging.purge((), (), b"", False)
+        (client,) = self.ask()
+        self.it.origin.answers(b"newer")
+        self.assertEqual(client.heard().body, b"newer")
+
+
+class Otherwise(FetchCase):
+    def test_marked_keys_are_asked_for_by_each_with_his_conditions(self) -> None:
+        self.ask()
+        self.it.origin.answers(b"mine", b"private", 200, ETAG)
+        (client,) = self.ask(1, b'If-None-Match: "v1"')
+        self.assertEqual(self.it.origin.fields[b"if-none-match"], b'"v1"')
+        self.it.origin.answers(b"", b"private", 304, ETAG)
+        self.assertEqual(client.heard().status, 304)
+        # It can be shared after all: the mark is gone.
+        self.ask()
+        self.it.origin.answers(b"ours")
+        self.assertEqual(self.it.get(b"/x").body, b"ours")
+        self.it.passes(60)
+        before = len(self.it.asked)
+        self.ask(2)
+        self.assertEqual(len(self.it.asked), before + 1)
+
+    def test_hints_and_ranges_go_through(self) -> None:
+        (client,) = self.ask(1, b"Range: bytes=0-1")
+        self.it.origin.exchange.inform(103, [(b"Link", b"</a.css>")])
+        self.assertTrue(client.hears().startswith(b"HTTP/1.1 103 "))
+        self.it.origin.answers(b"he", b"max-age=60", 206, (b"Content-Range", b"bytes 0-1/5"))
+        self.assertEqual(client.heard().status, 206)
+        (client,) = self.ask(1, b"Range: bytes=0-1")
+        self.it.origin.answers(b"hello")
+        heard = client.heard()
+        self.assertEqual((heard.status, heard.body), (206, b"he"))
+        self.assertEqual(self.it.get(b"/x").body, b"hello")
+
+    def test_no_answer_and_no_switch(self) -> None:
+        self.ask()
+        self.it.origin.exchange.finish()
+        self.assertEqual(self.it.clients[-1].heard().status, 500)
+        self.ask()
+        self.it.origin.exchange.switch(None, None)
+        self.assertEqual(self.it.clients[-1].heard().status, 500)
+        self.assert_rest()
+
+    def test_the_cookie_of_a_sticky_service_is_not_shared(self) -> None:
+        self.it.services.cookie = b"scalekit-web"
+        mine = (b"Set-Cookie", b"scalekit-web=abc; Path=/")
+        first = self.it.fill(b"/x", b"hello", b"max-age=60", 200, mine)
+        self.assertIn(b"Set-Cookie", first.head)
+        second = self.it.get(b"/x")
+        self.assertEqual(second.said, b"hit; ttl=60")
+        self.assertNotIn(b"Set-Cookie", second.head)
+        self.it.fill(b"/y", b"hello", b"max-age=60", 200, mine, (b"Set-Cookie", b"session=1"))
+        self.ask(path=b"/y")
+        self.assertEqual(len(self.it.asked), 3)
+
+    def test_the_wall_clock_is_set(self) -> None:
+        self.it.fill(b"/x")
+        self.it.front._wall = lambda: self.it.clock.seconds() + EPOCH + 3600
+        self.it.front.tick()
+        self.ask()
+        self.assertEqual(len(self.it.asked), 2)
