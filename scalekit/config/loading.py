@@ -26,6 +26,9 @@ T = TypeVar("T", bound=Table)
 # A configuration of 1,000 services is under 200 KiB; whoever names a log file by mistake gets an answer, not a stall.
 LARGEST_FILE = 4 * 1024 * 1024
 
+#: How each file of SQLite 3 begins (its file format, section 1.3).
+_SQLITE = b"SQLite format 3\0"
+
 _TOML_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z")
 
 
@@ -79,6 +82,29 @@ def check_directory(path: str, key: str) -> None:
         place = os.path.dirname(place)
     if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
         raise ConfigurationFault(f"{key}: found {path}, expected a directory that can be written to")
+
+
+def check_database(path: str, key: str) -> None:
+    """
+    See that an SQLite database can be used, or made in its directory; nothing is made, or changed.
+
+    :raises ConfigurationFault: there is something else, or no directory to make it in.
+    """
+    expected = "an SQLite database that can be written to"
+    try:
+        with open(path, "r+b") as file:
+            found = "" if file.read(len(_SQLITE)) in (b"", _SQLITE) else "something else"
+    except FileNotFoundError:
+        # Besides the state directory none is made for it.
+        place = os.path.dirname(path)
+        if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+            found, expected = "nothing there", f"{expected}, or a directory to make it in"
+        else:
+            found = ""
+    except OSError as why:
+        found = why.strerror or "it cannot be opened"
+    if found:
+        raise ConfigurationFault(f"{key}: found {path} ({found}), expected {expected}")
 
 
 def with_default_places(config: Config) -> Config:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
-from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, doubt_in, secret_in
+from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, doubt_in, refusal_in, secret_in
 from scalekit.kit.rhythm import Rhythm
 
 ANSWER_SECONDS = 2.0
@@ -127,12 +127,12 @@ class Membership:
             if is_renewal and answer.status == 404:
                 _log.info("The balancer does not know us any more, registering again.")
                 return 0.0
-            cause = f"answered {answer.status}: {answer.body[:300].decode('utf-8', 'replace')}"
+            cause = refusal_in(answer.status, answer.body)
             if answer.status == 409 and self._has_been_known:
                 self._rhythm.is_registered = False
                 _log.warn("The balancer has taken us out, and so we stay until the next start: {cause}", cause=cause)
                 return None
-            return self._failed(cause)
+            return self._failed(cause, answer.status)
 
         def unreachable(failure: Failure) -> float:
             return self._failed(why_unreachable(failure))
@@ -155,7 +155,7 @@ class Membership:
     def _registered(self, body: bytes) -> float:
         """Note a success; seconds to the next beat."""
         if not self.is_registered:
-            _log.info("Registered with the balancer: {registration}", registration=self._registration)
+            _log.info("Registered with the balancer: {registration!s}", registration=self._registration)
         self._is_known = self._has_been_known = True
         doubt = doubt_in(body, self._registration.service)
         if doubt and doubt != self._doubt:
@@ -167,9 +167,9 @@ class Membership:
             self.on_secret(secret)
         return self._rhythm.succeeded()
 
-    def _failed(self, cause: str) -> float:
-        """Note a failure, and say so once a minute; seconds to the next try."""
-        seconds, is_news = self._rhythm.failed(self._clock.seconds())
+    def _failed(self, cause: str, status: int = 0) -> float:
+        """Note a failure, and say so as often as `Rhythm` has it; seconds to the next try."""
+        seconds, is_news = self._rhythm.failed(self._clock.seconds(), cause, status)
         if is_news:
             _log.warn("Not registered with the balancer, trying on: {cause}", cause=cause)
         return seconds

@@ -86,6 +86,12 @@ class Registration(NamedTuple):
         query = urlencode({"generation": self.generation, "wait": wait})
         return Ask("POST", f"{self._url}/drain?{query}")
 
+    def __str__(self) -> str:
+        """For people, after "registered"."""
+        limits = [*self.hosts, *([f"paths below {self.path}"] if self.path else [])]
+        limited = f", for {', '.join(limits)}" if limits else ""
+        return f"{self.id} of service {self.service}, {self.scheme} on port {self.port}{limited}, at {self.balancer}"
+
     @property
     def _url(self) -> str:
         return f"{self.balancer.rstrip('/')}/v1/services/{quote(self.service)}/instances/{quote(self.id, safe=':[]')}"
@@ -155,6 +161,11 @@ def id_for(balancer: str, port: int, name: str) -> str:
     return f"{_NOT_IN_IDS.sub('-', name)[:_LONGEST_NAME].strip('.-_') or 'app'}-{port}"
 
 
+def words_in(text: str) -> tuple[str, ...]:
+    """What an environment variable lists, with commas or blanks between."""
+    return tuple(text.replace(",", " ").split())
+
+
 def secret_in(body: bytes) -> str:
     """The secret in the balancer's answer to a registration; empty where it gives none: it will not challenge us."""
     secret = _object_in(body).get("secret")
@@ -173,6 +184,15 @@ def doubt_in(body: bytes, service: str) -> str:
             " balancer's configuration, or register it with hosts or a path that nobody else has"
         )
     return ""
+
+
+def refusal_in(status: int, body: bytes) -> str:
+    """What the balancer has against us, for people, in an answer that is none of 2xx."""
+    said = _object_in(body)
+    reason, detail = said.get("reason"), said.get("detail")
+    if isinstance(reason, str) and isinstance(detail, str):
+        return f"answered {status}, {reason}: {detail}"
+    return f"answered {status}: {body[:300].decode('utf-8', 'replace')}"
 
 
 def _object_in(body: bytes) -> dict[str, Any]:

@@ -10,6 +10,9 @@ RENEW_SECONDS = 5.0  # a third of the balancer's lease of 15 s: one may be lost
 RENEW_JITTER = 0.2
 BACKOFF_SECONDS = (0.5, 10.0)  # the first span and the longest: a balancer that comes back is joined within 10 s
 COMPLAIN_SECONDS = 60.0
+# What the balancer says of us, and will say again until somebody changes something there or here; these two are about
+# the moment: it takes its time, or too much is asked of it.
+_MOMENTARY = (408, 429)
 
 
 class Rhythm:
@@ -23,6 +26,7 @@ class Rhythm:
         self._random = random
         self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._complained_at: float | None = None
+        self._refusal = ""
         self.is_registered = False
 
     def succeeded(self) -> float:
@@ -30,14 +34,24 @@ class Rhythm:
         self.is_registered = True
         self._backoff.succeeded()
         self._complained_at = None
+        self._refusal = ""
         return RENEW_SECONDS * (1 - RENEW_JITTER + 2 * RENEW_JITTER * self._random())
 
-    def failed(self, now: float) -> tuple[float, bool]:
-        """Note a failure: seconds to the next try, and whether to say so, which is once a minute."""
+    def failed(self, now: float, cause: str = "", status: int = 0) -> tuple[float, bool]:
+        """
+        Note a failure: seconds to the next try, and whether to say so.
+
+        That is once a minute; of what the balancer has against us it is once: a token or a place is not ours, and
+        until that is changed each try will be answered so.
+
+        :param status: that the balancer has answered; 0: there was no answer.
+        """
         self.is_registered = False
-        is_news = self._complained_at is None or now - self._complained_at >= COMPLAIN_SECONDS
-        if is_news:
-            self._complained_at = now
+        if 400 <= status < 500 and status not in _MOMENTARY:
+            is_news, self._refusal = cause != self._refusal, cause
+        else:
+            is_news = self._complained_at is None or now - self._complained_at >= COMPLAIN_SECONDS
+            self._complained_at = now if is_news else self._complained_at
         return self._backoff.failed(), is_news
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from scalekit.errors import ConfigurationFault
-from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, doubt_in, secret_in
+from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, doubt_in, refusal_in, secret_in
 from scalekit.kit.rhythm import Rhythm
 from scalekit.kit.siblings import Siblings
 
@@ -127,12 +127,12 @@ class ThreadMembership:
             self._is_known = False
             if is_renewal and status == 404:  # it was restarted, and remembers nothing
                 return 0.0
-            cause = f"answered {status}: {body[:300].decode('utf-8', 'replace')}"
+            cause = refusal_in(status, body)
             if status == 409 and self._has_been_known:
                 self._rhythm.is_registered = False
                 _log.warning("the balancer has taken us out, and so we stay until the next start: %s", cause)
                 return None
-            return self._failed(cause)
+            return self._failed(cause, status)
         self._is_known = self._has_been_known = True
         if not is_renewal:
             self.secret = secret_in(body)
@@ -143,8 +143,8 @@ class ThreadMembership:
                 self._doubt = doubt
         return self._rhythm.succeeded()
 
-    def _failed(self, cause: str) -> float:
-        seconds, is_news = self._rhythm.failed(self._now())
+    def _failed(self, cause: str, status: int = 0) -> float:
+        seconds, is_news = self._rhythm.failed(self._now(), cause, status)
         if is_news:
             _log.warning("not registered with the balancer at %s, trying on: %s", self.registration.balancer, cause)
         return seconds

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from scalekit.kit import asgi_app, wsgi_app
 from scalekit.kit.asking import fetch, is_answering
-from scalekit.kit.registration import Registration, check_balancer, id_for
+from scalekit.kit.registration import Registration, check_balancer, id_for, words_in
 from scalekit.kit.siblings import Siblings
 from scalekit.kit.termination import GUNICORN, Termination, is_listening, is_reloading, keep_alive_of, server_of
 from scalekit.kit.thread_membership import ThreadMembership
@@ -105,7 +105,7 @@ class Joining:
         if not 0 <= port <= 65535:
             raise ValueError(f"port: found {port}, expected a number from 1 to 65535")
         service = settings.service or environ.get("SCALEKIT_SERVICE") or "default"
-        listed = environ.get("SCALEKIT_TRUSTED_PROXIES", "").replace(",", " ").split()
+        listed = words_in(environ.get("SCALEKIT_TRUSTED_PROXIES", ""))
         self.balancers = Balancers([*LOOPBACK, *_address_of(url), *(settings.trusted_proxies or listed)])
         self._port = port
         self._drain_seconds = settings.drain_seconds
@@ -127,8 +127,8 @@ class Joining:
                 service,
                 settings.scheme,
                 settings.keep_alive,
-                hosts=tuple(settings.hosts),
-                path=settings.path,
+                hosts=tuple(settings.hosts) or words_in(environ.get("SCALEKIT_HOSTS", "")),
+                path=settings.path or environ.get("SCALEKIT_PATH") or "",
             ),
             ask=partial(fetch, ca=ca),
             is_answering=partial(is_answering, settings.host or environ.get("SCALEKIT_HOST") or "127.0.0.1", port),
@@ -201,8 +201,8 @@ def wsgi(application: wsgi_app.Application, **options: Unpack[Options]) -> wsgi_
 
     With a port it registers itself from each process that imports it; under ``gunicorn --preload`` from each for which
     ``join()`` is called (in ``post_worker_init``).  What is left out is taken from ``SCALEKIT_PORT``,
-    ``SCALEKIT_HOST``, ``SCALEKIT_SERVICE``, ``SCALEKIT_BALANCER``, ``SCALEKIT_CA``, ``SCALEKIT_TOKEN_FILE`` and
-    ``SCALEKIT_TRUSTED_PROXIES``.
+    ``SCALEKIT_HOST``, ``SCALEKIT_SERVICE``, ``SCALEKIT_HOSTS``, ``SCALEKIT_PATH``, ``SCALEKIT_BALANCER``,
+    ``SCALEKIT_CA``, ``SCALEKIT_TOKEN_FILE`` and ``SCALEKIT_TRUSTED_PROXIES``.
 
     :raises TypeError: there is no such option.
     :raises ValueError: one of them, or of the environment, is wrong.

@@ -17,8 +17,10 @@ from scalekit.kit.registration import (
     check_balancer,
     doubt_in,
     id_for,
+    refusal_in,
     response_to,
     secret_in,
+    words_in,
 )
 
 WE = Registration("https://lb:2001/", 3000, 7, "web1-3000", "shop", "http")
@@ -34,6 +36,11 @@ class RegistrationTests(SynchronousTestCase):
             self.assertTrue(WE.drain(seconds).url.endswith(f"&wait={wait}"))
         local = WE._replace(id="[::1]:3000")
         self.assertTrue(local.register().url.endswith("/instances/[::1]:3000"))
+
+    def test_for_people(self) -> None:
+        self.assertEqual(str(WE), "web1-3000 of service shop, http on port 3000, at https://lb:2001/")
+        more = WE._replace(hosts=("a.example", "*.b.example"), path="/shop")
+        self.assertIn(", for a.example, *.b.example, paths below /shop, at ", str(more))
 
     def test_the_balancer_reads_it(self) -> None:
         said = members.parse_body(WE.register().body or b"", members.RegistrationBody)
@@ -113,3 +120,15 @@ class RegistrationTests(SynchronousTestCase):
     def test_the_balancer_takes_our_response(self, nonce: str, secret: str) -> None:
         self.assertEqual(response_to(nonce, secret).encode(), consent.response_to(nonce, secret))
         self.assertEqual((CHALLENGE.encode(), RESPONSE.encode()), (consent.CHALLENGE, consent.RESPONSE))
+
+
+class WordsTests(SynchronousTestCase):
+    def test_what_the_balancer_has_against_us(self) -> None:
+        body = b'{"title":"Forbidden","reason":"foreign","detail":"web1 is at 10.0.0.5, and well."}'
+        self.assertEqual(refusal_in(403, body), "answered 403, foreign: web1 is at 10.0.0.5, and well.")
+        self.assertEqual(refusal_in(502, b"\xff" + b"x" * 500), "answered 502: \ufffd" + "x" * 299)
+        self.assertEqual(refusal_in(400, b'{"reason": 1}'), 'answered 400: {"reason": 1}')
+
+    def test_what_a_variable_lists(self) -> None:
+        self.assertEqual(words_in(" a.example,b.example  c.example, "), ("a.example", "b.example", "c.example"))
+        self.assertEqual(words_in(""), ())

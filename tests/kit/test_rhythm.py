@@ -35,6 +35,20 @@ class RhythmTests(SynchronousTestCase):
         self.assertEqual(said[0], failures[0][0])
         self.assertTrue(all(later - one >= COMPLAIN_SECONDS for one, later in pairwise(said)))
 
+    def test_what_the_balancer_has_against_us_is_said_once(self) -> None:
+        rhythm = Rhythm(lambda: 0.5)
+
+        def is_news(now: float, cause: str, status: int) -> bool:
+            return rhythm.failed(now, cause, status)[1]
+
+        self.assertEqual([is_news(minute * 60.0, "foreign", 403) for minute in range(3)], [True, False, False])
+        self.assertTrue(is_news(200.0, "no token", 401))
+        self.assertTrue(is_news(201.0, "busy", 503))
+        self.assertFalse(is_news(202.0, "no token", 401))
+        self.assertEqual([is_news(203.0 + 60.0 * minute, "slowly", 429) for minute in range(3)], [False, True, True])
+        rhythm.succeeded()
+        self.assertTrue(is_news(400.0, "no token", 401))
+
     def test_a_new_failure_after_a_success_is_news(self) -> None:
         rhythm = Rhythm(lambda: 0.5)
         self.assertEqual([rhythm.failed(0.0)[1], rhythm.failed(1.0)[1]], [True, False])

@@ -71,11 +71,15 @@ class JoiningTests(SynchronousTestCase):
 
     def test_arguments_stand_above_the_environment(self) -> None:
         environ = {"SCALEKIT_PORT": "1", "SCALEKIT_SERVICE": "blog", "SCALEKIT_BALANCER": "http://10.0.0.9:2001/"}
+        environ |= {"SCALEKIT_HOSTS": "a.example, b.example", "SCALEKIT_PATH": "/blog"}
         Joining(NOTHING, environ)
         shop = NOTHING._replace(port=2, service="shop", scheme="https", balancer="http://lb")
         Joining(shop._replace(hosts=["shop.example"], path="/shop"), environ)
         said = [each.registration for each in self.started]
-        self.assertEqual([(each.hosts, each.path) for each in said], [((), ""), (("shop.example",), "/shop")])
+        self.assertEqual(
+            [(each.hosts, each.path) for each in said],
+            [(("a.example", "b.example"), "/blog"), (("shop.example",), "/shop")],
+        )
         self.assertEqual(
             [(each.balancer, each.port, each.service, each.scheme) for each in said],
             [("http://10.0.0.9:2001", 1, "blog", "http"), ("http://lb", 2, "shop", "https")],

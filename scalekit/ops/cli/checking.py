@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from scalekit.config import Config
-from scalekit.config.loading import check_directory, load_password, load_tokens
+from scalekit.config.loading import check_database, check_directory, load_password, load_tokens
 from scalekit.config.tokens import check_private_listener
 from scalekit.kit.token_file import TokenFile
 from scalekit.ops.access_log import check_access_log
@@ -52,4 +54,6 @@ def check_files(settings: Config) -> list[str]:
     TokenFile(settings.log_client.token_file, None).headers()
     check_access_log(settings.balancer.access_log)
     check_directory(settings.logs.directory, "logs.directory")
+    if os.path.dirname(settings.data.database) != settings.state_directory or os.path.lexists(settings.data.database):
+        check_database(settings.data.database, "data.database")
     return doubts

@@ -8,6 +8,7 @@ import click
 
 from scalekit.config.kinds import is_service_name
 from scalekit.config.urls import parse_base_url
+from scalekit.kit.registration import words_in
 from scalekit.ops.cli.running import Surroundings
 from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
 
@@ -21,9 +22,10 @@ from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
     "hosts",
     metavar="NAME",
     multiple=True,
-    help="A host whose requests the service is for, where the balancer's configuration does not say; repeatable.",
+    help="A host whose requests the service is for, where the balancer's configuration does not say; repeatable; or"
+    " SCALEKIT_HOSTS.",
 )
-@click.option("--for-path", "path", metavar="PREFIX", default="", help="The same for paths.")
+@click.option("--for-path", "path", metavar="PREFIX", default="", help="The same for paths; or SCALEKIT_PATH.")
 @click.option("--scheme", type=click.Choice(["http", "https", "h2c"]), default="http", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where its port is tried until it answers.")
 @click.option(
@@ -102,6 +104,8 @@ def run_behind(
         return 127  # as a shell
     ca = ca or environ.get("SCALEKIT_CA") or local_ca(state_directory or default_state_directory(environ), url)
     token_file = token_file or environ.get("SCALEKIT_TOKEN_FILE") or ""
+    hosts = hosts or words_in(environ.get("SCALEKIT_HOSTS", ""))
+    path = path or environ.get("SCALEKIT_PATH") or ""
 
     # Only now: it brings the reactor, which no other command needs.
     from scalekit.kit.tap import Terms, die_as, run_command

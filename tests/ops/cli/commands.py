@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,8 @@ class Done(NamedTuple):
 class CommandCase(SynchronousTestCase):
     #: Seconds that commands have slept.
     passed = 0.0
+    #: What else the commands find in their environment.
+    environ: Mapping[str, str] = {}
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -42,7 +46,7 @@ class CommandCase(SynchronousTestCase):
     def run_command(self, *arguments: str) -> Done:
         """``scalekit ARGUMENTS``, the state directory told by the environment."""
         surroundings = Surroundings(
-            {"STATE_DIRECTORY": str(self.state)},
+            {"PATH": os.defpath, "STATE_DIRECTORY": str(self.state)} | dict(self.environ),
             lambda: self.now.timestamp(),
             lambda: NAMES,
             lambda: self.passed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from tests.net.wire import AUTHORITY
 from tests.ops.cli.commands import CommandCase
 
@@ -34,16 +36,22 @@ class CheckTests(CommandCase):
 
     def test_places_to_write_to(self) -> None:
         (self.folder / "file").write_text("")
+        (self.folder / "text").write_text("no database")
         for text, expected in (
             ('[balancer]\naccess_log = "none/access.log"\n', "balancer.access_log: found {}/none/access.log, expected"),
             ('[logs]\ndirectory = "file"\n', "logs.directory: found {}/file, expected a directory"),
             ('[logs]\ndirectory = "file/a/b"\n', "logs.directory: found {}/file/a/b, expected a directory"),
             ('[log_client]\ntoken_file = "none"\n', "token file: found {}/none ("),
+            ('[data]\ndatabase = "."\n', "data.database: found {} (Is a directory), expected an SQLite database"),
+            ('[data]\ndatabase = "none/blog"\n', "data.database: found {}/none/blog (nothing there), expected"),
+            ('[data]\ndatabase = "text"\n', "data.database: found {}/text (something else), expected"),
         ):
             self.assertIn(expected.format(self.folder), self.check(text))
-        file = self.configured('[balancer]\naccess_log = "-"\n[logs]\ndirectory = "a/b"\n')
-        self.assertEqual(self.run_command("check-config", "--config", file).status, 0)
-        self.assertFalse((self.folder / "a").exists())
+        sqlite3.connect(self.folder / "blog").execute("CREATE TABLE x (y)").connection.close()
+        for database in ("blog", "new", "file"):
+            text = f'[balancer]\naccess_log = "-"\n[logs]\ndirectory = "a/b"\n[data]\ndatabase = "{database}"\n'
+            self.assertEqual(self.run_command("check-config", "--config", self.configured(text)).status, 0)
+        self.assertFalse((self.folder / "a").exists() or (self.folder / "new").exists())
 
     def test_certificates(self) -> None:
         issued = AUTHORITY.issue_cert("a.example")
