@@ -6,10 +6,11 @@ at a quarter of that pace, ask another service: in turn one that is well, and on
 byte a second, garbage, more or less than it says, or that is gone in the middle of an answer or before it
 (``tests/scenarios/bad_app.py``).  It is the only one of its service, so that it is never taken out: the worst case.
 
-A turn is over two seconds, so whatever else the machine does is about the same for both; and as that only adds,
-the calmer half of the turns of either counts.  Prints a table, in milliseconds, and in it for both how late the
-measuring process was by itself (``lag``, the 99th percentile): what is not far above it says nothing of the balancer.
-Exits with 1 if the 99th percentile beside one of them is over twice what it is beside one that is well.
+A turn is over two seconds, so whatever else the machine does is about the same for both; and as that only adds, the
+calmer half of the turns of either counts.  Prints a table, in milliseconds, and in it for both how late the measuring
+process was by itself (``lag``, the 99th percentile).  Where the machine has held up that process beside one of the two
+much more than beside the other, it is measured again.  Exits with 1 if the 99th percentile beside one of them is over
+twice what it is beside one that is well.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ TURN_SECONDS = SETTLE_SECONDS + 0.8
 START_SECONDS = 1.0
 MOST_SECONDS = 10.0
 MOST_RATIO = 2.0
+#: Milliseconds that the measuring process may be late: asyncio's own timers are by one.
+MOST_LAG = 4.0
+#: How often it is measured again where the machine was not calm enough.
+MOST_TRIES = 3
 FINE = "fine"
 
 #: What shares the core of those who measure comes after them: it is the balancer that is to be seen.
@@ -197,6 +202,12 @@ class Measured(NamedTuple):
         return self.beside.p99 / self.fine.p99
 
     @property
+    def is_blurred(self) -> bool:
+        """Whether the machine was not the same for both: the measuring process was late, which nobody else makes it."""
+        lags = self.fine.lag, self.beside.lag
+        return max(lags) > max(MOST_RATIO * min(lags), MOST_LAG)
+
+    @property
     def line(self) -> str:
         """For the table."""
         fine, beside = self.fine, self.beside
@@ -205,6 +216,7 @@ class Measured(NamedTuple):
             f"{fine.p50:>13.2f}{fine.p99:>7.2f}{fine.lag:>7.2f}{self.ratio:>8.2f}   "
             + ", ".join(f"{count} x {answer}" for answer, count in sorted(self.theirs.items()))
             + (f"; {self.failed} of ours failed" if self.failed else "")
+            + ("; the machine was not the same for both" if self.is_blurred else "")
         )
 
 
@@ -273,8 +285,11 @@ def main() -> int:
             print(HEADING)
             is_good = True
             for kind in given.kind or KINDS:
-                measured = measure(public, client_core, kind, given.turns)
-                print(measured.line, flush=True)
+                for _ in range(MOST_TRIES):
+                    measured = measure(public, client_core, kind, given.turns)
+                    print(measured.line, flush=True)
+                    if not measured.is_blurred:
+                        break
                 is_good = is_good and measured.ratio <= MOST_RATIO and not measured.failed
             return int(not is_good)
 

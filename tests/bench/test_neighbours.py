@@ -76,5 +76,7 @@ class NeighboursTests(SynchronousTestCase):
         self.assertEqual([round(one, 3) for one in found], [3.0, 4.0, 1.0])
         beside = Milliseconds.of([turns[0]])
         measured = Measured("hung", found, beside, 2, {"504": 10, "200": 1})
-        self.assertEqual(round(measured.ratio), 225)
+        self.assertEqual((round(measured.ratio), measured.is_blurred), (225, False))
+        self.assertTrue(measured._replace(beside=measured.beside._replace(lag=5.0)).is_blurred)
+        self.assertFalse(measured._replace(beside=measured.beside._replace(lag=3.0)).is_blurred)
         self.assertRegex(measured.line, r"^hung .* 225.00   1 x 200, 10 x 504; 2 of ours failed$")

@@ -96,9 +96,8 @@ class BadInstanceTests(ScenarioCase):
                 query = f"port={each}&scheme=http&service={kind}&path=/{kind}"
                 self.assertEqual(ask(f"{balancer.private_url}/register?{query}", "POST")[0], 200)
         # The good one in each of the services: it is probed for each.
-        expected = [(kind, port, "up") for kind, bad in ports.items() for port in (good, bad)]
-        expected.append(("default", good, "up"))
-        until(lambda: set(expected) <= members(balancer), "all are up")
+        all_up = {(kind, port, "up") for kind, bad in ports.items() for port in (good, bad)} | {("default", good, "up")}
+        until(lambda: all_up <= members(balancer), "all are up")
 
         with Load(balancer) as load:
             clients = {kind: Clients(balancer, kind) for kind in KINDS}
