@@ -197,13 +197,16 @@ class H2Connection(Protocol):
 
     def done(self, exchange: H2Exchange) -> None:
         """The answer has been submitted whole; called by the exchange."""
-        self.factory.report(exchange)
         exchange.leave()
         exchange.observer = None
         if not exchange.has_ended:
             self._unwanted.add(exchange.stream)
-        if not self._is_flush_due:
+        if len(self.streams) == 1 and not self._is_receiving:
+            # There is no other whose answer could leave in the same write.
+            self.flush()
+        elif not self._is_flush_due:
             self.flush_soon()
+        self.factory.report(exchange)
 
     def answered(self, stream: int, fields: FieldList, has_ended: bool) -> None:
         """Never told to a server."""

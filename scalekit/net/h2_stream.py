@@ -238,8 +238,7 @@ class H2Stream:
             if has_ended:
                 self._half_close()
         elif has_ended:
-            self._complete()
-            receiver.answered(head, b"")
+            self._answer(head, b"")
         else:
             self._head = head
             self._connection.begun.append(self)
@@ -256,9 +255,7 @@ class H2Stream:
         if self._head is not None:
             self._pieces.append(piece)
             if has_ended:
-                head, body = self._head, b"".join(self._pieces)
-                self._complete()
-                receiver.answered(head, body)
+                self._answer(self._head, b"".join(self._pieces))
             return
         if piece:
             if not self._is_paused:
@@ -326,6 +323,14 @@ class H2Stream:
                 receiver.data(piece)
         if not self._is_paused:
             self._acknowledge()
+
+    def _answer(self, head: ResponseHead, body: bytes) -> None:
+        """The answer is whole: it goes on its way before anything else is done."""
+        receiver, self._receiver = self._receiver, None
+        try:
+            receiver.answered(head, body)
+        finally:
+            self._complete()
 
     def _complete(self) -> None:
         """The answer has ended."""

@@ -51,6 +51,17 @@ class Answers(SynchronousTestCase):
         self.assertEqual(len(writes), 1)
         self.assertEqual([event[1] for event in it.hears() if event[0] == "answered"], streams)
 
+    def test_one_that_is_alone_leaves_at_once(self) -> None:
+        """It waits neither for the turn's end nor for what is made of it besides."""
+        it = H2Conversation()
+        it.asks()
+        before = len(it.wire.sent)
+        sent: list[int] = []
+        self.patch(it.factory, "report", lambda exchange: sent.append(len(it.wire.sent) - before))
+        say_hello(it.seen[0])
+        self.assertGreater(sent[0], len(b"hello"))
+        self.assertIn(("data", 1, b"hello", True), it.hears())
+
     def test_later_ones_too(self) -> None:
         it = H2Conversation()
         streams = [it.asks() for _ in range(3)]

@@ -70,6 +70,17 @@ class Exchanges(Case):
             self.check(one, ("answered", 200, b"%d" % number))
         self.assertEqual(len(self.app.attempts), 1)
 
+    def test_a_whole_answer_goes_on_before_anything_else_is_done(self) -> None:
+        peer = self.connect()
+        forget = self.wheel.forget
+        for stream, body in ((3, b"hi"), (5, b"")):
+            order: list[str] = []
+            asked = Asked(self.app)
+            self.patch(asked, "answered", lambda head, body, order=order: order.append("answered"))
+            self.patch(self.wheel, "forget", lambda item, order=order: (order.append("forgotten"), forget(item)))
+            peer.answers(stream, body)
+            self.assertEqual(order[:2], ["answered", "forgotten"])
+
     def test_requests_of_one_turn_leave_in_one_write(self) -> None:
         peer = self.connect()
         sizes: list[int] = []
