@@ -17,6 +17,7 @@ RECORD_BYTES = 16 * 1024
 
 _ffi = Binding.ffi
 _read, _write, _from_buffer = Binding.lib.SSL_read, Binding.lib.SSL_write, _ffi.from_buffer
+_error, _WANT_READ = Binding.lib.SSL_get_error, Binding.lib.SSL_ERROR_WANT_READ
 # One for all connections: what has been read is copied out before anybody else reads, as there is one reactor.
 _space = _ffi.new("char[]", RECORD_BYTES)
 _view = _ffi.buffer(_space)
@@ -35,6 +36,17 @@ class QuickConnection(SSL.Connection):
         if size > 0:
             data: bytes = _view[:size]
             return data
+        self._raise_ssl_error(self._ssl, size)
+        raise SSL.ZeroReturnError
+
+    def more(self) -> bytes:
+        """The next record's, like `recv`; nothing if it is not there yet, which mostly it is not."""
+        size = _read(self._ssl, _space, RECORD_BYTES)
+        if size > 0:
+            data: bytes = _view[:size]
+            return data
+        if _error(self._ssl, size) == _WANT_READ:
+            return b""
         self._raise_ssl_error(self._ssl, size)
         raise SSL.ZeroReturnError
 

@@ -43,7 +43,7 @@ from scalekit.net.tls import ClientTLS, ServerTLS
 from scalekit.net.transports import READ_BYTES, ClientTransport, ServerTransport, WriteAtOnce
 
 #: A record of this size seldom comes alone: the next is tried for in the same turn. For a smaller one that would mostly
-#: cost an exception for nothing.
+#: cost a read for nothing.
 BULK_BYTES = 8 * 1024
 #: What one turn encrypts for one connection: 64 KiB take about 30 us.
 WRITE_BYTES = 256 * 1024
@@ -159,8 +159,9 @@ class TLSOnDescriptor(WriteAtOnce):
                 pieces = [data]
                 try:
                     while len(data) >= BULK_BYTES and len(pieces) * RECORD_BYTES < READ_BYTES:
-                        data = self._tls.recv(RECORD_BYTES)
-                        pieces.append(data)
+                        data = self._tls.more()
+                        if data:
+                            pieces.append(data)
                 finally:
                     data = b"".join(pieces)
         except SSL.WantReadError:

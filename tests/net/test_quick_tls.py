@@ -91,6 +91,27 @@ class SameTests(Pairs):
         self.assertIn("decryption failed", str(why))
 
 
+class MoreTests(Pairs):
+    """Another record after one: what none is does not have to be raised, and all else is."""
+
+    def test_it_is_there(self) -> None:
+        for sent in (b"one", b"two"):
+            self.client.send(sent)
+        self.assertEqual((self.server.recv(), self.server.more(), self.server.more()), (b"one", b"two", b""))
+
+    def test_the_end(self) -> None:
+        self.client.shutdown()
+        self.assertRaises(SSL.ZeroReturnError, self.server.more)
+
+    def test_a_cut(self) -> None:
+        self.theirs.close()
+        self.assertRaises(SSL.SysCallError, self.server.more)
+
+    def test_nonsense(self) -> None:
+        self.theirs.send(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        self.assertRaises(SSL.Error, self.server.more)
+
+
 class OriginalTests(SameTests):
     """So that what is tried above is what pyOpenSSL does."""
 
