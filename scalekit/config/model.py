@@ -207,6 +207,14 @@ class Logs(Table, frozen=True, kw_only=True):
 
 class LogClient(Table, frozen=True, kw_only=True):
     """``[log_client]``: where balancer, cache, blog and data send their entries; empty: nowhere."""
+    # Entries of 200,000 a second over the time that they wait; the process around them takes some 50 MiB.
+    memory: Annotated[int, kinds.SIZE] = 96 * 1024 * 1024
+    # Enough to write to the volumes what the journal has taken.
+    disk_reserve: Annotated[int, kinds.SIZE] = 64 * 1024 * 1024
+    compress: Annotated[bool, kinds.BOOLEAN] = False
+    retention: Annotated[float, kinds.DURATION] = 30 * 86400.0
+    max_bytes: Annotated[int, kinds.SIZE] = 10 * 1024 * 1024 * 1024
+    min_free: Annotated[int, kinds.SIZE] = 256 * 1024 * 1024
 
     url: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""
     token_file: Annotated[str, kinds.PATH] = ""

@@ -3,16 +3,26 @@ The central log: a 200 means that the entry is on disk, and ``log.txt`` is in ti
 
 An entry's way, pure unless said otherwise; open `collector` first:
 
-* `entry`: JSON -> `Entry`, or a fault that names the field.
-* `frames`: entries <-> the journal's frames, each with a checksum.
+* `entry`: JSON -> `Entry`, or a fault that names the field; `moments`: timestamps.
+* `frames`: entries <-> the journal's frames, each with a checksum; `batches`: which a client has sent before.
 * `journal` (I/O): group commit: one thread writes all that waits, syncs once, acknowledges all of it.
 * `order`: the buffer in which entries wait for those that come slower; what comes too late is told apart.
-* `line`: an entry <-> its line of ``log.txt``.
-* `output` (I/O): the two text files, and the checkpoints that say how far they are.
+  `clock`: the time it goes by.
+* `records`: an entry <-> its line of JSON, the log's truth; `line`: its line of ``log.txt``.
+* `volumes`: an hour of the log: its files and their names.
+* `output` (I/O): the volume that is written to, and the checkpoints that say how far it is.
+* `sealing` (I/O): a volume that ended, merged with its late entries; `retention`: which are removed.
+  `upkeep` (I/O): when either is done.
 * `checkpoint`: the rule that tells after a crash what is already written.
-* `recovery` (I/O): the state that a start finds on disk.
+* `recovery` (I/O): the state that a start finds on disk; `quarantine` (I/O): what of it cannot be read.
 * `collector` (I/O): all of these together; `sink` (I/O) takes entries of the same process.
 * `directory` (I/O) and `memory`: the files, on disk and in memory; `threads` (I/O): where slow calls run.
+
+Who only reads begins with `reading` (I/O), which ``Collector.reader`` gives: `LogReader.volumes`, `LogReader.lines` by
+position, and `LogReader.after` a sequence number.
+
+Beside it:
+
 * `counts`: what it has done, as plain integers; `metrics`: that for Prometheus.
 * `resource`, `bodies`: the HTTP interface on port 6000.  `tap`: the daemon.
 """

@@ -3,14 +3,16 @@ The rule that makes a crash exact: *an entry is already written exactly if its s
 is at most Wc*.
 
 A checkpoint is made after the lines of a release are on disk, and holds the last sequence number c that was in the
-buffer then, the release's watermark Wc, and the lengths of both text files.  A start cuts the files to these lengths
-and replays the journal by the rule: what was written without being in a checkpoint is cut off and written again.
+buffer then, the release's watermark Wc, and the lengths of all files that are written to.  A start cuts the files to
+these lengths and replays the journal by the rule: what was written without being in a checkpoint is cut off and written
+again.
 
 Why it holds: an entry with a number up to c was in the buffer.  At or below Wc it was released, or had been late and
 was written with the late ones.  Above Wc it stayed.  An entry after c was in none of the releases.  So no state is
 kept for a single entry.
 
-Two checkpoints are kept, the older for the case that the newer cannot be read; the journal keeps what the older needs.
+Two checkpoints are kept, the older for the case that the newer cannot be read; the journal keeps what the older needs,
+and so do the volumes.
 """
 
 from __future__ import annotations
@@ -21,27 +23,30 @@ from collections.abc import Iterable
 import msgspec
 
 from scalekit.logs.order import NEVER
+from scalekit.logs.volumes import Closing, Extent
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    How far the text files are.
+    How far the files are.
 
     :ivar generation: how many checkpoints there have been; the greater one counts.
     :ivar sequence: c.
     :ivar watermark: Wc, nanoseconds since the epoch.
-    :ivar length: bytes of ``log.txt``.
-    :ivar late_length: bytes of ``log.txt.late``.
+    :ivar journal: the number of the journal's first segment that holds what is not written.
+    :ivar volume: the open one.
+    :ivar closing: the one before it, until it is sealed.
     """
 
     generation: int = 0
     sequence: int = 0
     watermark: int = NEVER
-    length: int = 0
-    late_length: int = 0
+    journal: int = 0
+    volume: Extent = Extent()
+    closing: Closing | None = None
 
     def is_written(self, sequence: int, time: int) -> bool:
-        """Whether the entry of this number and effective time is in one of the text files."""
+        """Whether the entry of this number and effective time is in a volume."""
         return sequence <= self.sequence and time <= self.watermark
 
     def encode(self) -> bytes:

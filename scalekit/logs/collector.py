@@ -4,15 +4,17 @@ The collector: entries in, acknowledged once on disk, and out again as sorted li
 The way of an entry: `append` gives it a number and a frame; the journal syncs the frame; then it is in the reorder
 buffer and the caller's Deferred fires; a tick of the flush releases it, and the output writes it.
 
-Two lanes do what may wait for the disk: one for the journal, one for the output, so that a flush never delays an
-acknowledgement.  All decisions are made in the reactor's thread.
+Three lanes do what may wait for the disk: one for the journal, one for the output, so that a flush never delays an
+acknowledgement, and one for whole volumes.  All decisions are made in the reactor's thread.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from operator import ne
+from typing import Any, NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
@@ -21,20 +23,59 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from scalekit.errors import ClientFault
+from scalekit.logs.batches import BatchName, BatchTable
 from scalekit.logs.checkpoint import Checkpoint
+from scalekit.logs.clock import LogClock
 from scalekit.logs.counts import Counts
 from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
-from scalekit.logs.frames import encode_frame
-from scalekit.logs.journal import Journal, Unavailable
-from scalekit.logs.order import Release, ReorderBuffer, Waiting, effective_time
+from scalekit.logs.frames import NOBODY, Frame, make_frame
+from scalekit.logs.journal import SEGMENT_BYTES, Journal, Unavailable
+from scalekit.logs.order import Chunk, Release, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
+from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
+from scalekit.logs.retention import Rules
 from scalekit.logs.sink import InProcessSink
 from scalekit.logs.threads import Lane
+from scalekit.logs.upkeep import GRACE_SECONDS, Upkeep
 
-# Enough for 100,000 entries a second over the four seconds that one waits at most; beyond it: 503.
-MEMORY_LIMIT = 192 * 1024 * 1024
+# Enough for 200,000 entries a second over the two seconds and a bit that one waits; beyond it: 503.
+MEMORY_BYTES = 96 * 1024 * 1024
+# How long entries wait at most that are due: a flush costs four syncs, so at leisure it gathers for its interval.
+TICK_SECONDS = 0.25
+# From here on every tick is a flush: what is due then takes a tenth of a second to format.
+HURRY_BYTES = 8 * 1024 * 1024
+# Of what is written, the journal keeps this much for those who read it on from a sequence number.
+JOURNAL_BYTES = 64 * 1024 * 1024
+# Enough to write to the volumes what the journal has taken.
+RESERVE_BYTES = 64 * 1024 * 1024
+
+
+class Settings(NamedTuple):
+    """
+    What can be configured of a collector.
+
+    :ivar memory_bytes: entries that wait for their place may take; beyond it they are refused.
+    :ivar reserve_bytes: entries are refused when less of the disk is free.
+    :ivar journal_bytes: of what is written already, the journal keeps.
+    :ivar is_compressed: whether sealed volumes are.
+    """
+
+    delay_seconds: float = 2.0
+    flush_seconds: float = 2.0
+    memory_bytes: int = MEMORY_BYTES
+    reserve_bytes: int = RESERVE_BYTES
+    journal_bytes: int = JOURNAL_BYTES
+    segment_bytes: int = SEGMENT_BYTES
+    grace_seconds: float = GRACE_SECONDS
+    is_compressed: bool = False
+    rules: Rules = Rules()
+
+
+DEFAULTS = Settings()
+
 
 _log = Logger()
 
@@ -44,7 +85,9 @@ class Collector(Service):
     Takes entries from `startService` to `stopService`; one per directory.
 
     :param open_directory: called once, by `startService`; raises `scalekit.errors.ConfigurationFault`.
-    :param lanes: where the journal and the output do their writing.
+    :param clock: its seconds are never set back or forth.
+    :param lanes: where the journal, the output, and the upkeep of volumes do their writing.
+    :param wall: seconds since the epoch; None: the clock's.
     :ivar counts: what has happened so far.
     """
 
@@ -52,20 +95,20 @@ class Collector(Service):
         self,
         open_directory: Callable[[], Directory],
         clock: IReactorTime,
-        lanes: tuple[Lane, Lane],
-        delay_seconds: float = 2.0,
-        flush_seconds: float = 2.0,
-        memory_limit: int = MEMORY_LIMIT,
+        lanes: tuple[Lane, Lane, Lane],
+        settings: Settings = DEFAULTS,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._open_directory = open_directory
         self._clock = clock
-        self._journal_lane, self._output_lane = lanes
-        self._delay = int(delay_seconds * 1_000_000_000)
-        self._flush_seconds = flush_seconds
-        self._memory_limit = memory_limit
+        self._wall = wall or clock.seconds
+        self._journal_lane, self._output_lane, self._upkeep_lane = lanes
+        self._settings = settings
         self._sinks: list[InProcessSink] = []
         self._is_open = False
+        self._is_short = False  # of room on the disk
         self._flushing: Deferred[None] | None = None
+        self._flushed_at = 0.0
         self._writing_out = 0  # bytes of the release that is being written
         self._flush_failed = False
         self._loop = LoopingCall(self._tick)
@@ -78,75 +121,121 @@ class Collector(Service):
         self._journal: Journal
         self._buffer: ReorderBuffer
         self._output: Output
+        self._batches: BatchTable
+        self._upkeep: Upkeep
+        self._time: LogClock
         self._last = 0  # the last sequence number given
         self._applied = 0  # the last one in the buffer
 
     def startService(self) -> None:
         """Recover what the disk holds and begin to take entries; raises `ConfigurationFault`, OSError."""
         super().startService()
-        self._directory = self._open_directory()
-        found = recover(self._directory, self._delay)
+        settings = self._settings
+        self._directory = directory = self._open_directory()
+        self._time = LogClock(self._wall(), self._clock.seconds())
+        found = recover(directory, int(settings.delay_seconds * 1e9), is_compressed=settings.is_compressed)
         for finding in found.findings:
             _log.warn("log recovery: {finding}", finding=finding)
-        self._buffer, self._output = found.buffer, found.output
+        self.counts.quarantined += found.damages
+        self._buffer, self._output, self._batches = found.buffer, found.output, found.batches
         self._last = self._applied = found.sequence
-        self._journal = Journal(self._directory, self._journal_lane, self._clock, found.segments, found.next_number)
+        self._journal = Journal(
+            directory,
+            self._journal_lane,
+            self._clock,
+            found.segments,
+            found.next_number,
+            settings.segment_bytes,
+            preamble=lambda: self._batches.preamble(self._now()),
+        )
+        self._upkeep = Upkeep(
+            directory,
+            self._output,
+            self._output_lane,
+            self._upkeep_lane,
+            self.counts,
+            settings.rules,
+            is_compressed=settings.is_compressed,
+            grace_seconds=settings.grace_seconds,
+        )
         self._is_open = True
-        self._loop.start(self._flush_seconds, now=False)
+        self._flushed_at = self._clock.seconds()
+        self._loop.start(min(TICK_SECONDS, settings.flush_seconds), now=False)
 
-    def append(self, entries: Sequence[Entry]) -> Deferred[None]:
+    def append(self, entries: Sequence[Entry], batch: BatchName | None = None) -> Deferred[bool]:
         """
         Fires when all of them are on disk; fails with `Unavailable` if they were not taken.
 
         They get consecutive sequence numbers, and are all acknowledged or none.
+
+        :param batch: what the client calls it, if it wants it written exactly once.  If it was before, this fires with
+            False and nothing is written; fails with `ClientFault` 409 for one that cannot be the next.
         """
-        if not entries:
-            return succeed(None)
+        if not entries and batch is None:
+            return succeed(True)
         if not self._is_open:
             return self._refuse(len(entries), "stopping", "The log is stopping.")
-        if self.waiting_bytes > self._memory_limit:
+        if self._is_short:
+            return self._refuse(len(entries), "disk-full", "The log's disk is nearly full.")
+        if self.waiting_bytes > self._settings.memory_bytes:
             return self._refuse(len(entries), "memory", "More entries wait for their place than the log holds.")
         received = self._now()
-        first = self._last + 1
-        frame = encode_frame(first, received, entries)
+        if batch is not None:
+            try:
+                if not self._batches.begin(batch, received):
+                    self.counts.repeated += len(entries)
+                    return succeed(False)
+            except ClientFault as fault:
+                return fail(fault)
+        client, number = batch or (NOBODY, 0)
+        frame = make_frame(self._last + 1, received, entries, client, number)
+        times = effective_times(frame.said, received)
         self._last += len(entries)
-        times = [effective_time(entry.time, received) for entry in entries]
         self._received.append(received)
         # The caller may cancel its own Deferred; what is on disk goes on all the same.
-        answer: Deferred[None] = Deferred()
-        self._journal.append(frame, self._last, max(times)).addCallbacks(
-            self._apply, self._drop, (entries, times, first, answer), errbackArgs=(len(entries), answer)
+        answer: Deferred[bool] = Deferred()
+        self._journal.append(frame.encode(), frame.first, frame.last, max(times, default=received)).addCallbacks(
+            self._apply, self._drop, (frame, times, batch, answer), errbackArgs=(len(entries), batch, answer)
         )
         return answer
 
-    def _refuse(self, count: int, reason: str, detail: str) -> Deferred[None]:
+    def _refuse(self, count: int, reason: str, detail: str) -> Deferred[bool]:
         self.counts.refused += count
         return fail(Unavailable(reason, detail))
 
-    def _apply(self, _: None, entries: Sequence[Entry], times: list[int], first: int, answer: Deferred[None]) -> None:
+    def _apply(self, _: None, frame: Frame, times: array[int], batch: BatchName | None, answer: Deferred[bool]) -> None:
         self._received.popleft()
         counts = self.counts
-        counts.accepted += len(entries)
-        add = self._buffer.add
-        for sequence, (time, entry) in enumerate(zip(times, entries, strict=True), first):
-            if not add(Waiting(time, sequence, entry)):
-                counts.late += 1
-            if entry.time != time:
-                counts.restamped += 1
-        self._applied = first + len(entries) - 1
-        answer.callback(None)
+        counts.accepted += len(times)
+        if batch is not None:
+            self._batches.written(batch, frame.received)
+        if times:
+            counts.restamped += sum(map(ne, frame.said, times))
+            counts.late += self._buffer.add(Chunk(frame, times))
+        self._applied = max(self._applied, frame.last)
+        answer.callback(True)
 
-    def _drop(self, failure: Failure, count: int, answer: Deferred[None]) -> None:
+    def _drop(self, failure: Failure, count: int, batch: BatchName | None, answer: Deferred[bool]) -> None:
         self._received.popleft()
         self.counts.refused += count
+        if batch is not None:
+            self._batches.refused(batch)
         answer.errback(failure)
 
     def _now(self) -> int:
-        return int(self._clock.seconds() * 1_000_000_000)
+        return self._time.now(self._clock.seconds())
 
     def _tick(self) -> None:
         try:
-            self._flush()
+            seconds = self._clock.seconds()
+            news = self._time.compare(self._wall(), seconds)
+            if news is not None:
+                _log.warn("{news}", news=news)
+            self._is_short = self._directory.free() < self._settings.reserve_bytes
+            is_due = seconds - self._flushed_at >= self._settings.flush_seconds - TICK_SECONDS / 2
+            if is_due or self._buffer.weight > HURRY_BYTES:
+                self._flush()
+            self._upkeep.look(seconds, self._now())
         except Exception:
             _log.failure("flushing the log")
 
@@ -154,27 +243,29 @@ class Collector(Service):
         """Begin to write what is due, unless the last flush is still at it."""
         if self._flushing is not None:
             return
+        self._flushed_at = self._clock.seconds()
         # What still waits for its sync has come in time, however slow the disk is.
         now = min(self._now(), self._received[0]) if self._received else self._now()
         release = self._buffer.release(now)
         if not release.on_time and not release.late:
             return
         sequence = self._applied
+        journal = self._journal.first_needed(sequence, release.watermark)
         disposing = self._output.checkpoint  # the older one of the two, once this flush is through
         self._writing_out = release.weight
         flushing: Deferred[None] = Deferred()
         self._flushing = flushing
-        writing = self._output_lane.run(lambda: self._output.write(release, sequence))
-        writing.addCallbacks(lambda _: self._written(release), self._take_back, errbackArgs=(release,))
+        writing: Deferred[Any] = self._output_lane.run(lambda: self._output.write(release, sequence, journal))
+        writing.addCallbacks(self._written, self._take_back, errbackArgs=(release,))
         writing.addCallback(lambda is_written: self._dispose(disposing) if is_written else None)
         writing.addErrback(lambda failure: _log.failure("after a flush of the log", failure))
         writing.addCallback(lambda _: self._flushed(flushing))
 
-    def _written(self, release: Release) -> bool:
+    def _written(self, written: tuple[int, int]) -> bool:
         self._flush_failed = False
         self.counts.flushes += 1
-        self.counts.written += len(release.on_time)
-        self.counts.written_late += len(release.late)
+        self.counts.written += written[0]
+        self.counts.written_late += written[1]
         return True
 
     def _take_back(self, failure: Failure, release: Release) -> bool:
@@ -185,7 +276,7 @@ class Collector(Service):
         return False
 
     def _dispose(self, checkpoint: Checkpoint) -> Deferred[None] | None:
-        names = self._journal.take_disposable(checkpoint)
+        names = self._journal.take_disposable(checkpoint, self._settings.journal_bytes)
         return self._output_lane.run(lambda: self._remove(names)).addCallback(self._removed) if names else None
 
     def _remove(self, names: list[str]) -> OSError | None:
@@ -207,7 +298,7 @@ class Collector(Service):
 
     def sink(self, source: str) -> InProcessSink:
         """A `scalekit.interfaces.ILogSink` for this process, which writes entries of this source."""
-        sink = InProcessSink(self, self._clock, source)
+        sink = InProcessSink(self, self._clock, source, self._wall)
         self._sinks.append(sink)
         return sink
 
@@ -224,9 +315,10 @@ class Collector(Service):
         yield self._journal.idle()
         if self._flushing is not None:
             yield self._flushing
-        self._tick()
+        self._flush()
         if self._flushing is not None:
             yield self._flushing
+        yield self._upkeep.idle()
         try:
             yield self._output_lane.run(lambda: self._output.write_rest(self._buffer.rest()))
         except OSError as error:
@@ -234,6 +326,7 @@ class Collector(Service):
         self._journal.close()
         self._journal_lane.close()
         self._output_lane.close()
+        self._upkeep_lane.close()
         self._directory.close()
 
     @property
@@ -248,9 +341,16 @@ class Collector(Service):
             return "The log is not running."
         if self._journal.failed:
             return "The journal cannot be written."
+        if self._is_short:
+            return "The log's disk is nearly full."
         if self._flush_failed:
             return "The log file cannot be written."
         return None
+
+    @property
+    def reader(self) -> LogReader:
+        """The log as it is on disk."""
+        return LogReader(self._directory, lambda: self._output.checkpoint, lambda: self._journal.segments)
 
     @property
     def journal(self) -> Journal:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 
 class Counts:
     """
@@ -15,18 +17,30 @@ class Counts:
     :ivar written: lines of ``log.txt``.
     :ivar written_late: lines of ``log.txt.late``.
     :ivar dropped: of this process, when a sink was full.
+    :ivar repeated: of batches that were acknowledged before.
+    :ivar over_budget: answered with 429.
+    :ivar expired: removed with their volumes, by reason.
+    :ivar redacted: secrets taken out of entries, by rule.
+    :ivar quarantined: stretches of the journal that could not be read.
+    :ivar sealed: volumes.
     :ivar flushes: flushes, not entries; `flush_failures` likewise.
     """
 
     __slots__ = (
         "accepted",
         "dropped",
+        "expired",
         "flush_failures",
         "flushes",
         "late",
+        "over_budget",
+        "quarantined",
+        "redacted",
         "refused",
         "rejected",
+        "repeated",
         "restamped",
+        "sealed",
         "written",
         "written_late",
     )
@@ -36,12 +50,22 @@ class Counts:
         self.dropped = 0
         self.flush_failures = 0
         self.flushes = 0
+        self.expired: Counter[str] = Counter()
         self.late = 0
+        self.over_budget = 0
+        self.quarantined = 0
+        self.redacted: Counter[str] = Counter()
         self.refused = 0
         self.rejected = 0
+        self.repeated = 0
         self.restamped = 0
+        self.sealed = 0
         self.written = 0
         self.written_late = 0
 
     def __repr__(self) -> str:
-        return f"<Counts {' '.join(f'{name}={getattr(self, name)}' for name in self.__slots__)}>"
+        found = ((name, getattr(self, name)) for name in self.__slots__)
+        return f"<Counts {' '.join(f'{name}={dict(value) if name in _BY_NAME else value}' for name, value in found)}>"
+
+
+_BY_NAME = ("expired", "redacted")

@@ -16,10 +16,10 @@ from scalekit.errors import ConfigurationFault
 
 
 class AppendFile(Protocol):
-    """A file that only grows."""
+    """A file that is written from its beginning on, without gaps."""
 
     def write(self, data: bytes) -> None:
-        """Append all of it; not yet safe."""
+        """Put all of it behind what was written before; not yet safe."""
 
     def sync(self) -> None:
         """Return when all that was written would survive a loss of power."""
@@ -37,11 +37,14 @@ class Directory(Protocol):
     def size(self, name: str) -> int:
         """Its bytes; 0 if it is not there."""
 
-    def read(self, name: str) -> bytes:
-        """The whole file; empty if it is not there."""
+    def free(self) -> int:
+        """Bytes that may still be written."""
 
-    def create(self, name: str) -> AppendFile:
-        """A new empty file, whose name is safe when this returns."""
+    def read(self, name: str, offset: int = 0, length: int = -1) -> bytes:
+        """The file from ``offset`` on, as many bytes as there are, at most ``length``; empty if it is not there."""
+
+    def create(self, name: str, size: int = 0) -> AppendFile:
+        """A new file, whose name is safe when this returns: ``size`` zeros, which are its own on the disk."""
 
     def write_from(self, name: str, offset: int, data: bytes) -> None:
         """Make this the file's content from ``offset``, at most its size, to its end; safe when this returns."""
@@ -50,10 +53,10 @@ class Directory(Protocol):
         """Make this the file's content, the old or the new one at any moment; safe when this returns."""
 
     def rename(self, name: str, new_name: str) -> None:
-        """Rename a file."""
+        """Rename a file, in place of one that has the new name; safe when this returns."""
 
     def remove(self, name: str) -> None:
-        """Remove a file."""
+        """Remove a file; after a loss of power it may be back."""
 
     def close(self) -> None:
         """Let another daemon have it."""
@@ -66,7 +69,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 class LocalAppendFile:
-    """An `AppendFile` on a descriptor."""
+    """An `AppendFile` on a descriptor that stands at the file's beginning."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -127,19 +130,31 @@ class LocalDirectory:
         except FileNotFoundError:
             return 0
 
-    def read(self, name: str) -> bytes:
+    def free(self) -> int:
+        found = os.fstatvfs(self._descriptor)
+        return found.f_bavail * found.f_frsize
+
+    def read(self, name: str, offset: int = 0, length: int = -1) -> bytes:
         try:
-            with open(self._open(name, os.O_RDONLY), "rb") as file:
-                return file.read()
+            with open(self._open(name, os.O_RDONLY), "rb", buffering=0) as file:
+                file.seek(offset)
+                # One read gives at most 2 GiB and may give less; none of our files is that long.
+                return file.readall() if length < 0 else file.read(length) or b""
         except FileNotFoundError:
             return b""
 
-    def create(self, name: str) -> LocalAppendFile:
-        descriptor = self._open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND)
+    def create(self, name: str, size: int = 0) -> LocalAppendFile:
+        descriptor = self._open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
+            if size:
+                # A sync of what is written here later has no size to change and no blocks to find.
+                os.posix_fallocate(descriptor, 0, size)
+                os.fsync(descriptor)
             os.fsync(self._descriptor)
         except OSError:
             os.close(descriptor)
+            with contextlib.suppress(OSError):
+                self.remove(name)
             raise
         return LocalAppendFile(descriptor)
 

@@ -1,29 +1,33 @@
 """
 One log entry, and how it is read from JSON.
 
-The fields are Level, Source, Message and (optional) Timestamp, their names in any case; other fields are let through
-and not kept.  Every refusal is a `ClientFault` whose detail begins with the name of the field.
+The fields are Level, Source, Message and (optional) Timestamp, their names in any case; all others are kept beside them
+as the entry's fields, and so is what an object called Fields holds.  Every refusal is a `ClientFault` whose detail
+begins with the name of the field.
 """
 
 from __future__ import annotations
 
-import datetime
-import re
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 
 from scalekit.errors import ClientFault
+from scalekit.logs.moments import parse_timestamp
 
 # More is not a line of a log any more; Loki and Vector cut at the same size.
 MESSAGE_LIMIT = 256 * 1024
 # A DNS name has 253 characters at most; nothing that names a program needs more.
 SOURCE_LIMIT = 256
+# Of all other fields together, as JSON: with the message, an entry stays near the same 256 KiB.
+FIELDS_LIMIT = 64 * 1024
 # What people nest on purpose stays below; a guard for what later reads the fields recursively.
 DEPTH_LIMIT = 16
 FIELD_LIMIT = 128
+
+# Characters that are within the message's limit, whichever they are.
+_SURELY_SHORT = MESSAGE_LIMIT // 4
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "PANIC")
 _LEVEL_NAMES = {
@@ -34,12 +38,6 @@ _LEVEL_NAMES = {
     **dict.fromkeys(("ERROR", "ERR"), "ERROR"),
     **dict.fromkeys(("PANIC", "FATAL", "CRITICAL", "CRIT", "ALERT", "EMERG", "EMERGENCY"), "PANIC"),
 }
-_TIMESTAMP = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,30}))?"
-    r"(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))?"
-)
-_EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
-_EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1  # what msgpack can carry
 _NAMES = {"level": "Level", "timestamp": "Timestamp", "source": "Source", "message": "Message"}
 
 
@@ -49,12 +47,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     :ivar time: nanoseconds since the epoch, as the client said, believable or not; None if it said nothing.
     :ivar level: one of `LEVELS`.
+    :ivar fields: a JSON object of all else that the client sent; None if there was nothing.
     """
 
     time: int | None
     level: str
     source: str
     message: str
+    fields: str | None = None
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -74,18 +74,33 @@ def _refuse(reason: str, detail: str) -> NoReturn:
     raise ClientFault(400, reason, detail) from None
 
 
+def parse_plain_lines(document: bytes) -> list[Entry] | None:
+    """The entries of NDJSON in which each line has the usual four fields and nothing is wrong; None for any other."""
+    try:
+        return _entries_of(_plain_decoder.decode_lines(document))
+    except (ValueError, RecursionError, ClientFault):
+        return None
+
+
+def _entries_of(plains: Sequence[_Plain]) -> list[Entry]:
+    levels = _LEVEL_NAMES
+    return [
+        Entry(
+            None if plain.Timestamp is None else parse_timestamp(plain.Timestamp),
+            levels.get(plain.Level) or _level(plain.Level),
+            plain.Source if len(plain.Source) <= SOURCE_LIMIT else _source(plain.Source),
+            plain.Message if len(plain.Message) <= _SURELY_SHORT else _message(plain.Message),
+        )
+        for plain in plains
+    ]
+
+
 def parse_entry(document: bytes) -> Entry:
     """The entry that a JSON object holds; raises `ClientFault` 400 that names the field."""
     try:
-        plain = _plain_decoder.decode(document)
-    except (ValueError, RecursionError):
+        return _entries_of([_plain_decoder.decode(document)])[0]
+    except (ValueError, RecursionError, ClientFault):
         return entry_of(_decode(document))
-    return Entry(
-        None if plain.Timestamp is None else parse_timestamp(plain.Timestamp),
-        _level(plain.Level),
-        _source(plain.Source),
-        _message(plain.Message),
-    )
 
 
 def parse_entries(document: bytes, limit: int) -> list[Any]:
@@ -119,24 +134,47 @@ def entry_of(value: object) -> Entry:
     """The entry that a decoded JSON value is; raises `ClientFault` 400 that names the field."""
     if not isinstance(value, dict):
         _refuse("bad-entry", "An entry has to be a JSON object.")
-    if len(value) > FIELD_LIMIT:
-        _refuse("bad-entry", f"The entry has more than {FIELD_LIMIT} fields.")
     found: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     for key, field in value.items():
         name = _NAMES.get(key.lower())
-        if name is not None:
-            if name in found:
-                _refuse("bad-field", f"{name}: given twice.")
+        if name is None:
+            others[key] = field
+        elif name in found:
+            _refuse("bad-field", f"{name}: given twice.")
+        else:
             found[name] = field
-        elif _is_deeper(field, DEPTH_LIMIT - 1):
-            _refuse("bad-field", f"{key[:64]!r}: nested more than {DEPTH_LIMIT} deep.")
     timestamp = found.get("Timestamp")
     return Entry(
-        None if timestamp is None else parse_timestamp(_text(found, "Timestamp")),
+        None if timestamp is None else _time(_text(found, "Timestamp")),
         _level(_text(found, "Level")),
         _source(_text(found, "Source")),
         _message(_text(found, "Message")),
+        fields_of(others),
     )
+
+
+def fields_of(others: dict[str, Any]) -> str | None:
+    """
+    An entry's fields as JSON; what an object called Fields holds is among them; None if there are none.
+
+    Raises `ClientFault` 400 for more than `FIELD_LIMIT`, or nested deeper than `DEPTH_LIMIT`; what is longer than
+    `FIELDS_LIMIT` is replaced by a note of how long it was.
+    """
+    inner = others.get("Fields")
+    if isinstance(inner, dict):
+        others = {**inner, **{name: field for name, field in others.items() if name != "Fields"}}
+    if not others:
+        return None
+    if len(others) > FIELD_LIMIT:
+        _refuse("bad-entry", f"The entry has more than {FIELD_LIMIT} fields.")
+    for key, field in others.items():
+        if isinstance(field, dict | list) and _is_deeper(field, DEPTH_LIMIT - 1):
+            _refuse("bad-field", f"{key[:64]!r}: nested more than {DEPTH_LIMIT} deep.")
+    coded = msgspec.json.encode(others)
+    if len(coded) > FIELDS_LIMIT:
+        coded = msgspec.json.encode({"cut": f"{len(coded)} bytes of fields"})
+    return coded.decode()
 
 
 def _is_deeper(value: object, depth: int) -> bool:
@@ -168,6 +206,13 @@ def _level(text: str) -> str:
     return level
 
 
+def _time(text: str) -> int:
+    try:
+        return parse_timestamp(text)
+    except ValueError as error:
+        _refuse("bad-field", f"Timestamp: {error}.")
+
+
 def nearest_level(text: str) -> str:
     """The level of this name; INFO for a name that nobody uses."""
     return _LEVEL_NAMES.get(text.upper(), "INFO")
@@ -180,7 +225,7 @@ def _source(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    return text if len(text) <= MESSAGE_LIMIT // 4 else cut(text, MESSAGE_LIMIT)
+    return text if len(text) <= _SURELY_SHORT else cut(text, MESSAGE_LIMIT)
 
 
 def cut(text: str, limit: int) -> str:
@@ -190,36 +235,3 @@ def cut(text: str, limit: int) -> str:
         return text
     kept = coded[:limit].decode(errors="ignore")
     return f"{kept} [cut: {len(coded) - len(kept.encode())} bytes more]"
-
-
-def parse_timestamp(text: str) -> int:
-    """
-    Nanoseconds since the epoch of an RFC 3339 timestamp; raises `ClientFault` 400.
-
-    Beyond RFC 3339 section 5.6: without a zone it is UTC, a comma may stand for the point (ISO 8601) and a blank for
-    the T; finer digits than nanoseconds are dropped.  A leap second is the second after it.  What 64 bits cannot hold
-    (before 1677, after 2262) becomes the nearest that they can.
-    """
-    match = _TIMESTAMP.fullmatch(text)
-    if match is None:
-        _refuse("bad-field", f"Timestamp: found {text[:40]!r}, expected RFC 3339 such as 2006-01-02T15:04:05Z.")
-    day, hour, minute, second, fraction, sign, offset_hour, offset_minute = match.groups()
-    seconds = _day_seconds(day)
-    if seconds is None or hour > "23" or minute > "59" or second > "60":
-        _refuse("bad-field", f"Timestamp: {text[:40]!r} is not a time that exists.")
-    seconds += int(hour) * 3600 + int(minute) * 60 + int(second)
-    if sign is not None:
-        if offset_hour > "23" or offset_minute > "59":
-            _refuse("bad-field", f"Timestamp: {text[:40]!r} has an offset that does not exist.")
-        offset = int(offset_hour) * 3600 + int(offset_minute) * 60
-        seconds += offset if sign == "-" else -offset
-    nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
-    return min(max(seconds * 1_000_000_000 + nanoseconds, _EARLIEST), _LATEST)
-
-
-@lru_cache(maxsize=64)  # clients speak of today
-def _day_seconds(day: str) -> int | None:
-    try:
-        return (datetime.date.fromisoformat(day).toordinal() - _EPOCH_DAY) * 86400
-    except ValueError:
-        return None

@@ -3,10 +3,12 @@ The journal's frames: what was appended in one go, with its sequence numbers, wh
 
 ::
 
-    magic 4 | crc32 4 | payload length 4 | first sequence number 8 | received 8 | count 4 | payload
+    magic 4 | crc32 4 | payload length 4 | first sequence number 8 | received 8 | client 16 | batch 8 | count 4
+    payload
 
 Big-endian; ``received`` is nanoseconds since the epoch; the CRC covers all that follows it; the payload is a msgpack
-array of entries, numbered upwards from the first sequence number.
+array of entries, numbered upwards from the first sequence number.  ``client`` and ``batch`` are what a client that
+wants its batches exactly once has called this one (see `batches`).
 
 `scan` goes over damage: it looks for the next magic that begins a whole frame, so that one bad sector costs the frames
 it hit and not those after them.
@@ -23,26 +25,57 @@ import msgspec
 
 from scalekit.logs.entry import Entry
 
-_HEAD = struct.Struct(">4sIIQqI")
-_COVERED = struct.Struct(">IQqI")
+_HEAD = struct.Struct(">4sIIQq16sQI")
+_COVERED = struct.Struct(">IQq16sQI")
 _CRC_END = 8
 # None of the first two bytes occurs in UTF-8, so that no client can write a frame into its message.
-MAGIC = b"\xf5\xffL1"
+MAGIC = b"\xf5\xffL2"
+# The client of a frame whose batch has no name.
+NOBODY = bytes(16)
+# The client of a frame that holds no entries but the table of clients: no digest of a name.
+TABLE = b"\xff" * 16
+
+
+class _Said(msgspec.Struct, array_like=True, gc=False):
+    """The first field of an `Entry`: the others are passed over, which is four times as fast."""
+
+    time: int | None
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Entry])
+_said_decoder = msgspec.msgpack.Decoder(list[_Said])
 
 
 class Frame(NamedTuple):
-    """A decoded frame; ``received`` is nanoseconds since the epoch."""
+    """
+    A frame; times are nanoseconds since the epoch.
+
+    :ivar said: of each entry, the time that it says.
+    :ivar payload: the entries in msgpack, or the table of clients.
+    """
 
     first: int
     received: int
-    entries: list[Entry]
+    said: list[int | None]
+    payload: bytes
+    client: bytes = NOBODY
+    batch: int = 0
 
     @property
     def last(self) -> int:
-        return self.first + len(self.entries) - 1
+        return self.first + len(self.said) - 1
+
+    def entries(self) -> list[Entry]:
+        """The decoded payload."""
+        return decode_entries(self.payload)
+
+    def encode(self) -> bytes:
+        """The frame's bytes."""
+        payload = self.payload
+        covered = _COVERED.pack(len(payload), self.first, self.received, self.client, self.batch, len(self.said))
+        crc = zlib.crc32(payload, zlib.crc32(covered))
+        return b"".join((MAGIC, crc.to_bytes(4), covered, payload))
 
 
 class Damage(NamedTuple):
@@ -52,45 +85,70 @@ class Damage(NamedTuple):
     end: int
 
 
-def encode_frame(first: int, received: int, entries: Sequence[Entry]) -> bytes:
-    """The frame's bytes."""
-    payload = _encoder.encode(entries)
-    covered = _COVERED.pack(len(payload), first, received, len(entries))
-    crc = zlib.crc32(payload, zlib.crc32(covered))
-    return b"".join((MAGIC, crc.to_bytes(4), covered, payload))
+def make_frame(first: int, received: int, entries: Sequence[Entry], client: bytes = NOBODY, batch: int = 0) -> Frame:
+    """The frame that holds these entries."""
+    return Frame(first, received, [entry.time for entry in entries], _encoder.encode(entries), client, batch)
+
+
+def decode_entries(payload: bytes) -> list[Entry]:
+    """The entries of a frame's payload; raises ValueError if it holds something else."""
+    return _decoder.decode(payload)
 
 
 def _decode_at(data: memoryview, start: int) -> tuple[Frame, int] | None:
     """The frame that begins here, and where it ends; None if none does."""
     if len(data) - start < _HEAD.size:
         return None
-    magic, crc, length, first, received, count = _HEAD.unpack_from(data, start)
+    magic, crc, length, first, received, client, batch, count = _HEAD.unpack_from(data, start)
     end = start + _HEAD.size + length
     if magic != MAGIC or end > len(data) or zlib.crc32(data[start + _CRC_END : end]) != crc:
         return None
+    payload = bytes(data[end - length : end])
+    if client == TABLE:
+        return Frame(first, received, [], payload, client, batch), end
     try:
-        entries = _decoder.decode(data[end - length : end])
+        said = [entry.time for entry in _said_decoder.decode(payload)]
     except ValueError:
         return None
-    return (Frame(first, received, entries), end) if len(entries) == count else None
+    return (Frame(first, received, said, payload, client, batch), end) if len(said) == count else None
 
 
 def scan(data: bytes) -> tuple[list[Frame], list[Damage]]:
-    """All good frames of a segment, in order, and what lies between and after them."""
+    """
+    All good frames of a segment, in order, and what lies between and after them.
+
+    Zeros after the last frame are no damage: segments are made at their full size before anything is in them.
+    """
     frames: list[Frame] = []
     damages: list[Damage] = []
     view = memoryview(data)
+    used = len(data.rstrip(b"\0"))
     position = 0
-    while position < len(data):
+    while position < used:
         found = _decode_at(view, position)
         if found is None:
             start = position
             while found is None and position >= 0:
                 position = data.find(MAGIC, position + 1)
                 found = _decode_at(view, position) if position >= 0 else None
-            damages.append(Damage(start, len(data) if found is None else position))
+            damages.append(Damage(start, used if found is None else position))
             if found is None:
                 break
         frame, position = found
         frames.append(frame)
     return frames, damages
+
+
+def first_number(data: bytes) -> int | None:
+    """
+    The first sequence number of a segment that begins with these bytes; None if they are too few or no frame.
+
+    The checksum is not looked at.
+    """
+    if len(data) < _HEAD.size or not data.startswith(MAGIC):
+        return None
+    number: int = _HEAD.unpack_from(data)[3]
+    return number
+
+
+HEAD_BYTES = _HEAD.size

@@ -4,15 +4,18 @@ The journal: an entry is acknowledged when its frame is synced here.
 Group commit without a timer: while one group is being written and synced, all that comes waits; when it is done, all
 that waits is the next group.  So a lone entry costs one sync, and a thousand at once cost one sync together.
 
+A segment is made at its full size, and its name synced, before it is used; the next one is made as soon as the last
+spare one is taken, so that no entry waits for it.
+
 A descriptor whose write or sync failed is never used again (after a failed fsync, Linux has dropped the data and calls
-the next one a success): the group goes to a fresh segment.  If that fails as well, it is refused with 503, and the next
-group begins with a fresh segment again.
+the next one a success): the group goes to the spare segment.  If that fails as well, it is refused with 503, and the
+next group begins with a fresh segment again.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -45,17 +48,28 @@ class Unavailable(Fault):
 
 
 class Segment:
-    """One file of the journal: the last sequence number and the latest effective time in it."""
+    """
+    One file of the journal.
 
-    __slots__ = ("last", "latest", "name")
+    :ivar first: the first sequence number in it; 0: none.
+    :ivar last: the last one.
+    :ivar latest: the latest effective time.
+    :ivar size: bytes that are used.
+    """
+
+    __slots__ = ("first", "last", "latest", "name", "number", "size")
 
     def __init__(self, number: int) -> None:
+        self.number = number
         self.name = f"{PREFIX}{number:08d}"
+        self.first = 0
         self.last = 0
         self.latest = NEVER
+        self.size = 0
 
-    def extend(self, last: int, latest: int) -> None:
-        """Frames up to this number and time are in it."""
+    def extend(self, first: int, last: int, latest: int) -> None:
+        """Frames of these numbers, up to this time, are in it."""
+        self.first = self.first or first
         self.last = max(self.last, last)
         self.latest = max(self.latest, latest)
 
@@ -70,6 +84,7 @@ def segment_numbers(names: Sequence[str]) -> list[int]:
 
 class _Append(NamedTuple):
     frame: bytes
+    first: int
     last: int
     latest: int
     done: Deferred[None]
@@ -96,6 +111,7 @@ class Journal:
         next_number: int = 1,
         segment_bytes: int = SEGMENT_BYTES,
         waiting_limit: int = WAITING_BYTES,
+        preamble: Callable[[], bytes] = bytes,
     ) -> None:
         self._directory = directory
         self._lane = lane
@@ -104,6 +120,7 @@ class Journal:
         self._next_number = next_number
         self._segment_bytes = segment_bytes
         self._waiting_limit = waiting_limit
+        self._preamble = preamble
         self._waiting: list[_Append] = []
         self._is_writing = False
         self._began = 0.0
@@ -111,7 +128,7 @@ class Journal:
         # The lane's own: only the call that runs there looks at these.
         self._file: AppendFile | None = None
         self._segment: Segment | None = None
-        self._size = 0
+        self._spare: tuple[Segment, AppendFile] | None = None
         self.waiting_bytes = 0
         self.failed = False
         self.failures = 0
@@ -119,17 +136,18 @@ class Journal:
         self.synced_bytes = 0
         self.synced_seconds = 0.0
 
-    def append(self, frame: bytes, last: int, latest: int) -> Deferred[None]:
+    def append(self, frame: bytes, first: int, last: int, latest: int) -> Deferred[None]:
         """
         Fires when the frame is on disk, in the order of the calls; fails with `Unavailable`.
 
-        :param last: the last sequence number in it.
+        :param first: the first sequence number in it.
+        :param last: the last one, less than the first if it has no entries.
         :param latest: the latest effective time in it.
         """
         if self.waiting_bytes + len(frame) > self._waiting_limit:
             return fail(Unavailable("journal-full", "More waits for the disk than the journal holds back."))
         done: Deferred[None] = Deferred()
-        self._waiting.append(_Append(frame, last, latest, done))
+        self._waiting.append(_Append(frame, first, last, latest, done))
         self.waiting_bytes += len(frame)
         if not self._is_writing:
             self._write_next()
@@ -167,28 +185,45 @@ class Journal:
                 raise
 
     def _write(self, data: bytes) -> Segment:
-        if self._file is not None and self._size >= self._segment_bytes:
-            self._file.close()
-            self._file = None
+        if self._segment is not None and self._segment.size and self._segment.size + len(data) > self._segment_bytes:
+            self._let_go()
         if self._file is None or self._segment is None:
-            self._segment = Segment(self._next_number)
-            self._next_number += 1
-            self._size = 0
-            self._file = self._directory.create(self._segment.name)
+            self._segment, self._file = self._spare or self._fresh(len(data))
+            self._spare = None
+        if not self._segment.size:
+            data = self._preamble() + data
         self._file.write(data)
         self._file.sync()
-        self._size += len(data)
+        self._segment.size += len(data)
         return self._segment
 
-    def _abandon(self) -> None:
+    def _fresh(self, size: int = 0) -> tuple[Segment, AppendFile]:
+        segment = Segment(self._next_number)
+        self._next_number += 1
+        return segment, self._directory.create(segment.name, max(self._segment_bytes, size))
+
+    def _make_spare(self) -> None:
+        """In the lane: so that the next segment is there before it is needed."""
+        if self._spare is None:
+            # Without one, a group that needs it makes it, and tells if that fails.
+            with contextlib.suppress(OSError):
+                self._spare = self._fresh()
+
+    def _let_go(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._file = None
-        if self._segment is not None and self._size == 0:
-            # Nothing in it was acknowledged; if it stays, a start reads it like any other.
+        self._file = self._segment = None
+
+    def _abandon(self) -> None:
+        segment = self._segment
+        self._let_go()
+        # What was not acknowledged goes, as the client may send it again; if it stays, a start takes it as well.
+        if segment is not None:
             with contextlib.suppress(OSError):
-                self._directory.remove(self._segment.name)
-        self._segment = None
+                if segment.size:
+                    self._directory.write_from(segment.name, segment.size, b"")
+                else:
+                    self._directory.remove(segment.name)
 
     def _committed(self, result: tuple[Segment, Exception | None], group: list[_Append], size: int) -> None:
         segment, error = result
@@ -202,7 +237,9 @@ class Journal:
         self.synced_seconds += self._clock.seconds() - self._began
         if not self._segments or self._segments[-1] is not segment:
             self._segments.append(segment)
-        segment.extend(group[-1].last, max(append.latest for append in group))
+            self._lane.run(self._make_spare)
+        for append in group:
+            segment.extend(append.first, append.last, append.latest)
         for append in group:
             append.done.callback(None)
 
@@ -214,17 +251,33 @@ class Journal:
         for append in group:
             append.done.errback(Unavailable("disk", "The log's disk does not take entries."))
 
-    def take_disposable(self, checkpoint: Checkpoint) -> list[str]:
-        """The names of segments that hold nothing which is not yet written; they are not the journal's any more."""
-        closed = self._segments[:-1]
-        disposable = [segment for segment in closed if checkpoint.is_written(segment.last, segment.latest)]
-        self._segments = [segment for segment in self._segments if segment not in disposable]
-        return [segment.name for segment in disposable]
+    def take_disposable(self, checkpoint: Checkpoint, keep_bytes: int = 0) -> list[str]:
+        """
+        The names of segments that hold nothing which is not yet written; they are not the journal's any more.
+
+        :param keep_bytes: of the newest ones that this much stays for those who read the journal on.
+        """
+        disposable = []
+        left = sum(segment.size for segment in self._segments[:-1])
+        for segment in self._segments[:-1]:
+            left -= segment.size
+            if left < keep_bytes or not checkpoint.is_written(segment.last, segment.latest):
+                break
+            disposable.append(segment.name)
+        del self._segments[: len(disposable)]
+        return disposable
+
+    def first_needed(self, sequence: int, watermark: int) -> int:
+        """The number of the first segment that holds or will hold an entry beyond these."""
+        for segment in self._segments[:-1]:
+            if segment.last > sequence or segment.latest > watermark:
+                return segment.number
+        return self._segments[-1].number if self._segments else 0
 
     @property
-    def segment_count(self) -> int:
-        """How many segments there are on disk."""
-        return len(self._segments)
+    def segments(self) -> list[Segment]:
+        """Those on disk that entries are in, oldest first."""
+        return list(self._segments)
 
     def idle(self) -> Deferred[None]:
         """Fires when nothing waits."""
@@ -235,10 +288,16 @@ class Journal:
         return waiting
 
     def close(self) -> None:
-        """Call it when idle."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Call it when idle; gives back the room that is not used."""
+        segment, spare = self._segment, self._spare
+        self._let_go()
+        self._spare = None
+        with contextlib.suppress(OSError):
+            if segment is not None:
+                self._directory.write_from(segment.name, segment.size, b"")
+            if spare is not None:
+                spare[1].close()
+                self._directory.remove(spare[0].name)
 
     def __repr__(self) -> str:
         return f"<Journal {len(self._segments)} segments, {self.waiting_bytes} bytes waiting>"

@@ -8,9 +8,10 @@ gives back every text: ``\\``, ``\n``, ``\r``, ``\t``, ``\xHH``, ``\uHHHH``.
 
 from __future__ import annotations
 
-import datetime
 import re
 from functools import lru_cache
+
+from scalekit.logs.moments import clock_time
 
 # C0, DEL and C1 controls (among them ESC and CSI, which begin ANSI escapes), the line separators of Unicode, its bidi
 # controls (UAX #9, "Trojan Source"), and surrogates, which UTF-8 cannot carry.
@@ -46,11 +47,6 @@ def unescape(text: str) -> str:
     return _escape.sub(lambda match: _LONG[match[1]] if match[1] else chr(int(match[2] or match[3], 16)), text)
 
 
-@lru_cache(maxsize=64)  # lines come sorted: most share their second with the one before
-def _clock_time(second: int) -> str:
-    return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
 _source_of = lru_cache(maxsize=1024)(escape_source)  # few sources write many entries
 
 
@@ -60,4 +56,4 @@ def format_line(time: int, level: str, source: str, message: str) -> str:
 
     :param time: nanoseconds since the epoch, of a year from 1000 to 9999.
     """
-    return f"{_clock_time(time // 1_000_000_000)};{level};{_source_of(source)};{escape(message)}\n"
+    return f"{clock_time(time // 1_000_000_000)[0]};{level};{_source_of(source)};{escape(message)}\n"

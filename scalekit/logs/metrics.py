@@ -44,7 +44,7 @@ class LogMetrics(MetricsCollector):
         yield CounterMetricFamily(
             "scalekit_logs_journal_seconds", "Time that groups took to be on disk.", journal.synced_seconds
         )
-        yield GaugeMetricFamily("scalekit_logs_journal_segments", "Journal files on disk.", journal.segment_count)
+        yield GaugeMetricFamily("scalekit_logs_journal_segments", "Journal files on disk.", len(journal.segments))
         yield GaugeMetricFamily(
             "scalekit_logs_waiting_bytes",
             "Memory of entries not yet written, estimated.",

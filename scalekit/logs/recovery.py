@@ -1,18 +1,32 @@
 """
 What a start finds on disk, and what it makes of it; it always finds something to go on with.
+
+With a checkpoint, its rule says what of the journal is written.  Without one, the volumes are read: every line of them
+has its sequence number.
 """
 
 from __future__ import annotations
 
-from itertools import count
+import gzip
+from array import array
+from collections.abc import Callable
+from itertools import count, pairwise
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from scalekit.logs.batches import BatchTable
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.directory import Directory
-from scalekit.logs.frames import scan
+from scalekit.logs.frames import HEAD_BYTES, Frame, first_number, make_frame, scan
 from scalekit.logs.journal import Segment, segment_numbers
-from scalekit.logs.order import ReorderBuffer, Waiting, effective_time
-from scalekit.logs.output import LATE, LOG, Output, read_checkpoint
+from scalekit.logs.order import NEVER, Chunk, ReorderBuffer, effective_times
+from scalekit.logs.output import Output, read_checkpoint
+from scalekit.logs.quarantine import keep_damage
+from scalekit.logs.reading import manifests
+from scalekit.logs.records import parse_key, parse_record
+from scalekit.logs.sealing import blocks, seal, survey
+from scalekit.logs.volumes import LATE, LOG, Extent, number_of, open_numbers, volume_name
 
 
 class Recovered(NamedTuple):
@@ -21,68 +35,215 @@ class Recovered(NamedTuple):
 
     :ivar sequence: the greatest sequence number there has been.
     :ivar next_number: the number of the journal's next segment.
+    :ivar damages: how many stretches of the journal could not be read, and were not known before.
     :ivar findings: sentences on what was not as it should be.
     """
 
     buffer: ReorderBuffer
     output: Output
     segments: list[Segment]
+    batches: BatchTable
     sequence: int
     next_number: int
+    damages: int
     findings: list[str]
 
 
-def recover(directory: Directory, delay: int) -> Recovered:
+class _State(NamedTuple):
+    """What the checkpoint or the volumes say; nothing above ``sequence`` is written."""
+
+    output: Output
+    is_written: Callable[[int, int], bool]
+    sequence: int
+
+
+def recover(directory: Directory, delay: int, *, is_compressed: bool = False) -> Recovered:
     """
-    Read checkpoint and journal, and cut the text files to what counts.
+    Read checkpoint and journal, and cut the files to what counts.
 
     Acknowledged entries that are not yet written are in the buffer then.  Raises OSError if the disk cannot be read or
     written at all.
 
     :param delay: of the buffer, in nanoseconds.
+    :param is_compressed: whether a volume that has to be sealed now is compressed.
     """
     findings: list[str] = []
     checkpoint = read_checkpoint(directory)
     if checkpoint is None:
-        findings.extend(_set_aside(directory))
-        checkpoint = Checkpoint()
-    output = Output(directory, checkpoint)
-    if output.fit():
-        findings.append(f"{LOG} or {LATE} is shorter than it was; going on at its end")
+        state = _without_checkpoint(directory, is_compressed, findings)
+    else:
+        state = _with_checkpoint(directory, checkpoint, is_compressed, findings)
+    output = state.output
+    for name in output.fit():
+        findings.append(f"{name} is shorter than it was; going on at its end")
     output.cut()
-    buffer = ReorderBuffer(delay, checkpoint.watermark)
+    buffer = ReorderBuffer(delay, output.checkpoint.watermark)
+    batches = BatchTable()
     segments: list[Segment] = []
     numbers = segment_numbers(directory.names())
     replayed = 0
+    damaged = 0
     for number in numbers:
         segment = Segment(number)
-        frames, damages = scan(directory.read(segment.name))
-        findings.extend(
-            f"{segment.name}: {end - start} bytes at {start} are torn or damaged; left out" for start, end in damages
-        )
+        if number < output.checkpoint.journal:
+            # All of it is written: it is only kept for those who read the journal.
+            segment.first = first_number(directory.read(segment.name, 0, HEAD_BYTES)) or 0
+            segment.size = directory.size(segment.name)
+            segments.append(segment)
+            continue
+        data = directory.read(segment.name)
+        frames, damages = scan(data)
+        for damage in damages:
+            damaged += keep_damage(directory, segment.name, data, damage, findings)
+        if not frames and not damages:
+            directory.remove(segment.name)  # a spare one
+            continue
+        segment.size = len(data.rstrip(b"\0"))
         for frame in frames:
-            for sequence, entry in enumerate(frame.entries, frame.first):
+            counts = batches.replay(frame)
+            if frame.said and frame.last > replayed:
+                times = effective_times(frame.said, frame.received)
+                segment.extend(frame.first, frame.last, max(times))
                 # A group that was written twice, as its first sync failed, counts once.
-                if sequence <= replayed:
-                    continue
-                time = effective_time(entry.time, frame.received)
-                segment.extend(sequence, time)
-                if not checkpoint.is_written(sequence, time):
-                    buffer.add(Waiting(time, sequence, entry))
-            replayed = max(replayed, frame.last)
+                if counts and frame.first > replayed:
+                    if frame.first > state.sequence:
+                        buffer.add(Chunk(frame, times))
+                    else:
+                        _replay(frame, times, buffer, state.is_written)
+                replayed = frame.last
         segments.append(segment)
+    for older, newer in pairwise(segments):
+        older.last = older.last or max(0, newer.first - 1)
     return Recovered(
         buffer,
         output,
         segments,
-        max(checkpoint.sequence, replayed),
+        batches,
+        max(state.sequence, replayed),
         numbers[-1] + 1 if numbers else 1,
+        damaged,
         findings,
     )
 
 
+def _replay(frame: Frame, times: array[int], buffer: ReorderBuffer, is_written: Callable[[int, int], bool]) -> None:
+    """Put those entries of a frame into the buffer that are not written."""
+    waiting = [not is_written(number, time) for number, time in enumerate(times, frame.first)]
+    if all(waiting):
+        buffer.add(Chunk(frame, times))
+    elif any(waiting):
+        entries = frame.entries()
+        start = 0
+        while start < len(waiting):  # each stretch of numbers that follow one another
+            end = start
+            while end < len(waiting) and waiting[end]:
+                end += 1
+            if end > start:
+                part = make_frame(frame.first + start, frame.received, entries[start:end])
+                buffer.add(Chunk(part, times[start:end]))
+            start = end + 1
+
+
+def _with_checkpoint(directory: Directory, checkpoint: Checkpoint, is_compressed: bool, findings: list[str]) -> _State:
+    there = directory.names()
+    number = checkpoint.volume.number
+    closing = checkpoint.closing
+    # The other checkpoint was newer, and cannot be read: what came after this one is in the journal, all the same.
+    for later in open_numbers(there):
+        if later > number:
+            _remove(directory, Extent(later).truth, Extent(later).late_truth)
+    for name in there:
+        if number_of(name) == number and name.endswith((".txt", ".txt.late")):
+            directory.rename(name, LATE if name.endswith(".late") else LOG)
+    output = Output(directory, checkpoint)
+    if closing is not None:
+        is_truth_gone = closing.extent.truth not in there and closing.extent.length
+        if f"{closing.name}.json" in there or (is_truth_gone and f"{closing.name}.ndjson" in there):
+            # It was being sealed. Done before the replay, so that nothing gets into it any more.
+            seal(directory, closing.extent, closing.name, is_compressed)
+            output.sealed()
+        else:
+            output.settle()
+    kept = {number} if output.checkpoint.closing is None else {number, output.checkpoint.closing.extent.number}
+    for left in open_numbers(directory.names()):
+        if left not in kept:
+            _seal_left(directory, left, checkpoint.watermark, is_compressed, findings)
+    return _State(output, checkpoint.is_written, checkpoint.sequence)
+
+
+def _without_checkpoint(directory: Directory, is_compressed: bool, findings: list[str]) -> _State:
+    """Read all that could hold an entry of the journal."""
+    numbers = open_numbers(directory.names())
+    sealed = manifests(directory)
+    number = max([*numbers, *(manifest.number + 1 for manifest in sealed), 1])
+    extent, written = survey(directory, number)
+    if extent.entries or sealed:
+        findings.append("there is no readable checkpoint: what is written was found in the volumes")
+    watermark = extent.began
+    last = extent.last_sequence
+    for left in numbers:
+        if left != number:
+            manifest_time, left_numbers = _seal_left(directory, left, watermark, is_compressed, findings)
+            written |= left_numbers
+            last = max(last, *left_numbers, 0)
+            watermark = max(watermark, manifest_time)
+    oldest = _oldest_in_journal(directory)
+    for manifest in sealed:
+        last = max(last, manifest.last_sequence)
+        if manifest.last_sequence >= oldest:
+            written |= _numbers_in(directory, manifest.truth)
+    if extent.entries or not directory.size(LOG):
+        extent = _write_texts(directory, extent)
+    else:
+        findings.extend(_set_aside(directory))
+    checkpoint = Checkpoint(watermark=watermark, volume=extent)
+    return _State(Output(directory, checkpoint), lambda sequence, time: sequence in written, last)
+
+
+def _numbers_in(directory: Directory, name: str) -> set[int]:
+    if name.endswith(".gz"):
+        lines = gzip.decompress(directory.read(name)).splitlines()
+        return {key.Sequence for line in lines if (key := parse_key(line)) is not None}
+    found = (block.splitlines() for block in blocks(directory, name, directory.size(name)))
+    return {key.Sequence for lines in found for line in lines if (key := parse_key(line)) is not None}
+
+
+def _oldest_in_journal(directory: Directory) -> int:
+    for number in segment_numbers(directory.names()):
+        for frame in scan(directory.read(Segment(number).name))[0]:
+            if frame.said:
+                return frame.first
+    return 0
+
+
+def _seal_left(
+    directory: Directory, number: int, watermark: int, is_compressed: bool, findings: list[str]
+) -> tuple[int, set[int]]:
+    """Seal a volume that no checkpoint knows of; its last time, and the numbers of its entries."""
+    extent, numbers = survey(directory, number)
+    names = [name for name in directory.names() if number_of(name) == number]
+    name = names[0].split(".")[0] if names else volume_name(number, max(watermark, extent.last_time))
+    manifest = seal(directory, extent, name, is_compressed)
+    findings.append(f"volume {number} was left behind; sealed as {name} with {manifest.entries} entries")
+    return extent.last_time if numbers else NEVER, numbers
+
+
+def _write_texts(directory: Directory, extent: Extent) -> Extent:
+    """Make the open volume's text anew, as nobody knows how far it was."""
+    lengths = []
+    for source, length, name in ((extent.truth, extent.length, LOG), (extent.late_truth, extent.late_length, LATE)):
+        text = bytearray()
+        for block in blocks(directory, source, length):
+            records = (parse_record(line) for line in block.splitlines())
+            text += "".join([record.text() for record in records if record is not None]).encode()
+        if text or directory.size(name):
+            directory.write_from(name, 0, bytes(text))
+        lengths.append(len(text))
+    return replace(extent, text_length=lengths[0], late_text_length=lengths[1])
+
+
 def _set_aside(directory: Directory) -> list[str]:
-    """Without a checkpoint nobody knows what of the journal is in the text files: keep them, and begin new ones."""
+    """A text without its truth is kept, and a new one begun."""
     findings = []
     names = set(directory.names())
     for name, form in ((LOG, "log-found-{}.txt"), (LATE, "log-found-{}.txt.late")):
@@ -91,3 +252,10 @@ def _set_aside(directory: Directory) -> list[str]:
             directory.rename(name, new_name)
             findings.append(f"there is no readable checkpoint: {name} is kept as {new_name}, and a new one begun")
     return findings
+
+
+def _remove(directory: Directory, *names: str) -> None:
+    there = directory.names()
+    for name in names:
+        if name in there:
+            directory.remove(name)

@@ -4,7 +4,7 @@ Entries of the process that the log itself runs in, such as the balancer's acces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -30,7 +30,7 @@ class Appends(Protocol):
 
     counts: Counts
 
-    def append(self, entries: Sequence[Entry]) -> Deferred[None]: ...
+    def append(self, entries: Sequence[Entry]) -> Deferred[bool]: ...
 
 
 @implementer(ILogSink)
@@ -38,12 +38,17 @@ class InProcessSink:
     """
     An `ILogSink` that batches entries into a collector, one batch at a time.
 
+    :param wall: seconds since the epoch; None: the clock's.
+
     What it cannot keep it counts, and says so in an entry of its own when there is room again.
     """
 
-    def __init__(self, collector: Appends, clock: IReactorTime, source: str) -> None:
+    def __init__(
+        self, collector: Appends, clock: IReactorTime, source: str, wall: Callable[[], float] | None = None
+    ) -> None:
         self._collector = collector
         self._clock = clock
+        self._wall = wall or clock.seconds
         self._source = source[:SOURCE_LIMIT]
         self._entries: list[Entry] = []
         self._bytes = 0
@@ -64,7 +69,7 @@ class InProcessSink:
             return
         # A str of Python's may hold what UTF-8 cannot carry.
         message = cut(message.encode(errors="backslashreplace").decode(), MESSAGE_LIMIT)
-        time = int(float(self._clock.seconds() if timestamp is None else timestamp) * 1_000_000_000)
+        time = int(float(self._wall() if timestamp is None else timestamp) * 1_000_000_000)
         if not -(1 << 63) <= time < 1 << 63:
             raise OverflowError("no time that a clock shows")
         self._entries.append(Entry(time, nearest_level(level), self._source, message))
@@ -86,12 +91,12 @@ class InProcessSink:
     def _take_batch(self) -> list[Entry]:
         batch, self._entries, self._bytes = self._entries, [], 0
         if self._dropped:
-            time = int(self._clock.seconds() * 1_000_000_000)
+            time = int(self._wall() * 1_000_000_000)
             batch.append(Entry(time, "WARN", self._source, f"{self._dropped} log entries were dropped here"))
             self._dropped = 0
         return batch
 
-    def _sent(self, _: None) -> None:
+    def _sent(self, _: bool) -> None:
         self._is_busy = bool(self._entries)
         if self._is_busy:
             self._clock.callLater(GATHER_SECONDS, self._send)

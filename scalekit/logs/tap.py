@@ -14,6 +14,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet import reactor as _reactor
@@ -22,12 +23,13 @@ from scalekit.config import Config
 from scalekit.config.model import Logs
 from scalekit.logs.bodies import BODY_LIMIT
 from scalekit.logs.collector import Collector
+from scalekit.logs.collector import Settings as CollectorSettings
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.metrics import LogMetrics
 from scalekit.logs.resource import LogResource
+from scalekit.logs.retention import Rules
 from scalekit.logs.threads import ThreadLane
 from scalekit.net.addresses import local_names
-from scalekit.net.clocks import OtherSeconds
 from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.certificates import add_certificate
@@ -62,18 +64,33 @@ def makeService(options: Options) -> DrainingService:
     return daemon
 
 
-def open_logs(settings: Logs, reactor: Any) -> tuple[Collector, LogResource]:
+def open_logs(settings: Logs, reactor: Any, wall: Callable[[], float] = time.time) -> tuple[Collector, LogResource]:
     """
     A collector as configured, and its HTTP interface.
 
     Nothing is opened before the collector's ``startService``, which raises `scalekit.errors.ConfigurationFault` for a
     directory that cannot be used.
 
-    :param reactor: its ``seconds`` are those of the epoch: entries' times are compared with them.
+    :param wall: seconds since the epoch: entries' times are compared with them.
     """
-    lanes = (ThreadLane(reactor, "logs journal"), ThreadLane(reactor, "logs output"))
+    lanes = (
+        ThreadLane(reactor, "logs journal"),
+        ThreadLane(reactor, "logs output"),
+        ThreadLane(reactor, "logs upkeep"),
+    )
     collector = Collector(
-        lambda: LocalDirectory(settings.directory), reactor, lanes, settings.delay, settings.flush_interval
+        lambda: LocalDirectory(settings.directory),
+        reactor,
+        lanes,
+        CollectorSettings(
+            settings.delay,
+            settings.flush_interval,
+            settings.memory,
+            settings.disk_reserve,
+            is_compressed=settings.compress,
+            rules=Rules(int(settings.retention * 1e9), settings.max_bytes, settings.min_free),
+        ),
+        wall,
     )
     return collector, LogResource(collector)
 
@@ -86,7 +103,7 @@ def add_logs(
 
     :param names: what this machine is called.
     """
-    collector, root = open_logs(settings.logs, OtherSeconds(reactor, time.time))
+    collector, root = open_logs(settings.logs, reactor)
     collector.setServiceParent(daemon)
     listening = add_private_listener(
         daemon,

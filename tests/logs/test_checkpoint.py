@@ -7,9 +7,13 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.checkpoint import Checkpoint, decode_checkpoint, newest
+from scalekit.logs.volumes import Closing, Extent
 
 count = st.integers(0, (1 << 63) - 1)
-checkpoints = st.builds(Checkpoint, count, count, st.integers(-(1 << 63), (1 << 63) - 1), count, count)
+time = st.integers(-(1 << 63), (1 << 63) - 1)
+extents = st.builds(Extent, count, time, count, count, count, count, count, time, time, count, count)
+closing = st.none() | st.builds(Closing, extents, time, st.booleans())
+checkpoints = st.builds(Checkpoint, count, count, time, count, extents, closing)
 
 
 class CheckpointTests(SynchronousTestCase):

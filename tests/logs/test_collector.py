@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.logs.collector import Collector
+from scalekit.errors import ClientFault
+from scalekit.logs.batches import parse_batch_name
+from scalekit.logs.collector import Collector, Settings
 from scalekit.logs.entry import Entry
 from scalekit.logs.journal import Unavailable
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.order import ReorderBuffer
 from scalekit.logs.output import CHECKPOINTS, read_checkpoint
+from scalekit.logs.retention import Rules
 from tests.logs.lanes import SteppedLane
 
 SECOND = 1_000_000_000
@@ -30,25 +34,26 @@ class CollectorTests(SynchronousTestCase):
         self.clock.advance(START)
         self.start()
 
-    def start(self, memory_limit: int = 10_000) -> None:
+    def start(self, **settings: Any) -> None:
         """A collector on the directory as it is."""
-        self.lanes = (SteppedLane(), SteppedLane())
-        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, memory_limit=memory_limit)
+        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
+        fixed = {"memory_bytes": 10_000, "journal_bytes": 0, "segment_bytes": 4096}
+        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, Settings(**{**fixed, **settings}))
         self.collector.startService()
 
-    def crash(self, part: float = 0) -> None:
+    def crash(self, left: float = 0.0) -> None:
         """Power loss, and a new start on what was synced, and this part of what was not."""
-        self.directory = self.directory.survive(part)
+        self.directory = self.directory.survive(lambda: left)
         clock, self.clock = self.clock, Clock()  # the old one's calls are gone, too
         self.clock.advance(clock.seconds())
         self.start()
 
     def work(self) -> None:
         """Let both threads do all they have to."""
-        while self.lanes[0].step() or self.lanes[1].step():
+        while any(lane.step() for lane in self.lanes):
             pass
 
-    def append(self, message: str, offset: float | None = 0.0) -> Deferred[None]:
+    def append(self, message: str, offset: float | None = 0.0) -> Deferred[bool]:
         """Append an entry of that many seconds from now; None: without a time."""
         time = None if offset is None else int((self.clock.seconds() + offset) * SECOND)
         return self.collector.append([Entry(time, "INFO", "s", message)])
@@ -115,9 +120,9 @@ class CollectorTests(SynchronousTestCase):
         """A checkpoint covers only the numbers that were in the buffer: one that was still being synced survives."""
         self.append("a", -1)
         self.work()
-        self.clock.advance(1.9)
+        self.clock.advance(1.5)
         late = self.append("b", -3)
-        self.clock.advance(0.1)
+        self.clock.advance(0.5)
         self.lanes[1].step()
         self.assertEqual(self.messages(), "a")
         self.lanes[0].step()
@@ -126,6 +131,117 @@ class CollectorTests(SynchronousTestCase):
         self.clock.advance(2)
         self.work()
         self.assertEqual((self.messages(), self.messages("log.txt.late")), ("a", "b"))
+        self.stop()
+
+    def test_a_volume_ends_and_goes(self) -> None:
+        """With the hour; late entries get into it for a while, then it is sealed, and at last it is removed."""
+        self.stop()
+        hour = 3600 * SECOND
+        self.start(grace_seconds=3, rules=Rules(age=2 * hour))
+        self.append("a")
+        self.work()
+        self.clock.advance(4)
+        self.work()
+        self.clock.advance(3600)
+        self.append("b", -1)
+        self.work()
+        self.clock.advance(2)
+        self.work()  # with it, the volume ends
+        (name,) = [name for name in self.directory.names() if name.endswith("00000001.txt")]
+        self.append("c", -3000)
+        self.work()
+        self.clock.advance(2)
+        self.work()
+        self.assertEqual((self.messages(name), self.messages(f"{name}.late")), ("ab", "c"))
+        self.clock.advance(3)
+        self.work()
+        self.assertEqual((self.messages(name), self.messages()), ("acb", ""))
+        self.assertEqual([volume.is_sealed for volume in self.collector.reader.volumes()], [True, False])
+        self.assertEqual(self.collector.counts.sealed, 1)
+        self.clock.advance(7300)
+        self.work()
+        self.assertEqual([volume.number for volume in self.collector.reader.volumes()], [2])
+        self.assertEqual(self.collector.counts.expired, {"age": 3})
+        self.assertFalse([name for name in self.directory.names() if name.startswith("log-")])
+        self.stop()
+
+    def test_a_volume_that_cannot_be_sealed(self) -> None:
+        """Is sealed later; entries are taken and written all the while."""
+        self.stop()
+        self.start(grace_seconds=3)
+        for _ in range(3):
+            self.append("a")
+            self.clock.advance(3600)
+            self.work()
+        self.directory.fail_after(2, error=FULL)  # the truth's new name
+        self.clock.advance(4)
+        self.work()
+        self.assertEqual(self.collector.counts.sealed, 0)
+        self.append("b", -3000)
+        self.clock.advance(4)
+        self.work()
+        self.clock.advance(4)
+        self.work()
+        self.assertEqual(self.collector.counts.sealed, 1)
+        self.stop()
+
+    def test_exactly_once(self) -> None:
+        """A repeat is acknowledged and not written, also after a crash; what cannot be the next is refused."""
+        name = parse_batch_name("app/1")
+        entry = Entry(int(START * SECOND), "INFO", "s", "a")
+        written = self.collector.append([entry], name)
+        self.failureResultOf(self.collector.append([entry], name), ClientFault)
+        self.work()
+        self.assertTrue(self.successResultOf(written))
+        self.assertFalse(self.successResultOf(self.collector.append([entry], name)))
+        nothing = self.collector.append([], parse_batch_name("app/2"))
+        self.work()
+        self.successResultOf(nothing)
+        self.crash()
+        for number, expected in ((1, False), (2, False)):
+            repeated = self.collector.append([entry], parse_batch_name(f"app/{number}"))
+            self.assertIs(self.successResultOf(repeated), expected)
+        self.failureResultOf(self.collector.append([entry], parse_batch_name("app/4")), ClientFault)
+        self.assertEqual(self.collector.counts.repeated, 2)
+        self.stop()
+        self.assertEqual(self.messages(), "a")
+
+    def test_a_disk_that_is_nearly_full(self) -> None:
+        """503 before it is, so that what was taken can be written."""
+        self.directory.room = 1000
+        self.clock.advance(0.25)
+        fault = self.failureResultOf(self.append("a"), Unavailable).value
+        self.assertEqual((fault.reason, self.collector.trouble), ("disk-full", "The log's disk is nearly full."))
+        self.directory.room = 1 << 30
+        self.clock.advance(0.25)
+        self.append("b")
+        self.stop()
+        self.assertEqual(self.messages(), "b")
+
+    def test_a_clock_that_jumps(self) -> None:
+        """By an hour, and back: nothing is late, nothing waits; entries from over there are placed by their coming."""
+        self.stop()
+        jump = 0.0
+        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
+        self.collector = Collector(
+            lambda: self.directory, self.clock, self.lanes, wall=lambda: self.clock.seconds() + jump
+        )
+        self.collector.startService()
+        self.append("a")
+        jump = 3600.0
+        self.clock.advance(0.25)
+        self.append("c", 3600)
+        self.append("b")
+        self.work()
+        self.clock.advance(4)
+        self.work()
+        self.assertEqual((self.messages(), self.messages("log.txt.late")), ("acb", ""))
+        jump = 0.0
+        self.append("d")
+        self.work()
+        self.clock.advance(4)
+        self.work()
+        self.assertEqual((self.messages(), self.collector.counts.late), ("acbd", 0))
         self.stop()
 
     def test_a_slow_disk_makes_nothing_late(self) -> None:
@@ -199,7 +315,7 @@ class CollectorTests(SynchronousTestCase):
         newest = read_checkpoint(self.directory)
         assert newest is not None and self.collector.trouble is not None
         self.directory.write_from(CHECKPOINTS[newest.generation % 2], 0, b"damaged")
-        self.crash(1)
+        self.crash(1.0)
         self.stop()
         self.assertEqual(self.messages(), "012")
 

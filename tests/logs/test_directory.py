@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from itertools import repeat
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,7 +24,9 @@ class Rules(SynchronousTestCase):
         """It is empty and has no size; to remove or rename it is an error."""
         directory = self.make()
         self.assertEqual((directory.names(), directory.size("a"), directory.read("a")), ([], 0, b""))
-        self.assertRaises((OSError, KeyError), directory.remove, "a")
+        self.assertRaises(FileNotFoundError, directory.remove, "a")
+        self.assertRaises(FileNotFoundError, directory.rename, "a", "b")
+        self.assertGreater(directory.free(), 0)
         directory.close()
 
     def test_files_that_grow(self) -> None:
@@ -35,11 +38,28 @@ class Rules(SynchronousTestCase):
         file.sync()
         file.close()
         self.assertEqual((directory.read("a"), directory.size("a"), directory.names()), (b"onetwo", 6, ["a"]))
+        self.assertEqual(
+            (directory.read("a", 2), directory.read("a", 1, 2), directory.read("a", 9)), (b"etwo", b"ne", b"")
+        )
         self.assertRaises(FileExistsError, directory.create, "a")
         directory.rename("a", "b")
         self.assertEqual(directory.names(), ["b"])
         directory.remove("b")
         self.assertEqual(directory.names(), [])
+        directory.close()
+
+    def test_files_with_their_room(self) -> None:
+        """Zeros, which are overwritten from the beginning on; what is too long makes it longer."""
+        directory = self.make()
+        file = directory.create("a", 6)
+        self.assertEqual(directory.read("a"), bytes(6))
+        file.write(b"one")
+        file.write(b"t")
+        file.sync()
+        self.assertEqual(directory.read("a"), b"onet\0\0")
+        file.write(b"woandmore")
+        file.close()
+        self.assertEqual(directory.read("a"), b"onetwoandmore")
         directory.close()
 
     def test_writing_from_an_offset(self) -> None:
@@ -87,8 +107,21 @@ class MemoryDirectoryTests(SynchronousTestCase):
         file.write(b"safe")
         file.sync()
         file.write(b"unsafe")
-        for part, garbage, content in ((0, b"", b"safe"), (0.5, b"", b"safeuns"), (1, b"??", b"safeunsa??")):
-            self.assertEqual(directory.survive(part, garbage).read("a"), content)
+        for choice, content in ((0.0, b"safe"), (0.55, b"safeu\xf5\xff"), (1.0, b"safeunsafe")):
+            self.assertEqual(directory.survive(repeat(choice).__next__).read("a"), content)
+
+    def test_sectors_are_written_in_any_order(self) -> None:
+        """Of what is not synced, any may be there; what was is, and a cut or a removal may be undone."""
+        directory = MemoryDirectory()
+        directory.write_from("a", 0, b"1" * 2048)
+        file = directory.create("b", 2048)
+        file.write(b"2" * 2048)
+        directory.remove("a")
+        choices = iter([0.0, 1.0, 0.0, 1.0, 0.0])
+        left = directory.survive(lambda: next(choices))
+        self.assertEqual(left.read("a"), b"1" * 2048)
+        self.assertEqual(left.read("b"), (b"2" * 512 + bytes(512)) * 2)
+        self.assertEqual(directory.survive(lambda: 1.0).names(), ["b"])
 
     def test_a_failed_sync_is_for_ever(self) -> None:
         """As on Linux: the next sync claims success, and the data are not safe."""
@@ -98,7 +131,7 @@ class MemoryDirectoryTests(SynchronousTestCase):
         directory.fail_after(0, error=OSError())
         self.assertRaises(OSError, file.sync)
         file.sync()
-        self.assertEqual(directory.survive(0).read("a"), b"")
+        self.assertEqual(directory.survive().read("a"), b"")
 
 
 class LocalDirectoryTests(SynchronousTestCase):

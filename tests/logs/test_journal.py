@@ -26,7 +26,17 @@ class JournalTests(SynchronousTestCase):
 
     def append(self, frame: bytes, last: int = 1, latest: int = 1) -> Deferred[None]:
         """Append, and note nothing else."""
-        return self.journal.append(frame, last, latest)
+        return self.journal.append(frame, last, last, latest)
+
+    def work(self) -> None:
+        """Let the thread do all it has to."""
+        while self.lane.step():
+            pass
+
+    def used(self) -> dict[str, bytes]:
+        """What the segments would hold after a loss of power, without the room that is not used."""
+        left = self.directory.survive()
+        return {name[-1]: left.read(name).rstrip(b"\0") for name in left.names()}
 
     def test_what_waits_goes_together(self) -> None:
         """One sync for all that came while the group before was written; nobody hears of it before."""
@@ -38,63 +48,83 @@ class JournalTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(first))
         self.assertNoResult(others[0])
         self.assertNoResult(idle)
+        self.lane.step()  # the spare segment
         steps = self.directory.steps
         self.lane.step()
         self.assertEqual([self.successResultOf(other) for other in others], [None, None])
         self.assertEqual(self.directory.steps - steps, 2)  # one write, one sync
         self.successResultOf(idle)
         self.successResultOf(self.journal.idle())
-        self.assertEqual(self.directory.survive(0).read("journal-00000001"), b"abc")
+        self.assertEqual(self.used(), {"1": b"abc", "2": b""})
         self.assertEqual((self.journal.groups, self.journal.synced_bytes, self.journal.waiting_bytes), (2, 3, 0))
+
+    def test_segments_have_their_room(self) -> None:
+        """Each is made at its full size before it is needed; a group that is larger makes one that is as large."""
+        for frame in (b"1" * 6, b"2" * 6, b"3" * 30):
+            self.append(frame)
+            self.work()
+        self.assertEqual(self.used(), {"1": b"1" * 6, "2": b"2" * 6, "3": b"3" * 30, "4": b""})
+        self.assertEqual([self.directory.size(f"journal-0000000{number}") for number in (1, 2, 3, 4)], [10, 10, 30, 10])
+        self.journal.close()  # gives back what is not used
+        self.assertEqual([name[-1] for name in self.directory.names()], ["1", "2", "3"])
+
+    def test_each_begins_with_a_preamble(self) -> None:
+        """Which is asked for when it is begun."""
+        self.journal = Journal(self.directory, self.lane, Clock(), segment_bytes=10, preamble=lambda: b"<>")
+        for frame in (b"a", b"b", b"12345678"):
+            self.append(frame)
+            self.work()
+        self.assertEqual(self.used(), {"1": b"<>ab", "2": b"<>12345678", "3": b""})
 
     def test_the_queue_has_a_bound(self) -> None:
         """Beyond it: 503, at once, and what waits is not touched."""
         first, second = self.append(bytes(60)), self.append(bytes(40))
         fault = self.failureResultOf(self.append(b"x"), Unavailable).value
         self.assertEqual((fault.status, fault.reason, fault.retry_after_seconds), (503, "journal-full", 1))
-        while self.lane.step():
-            pass
+        self.work()
         self.successResultOf(first)
         self.successResultOf(second)
 
     def test_a_failed_descriptor_is_never_used_again(self) -> None:
-        """The group goes to a fresh segment; what was acknowledged before stays where it is."""
+        """The group goes to the spare segment; what was acknowledged before stays where it is."""
         self.append(b"a")
-        self.lane.step()
+        self.work()
         for step in (0, 1):  # write, sync
             appended = self.append(b"b")
             self.directory.fail_after(step, error=FULL)
-            self.lane.step()
+            self.work()
             self.successResultOf(appended)
             self.assertFalse(self.journal.failed)
-        left = self.directory.survive(0)
-        contents = [left.read(f"journal-0000000{number}") for number in (1, 2, 3)]
-        self.assertEqual(contents, [b"a", b"b", b"b"])
-        self.assertEqual((self.journal.failures, self.journal.segment_count), (2, 3))
+        self.assertEqual(self.used(), {"1": b"a", "2": b"b", "3": b"b", "4": b""})
+        self.assertEqual((self.journal.failures, len(self.journal.segments)), (2, 3))
 
     def test_a_second_failure_refuses(self) -> None:
         """503 and not well; a file in which nothing was acknowledged is removed; with room again it goes on."""
         refused = self.append(b"a")
         self.directory.fail_after(1, error=FULL, times=9)
-        self.lane.step()
+        self.work()
         self.assertEqual(self.failureResultOf(refused, Unavailable).value.reason, "disk")
         self.assertTrue(self.journal.failed)
         self.directory.fail_after(0, error=FULL, times=0)
         taken = self.append(b"b")
-        self.lane.step()
+        self.work()
         self.successResultOf(taken)
         self.assertFalse(self.journal.failed)
-        self.assertEqual(self.directory.read("journal-00000003"), b"b")
+        self.assertEqual(self.used()["3"], b"b")
 
     def test_segments_go_when_they_are_written(self) -> None:
-        """A closed one whose numbers and times are covered; never the one that is written to."""
+        """The oldest, whose numbers and times are covered; never the one that is written to."""
         for number in (1, 2, 3):
             self.append(bytes(10), number, number * 10)
-            self.lane.step()
-        self.assertEqual(self.journal.segment_count, 3)
-        self.assertEqual(self.journal.take_disposable(Checkpoint(sequence=2, watermark=19)), ["journal-00000001"])
-        self.assertEqual(self.journal.take_disposable(Checkpoint(sequence=9, watermark=99)), ["journal-00000002"])
-        self.assertEqual(repr(self.journal), "<Journal 1 segments, 0 bytes waiting>")
+            self.work()
+        journal = self.journal
+        self.assertEqual([segment.first for segment in journal.segments], [1, 2, 3])
+        self.assertEqual([journal.first_needed(2, time) for time in (9, 19, 20)], [1, 2, 3])
+        self.assertEqual(journal.first_needed(9, 99), 3)
+        self.assertEqual(journal.take_disposable(Checkpoint(sequence=9, watermark=99), keep_bytes=20), [])
+        self.assertEqual(journal.take_disposable(Checkpoint(sequence=2, watermark=19)), ["journal-00000001"])
+        self.assertEqual(journal.take_disposable(Checkpoint(sequence=9, watermark=99)), ["journal-00000002"])
+        self.assertEqual(repr(journal), "<Journal 1 segments, 0 bytes waiting>")
 
     def test_names(self) -> None:
         """Of segments, among others, in order."""
@@ -103,3 +133,4 @@ class JournalTests(SynchronousTestCase):
             segment_numbers(["journal-00000012", "log.txt", "journal-2", "journal-x", "journal-"]), [2, 12]
         )
         self.journal.close()
+        self.assertEqual(Journal(self.directory, self.lane, Clock()).first_needed(1, 1), 0)

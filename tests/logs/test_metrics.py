@@ -20,7 +20,7 @@ class LogMetricsTests(SynchronousTestCase):
         """Before the start, while it runs, after the end."""
         clock = Clock()
         clock.advance(1_700_000_000)
-        collector = Collector(MemoryDirectory, clock, (DirectLane(), DirectLane()))
+        collector = Collector(MemoryDirectory, clock, (DirectLane(), DirectLane(), DirectLane()))
         registry = CollectorRegistry()
         registry.register(LogMetrics(collector))
         self.assertIn(b"scalekit_logs_healthy 0.0", generate_latest(registry))

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.entry import Entry
-from scalekit.logs.order import ABSURD_BEFORE, AHEAD_LIMIT, NEVER, ReorderBuffer, Waiting, effective_time
+from scalekit.logs.frames import make_frame
+from scalekit.logs.order import (
+    ABSURD_BEFORE,
+    AHEAD_LIMIT,
+    NEVER,
+    Chunk,
+    ReorderBuffer,
+    Span,
+    effective_times,
+    rows,
+)
 
-ENTRY = Entry(None, "INFO", "s", "message")
 NOW = 1_700_000_000_000_000_000
 
 
+def chunk(first: int, *times: int) -> Chunk:
+    """Entries of these nanoseconds after now."""
+    frame = make_frame(first, NOW, [Entry(NOW + time, "INFO", "s", "m") for time in times])
+    return Chunk(frame, effective_times(frame.said, NOW))
+
+
+def shown(spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """The times and numbers of what comes out."""
+    return [(row.time - NOW, row.sequence) for row in rows(spans)]
+
+
 class EffectiveTimeTests(SynchronousTestCase):
-    """`effective_time`."""
+    """`effective_times`."""
 
     def test_which_times_are_believed(self) -> None:
         """Missing, absurd and far ahead: when it was received; else what it says, however old."""
@@ -25,8 +47,10 @@ class EffectiveTimeTests(SynchronousTestCase):
             (NOW - 1, NOW - 1),
             (NOW + AHEAD_LIMIT, NOW + AHEAD_LIMIT),
             (NOW + AHEAD_LIMIT + 1, NOW),
+            ((1 << 63) - 1, NOW),
+            (-(1 << 63), NOW),
         ):
-            self.assertEqual(effective_time(said, NOW), expected)
+            self.assertEqual(list(effective_times([said, NOW], NOW)), [expected, NOW])
 
 
 class ReorderBufferTests(SynchronousTestCase):
@@ -35,39 +59,53 @@ class ReorderBufferTests(SynchronousTestCase):
     def test_waits_for_the_slower(self) -> None:
         """What is younger than the delay stays; ties keep the order of their numbers; at the watermark is late."""
         buffer = ReorderBuffer(delay=10)
-        first, second, third = Waiting(105, 2, ENTRY), Waiting(105, 1, ENTRY), Waiting(106, 3, ENTRY)
-        for waiting in (first, second, third):
-            self.assertTrue(buffer.add(waiting))
-        release = buffer.release(115)
-        self.assertEqual((release.watermark, release.on_time, release.late), (105, [second, first], []))
-        late = Waiting(105, 4, ENTRY)
-        self.assertFalse(buffer.add(late))
-        release = buffer.release(90)  # a clock that goes back: the watermark does not
-        self.assertEqual((release.watermark, release.on_time, release.late), (105, [], [late]))
-        self.assertEqual(buffer.rest(), [third])
-        self.assertEqual(repr(buffer), "<ReorderBuffer 1 waiting, 0 late, watermark 105>")
+        for number, times in ((2, (105,)), (1, (105,)), (3, (106, 104))):
+            self.assertEqual(buffer.add(chunk(number, *times)), 0)
+        release = buffer.release(NOW + 115)
+        self.assertEqual((release.watermark - NOW, release.late), (105, []))
+        self.assertEqual(shown(release.on_time), [(104, 4), (105, 1), (105, 2)])
+        self.assertEqual(buffer.add(chunk(5, 105, 107, 103)), 2)
+        release = buffer.release(NOW + 90)  # a clock that goes back: the watermark does not
+        self.assertEqual((release.watermark - NOW, release.on_time), (105, []))
+        self.assertEqual(shown(release.late), [(103, 7), (105, 5)])
+        self.assertEqual(shown(buffer.rest()), [(106, 3), (107, 6)])
+        self.assertEqual(repr(buffer), f"<ReorderBuffer 2 waiting, 0 late, watermark {NOW + 105}>")
 
-    @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["add", "release", "release and fail"]))))
-    def test_order(self, steps: list[tuple[int, str]]) -> None:
+    def test_only_what_is_above(self) -> None:
+        """For what was written in part before a crash."""
+        buffer = ReorderBuffer(delay=10, watermark=NOW + 5)
+        self.assertEqual(buffer.add(chunk(1, 4, 5, 6), NOW + 5), 0)
+        self.assertEqual((shown(buffer.rest()), len(buffer)), ([(6, 3)], 1))
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.lists(st.integers(0, 40), min_size=1, max_size=3),
+                st.sampled_from(["add", "add", "release", "release and fail"]),
+            )
+        )
+    )
+    def test_order(self, steps: list[tuple[list[int], str]]) -> None:
         """Nothing is lost, nothing comes twice, and all that was on time is in order, also when a write fails."""
         buffer = ReorderBuffer(delay=10, watermark=NEVER)
-        added: list[Waiting] = []
-        on_time: list[Waiting] = []
-        late: list[Waiting] = []
-        for number, (time, step) in enumerate(steps):
+        added: list[tuple[int, int]] = []
+        on_time: list[tuple[int, int]] = []
+        late: list[tuple[int, int]] = []
+        for times, step in steps:
             if step == "add":
-                added.append(Waiting(time, number, ENTRY))
-                buffer.add(added[-1])
+                first = len(added)
+                added += [(time, first + place) for place, time in enumerate(times)]
+                buffer.add(chunk(first, *times))
                 continue
-            release = buffer.release(time)
+            release = buffer.release(NOW + times[0])
             if step == "release":
-                on_time += release.on_time
-                late += release.late
+                on_time += shown(release.on_time)
+                late += shown(release.late)
             else:
                 buffer.take_back(release)
-        release = buffer.release(1000)
-        on_time += release.on_time
-        late += release.late
+        release = buffer.release(NOW + 1000)
+        on_time += shown(release.on_time)
+        late += shown(release.late)
         self.assertEqual(on_time, sorted(on_time))
         self.assertEqual(sorted(on_time + late), sorted(added))
         self.assertEqual((len(buffer), buffer.weight), (0, 0))

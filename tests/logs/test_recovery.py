@@ -6,10 +6,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.entry import Entry
-from scalekit.logs.frames import encode_frame
+from scalekit.logs.frames import make_frame
 from scalekit.logs.memory import MemoryDirectory
-from scalekit.logs.order import NEVER
+from scalekit.logs.order import NEVER, rows
 from scalekit.logs.recovery import Recovered, recover
+from scalekit.logs.volumes import Extent
 
 T = 1_700_000_000_000_000_000
 
@@ -21,7 +22,7 @@ def entry(number: int) -> Entry:
 
 def frame(first: int, last: int) -> bytes:
     """A frame with these entries."""
-    return encode_frame(first, T, [entry(number) for number in range(first, last + 1)])
+    return make_frame(first, T, [entry(number) for number in range(first, last + 1)]).encode()
 
 
 class RecoveryTests(SynchronousTestCase):
@@ -37,7 +38,7 @@ class RecoveryTests(SynchronousTestCase):
     def recovered(self) -> tuple[Recovered, list[int]]:
         """What is found, and the numbers that are to be written yet."""
         found = recover(self.directory, 0)
-        return found, [waiting.sequence for waiting in found.buffer.rest()]
+        return found, [row.sequence for row in rows(found.buffer.rest())]
 
     def test_an_empty_directory(self) -> None:
         """The first start ever."""
@@ -47,12 +48,14 @@ class RecoveryTests(SynchronousTestCase):
 
     def test_the_rule(self) -> None:
         """What the checkpoint covers is left out, what is beyond it in the files is cut off."""
-        checkpoint = Checkpoint(generation=7, sequence=4, watermark=T + 2, length=10, late_length=5)
+        volume = Extent(length=4, text_length=10, late_text_length=5)
+        checkpoint = Checkpoint(generation=7, sequence=4, watermark=T + 2, volume=volume)
         self.put("checkpoint-1", checkpoint.encode())
         self.put("journal-00000003", frame(1, 2) + frame(3, 5))
         self.put("journal-00000004", frame(6, 6))
         self.put("log.txt", b"0123456789torn")
         self.put("log.txt.late", b"01234torn")
+        self.put("open-00000001.ndjson", b"trutht")
         found, rest = self.recovered()
         self.assertEqual((rest, found.sequence, found.next_number, found.findings), ([3, 4, 5, 6], 6, 5, []))
         self.assertEqual(
@@ -63,8 +66,10 @@ class RecoveryTests(SynchronousTestCase):
 
     def test_the_older_checkpoint(self) -> None:
         """Serves when the newer is damaged."""
-        self.put("checkpoint-0", Checkpoint(generation=2, sequence=2, watermark=T + 2, length=3).encode())
-        self.put("checkpoint-1", Checkpoint(generation=3, sequence=9, watermark=T + 9, length=6).encode()[:-2])
+        self.put(
+            "checkpoint-0", Checkpoint(generation=2, sequence=2, watermark=T + 2, volume=Extent(text_length=3)).encode()
+        )
+        self.put("checkpoint-1", Checkpoint(generation=3, sequence=9, watermark=T + 9).encode()[:-2])
         self.put("journal-00000001", frame(1, 4))
         self.put("log.txt", b"abcdef")
         found, rest = self.recovered()
@@ -99,10 +104,13 @@ class RecoveryTests(SynchronousTestCase):
 
     def test_a_log_that_somebody_emptied(self) -> None:
         """It goes on at the end; the shorter length is safe before anything is written."""
-        self.put("checkpoint-1", Checkpoint(generation=1, sequence=2, watermark=T + 2, length=100).encode())
+        volume = Extent(text_length=100)
+        self.put("checkpoint-1", Checkpoint(generation=1, sequence=2, watermark=T + 2, volume=volume).encode())
         self.put("log.txt", b"short\n")
         found, _ = self.recovered()
         self.assertIn("shorter", found.findings[0])
-        self.assertEqual(found.output.checkpoint.length, 6)
+        self.assertEqual(found.output.checkpoint.volume.text_length, 6)
         found, _ = self.recovered()
-        self.assertEqual((found.findings, found.output.checkpoint.length, found.buffer.watermark), ([], 6, T + 2))
+        self.assertEqual(
+            (found.findings, found.output.checkpoint.volume.text_length, found.buffer.watermark), ([], 6, T + 2)
+        )

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.bodies import BODY_LIMIT
-from scalekit.logs.collector import Collector
+from scalekit.logs.collector import Collector, Settings
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.resource import LogResource
 from scalekit.web.memory import MemoryExchange, ask
@@ -27,8 +27,9 @@ class LogResourceTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.directory = MemoryDirectory()
-        self.lanes = (SteppedLane(), SteppedLane())
-        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, memory_limit=100_000)
+        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
+        settings = Settings(memory_bytes=100_000, segment_bytes=1_000_000)
+        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, settings)
         self.collector.startService()
         self.site = Site(LogResource(self.collector), BODY_LIMIT)
 

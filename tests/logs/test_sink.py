@@ -22,9 +22,9 @@ class Recorder:
     def __init__(self) -> None:
         self.counts = Counts()
         self.batches: list[list[Entry]] = []
-        self.answers: list[Deferred[None]] = []
+        self.answers: list[Deferred[bool]] = []
 
-    def append(self, entries: Sequence[Entry]) -> Deferred[None]:
+    def append(self, entries: Sequence[Entry]) -> Deferred[bool]:
         self.batches.append(list(entries))
         self.answers.append(Deferred())
         return self.answers[-1]
@@ -54,10 +54,10 @@ class InProcessSinkTests(SynchronousTestCase):
         self.sink.log("INFO", "c")
         self.clock.advance(10)
         self.assertEqual(len(self.messages()), 1)
-        self.collector.answers[0].callback(None)
+        self.collector.answers[0].callback(True)
         self.clock.advance(GATHER_SECONDS)
         self.assertEqual(self.messages()[1:], [["c"]])
-        self.collector.answers[1].callback(None)
+        self.collector.answers[1].callback(True)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_refused_batch_is_sent_again(self) -> None:
@@ -79,7 +79,7 @@ class InProcessSinkTests(SynchronousTestCase):
         self.patch(sink_module, "BYTE_LIMIT", 2)
         for _ in range(3):
             self.sink.log("INFO", "yy")
-        self.collector.answers[0].callback(None)
+        self.collector.answers[0].callback(True)
         self.clock.advance(GATHER_SECONDS)
         self.assertEqual(self.messages()[1:], [["yy", "2 log entries were dropped here"]])
         self.assertEqual(self.collector.counts.dropped, 5)

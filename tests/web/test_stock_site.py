@@ -86,7 +86,7 @@ class StockSiteTests(TestCase):
         site.putChild(b"nobody", ResponderResource(self.proxy(None)))
         site.putChild(b"cache", CacheResource(Store(1_000_000), reactor))
         self.folder = Path(self.mktemp())
-        lanes = (ThreadLane(reactor, "journal"), ThreadLane(reactor, "output"))
+        lanes = (ThreadLane(reactor, "journal"), ThreadLane(reactor, "output"), ThreadLane(reactor, "upkeep"))
         # A clock of its own: what is written to the file, and when, is not the reactor's to decide.
         self.clock = Clock()
         self.clock.advance(time.time())

@@ -1,0 +1,102 @@
+"""
+The log's truth: one entry a line as JSON, with nanoseconds and everything that is known of it.
+
+::
+
+    {"Sequence":7,"Timestamp":"2006-01-02T15:04:05.000000001Z","Level":"INFO","Source":"shop","Message":"sold"}
+
+and, where there is something to say, ``Fields`` (what the client sent beside the four), ``Received`` (when it came, of
+entries that were late or are sorted by it), and ``Said`` (the time that was not believed).  The names are those that
+entries are sent with, so that what is read here can be sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from scalekit.logs.line import format_line
+from scalekit.logs.moments import clock_time, format_timestamp, parse_timestamp
+from scalekit.logs.order import Row
+
+
+class Record(msgspec.Struct, gc=False):
+    """A line of the truth, see the module."""
+
+    Sequence: int
+    Timestamp: str
+    Level: str
+    Source: str
+    Message: str
+    Fields: msgspec.Raw | UnsetType = UNSET
+    Received: str | UnsetType = UNSET
+    Said: str | UnsetType = UNSET
+
+    @property
+    def time(self) -> int:
+        """Nanoseconds since the epoch."""
+        return parse_timestamp(self.Timestamp)
+
+    def text(self) -> str:
+        """Its line in ``log.txt``."""
+        return format_line(self.time, self.Level, self.Source, self.Message)
+
+
+class Key(msgspec.Struct, gc=False):
+    """What a record is sorted by: read from its line in half the time."""
+
+    Sequence: int
+    Timestamp: str
+
+    @property
+    def time(self) -> int:
+        """Nanoseconds since the epoch."""
+        return parse_timestamp(self.Timestamp)
+
+
+_encoder = msgspec.json.Encoder()
+_decode_record = msgspec.json.Decoder(Record).decode
+_decode_key = msgspec.json.Decoder(Key).decode
+
+
+def parse_record(line: bytes) -> Record | None:
+    """The record of a line; None if the line is damaged."""
+    try:
+        return _decode_record(line)
+    except ValueError:
+        return None
+
+
+def parse_key(line: bytes) -> Key | None:
+    """The key of a line; None if the line is damaged."""
+    try:
+        return _decode_key(line)
+    except ValueError:
+        return None
+
+
+def _record(row: Row, is_late: bool) -> Record:
+    time, sequence, entry, received = row
+    second, nanosecond = divmod(time, 1_000_000_000)
+    record = Record(
+        sequence,
+        f"{clock_time(second)[1]}{nanosecond:09d}Z",
+        entry.level,
+        entry.source,
+        entry.message,
+        UNSET if entry.fields is None else msgspec.Raw(entry.fields.encode()),
+    )
+    if is_late or entry.time != time:
+        record.Received = format_timestamp(received)
+        if entry.time is not None and entry.time != time:
+            record.Said = format_timestamp(entry.time)
+    return record
+
+
+def format_rows(rows: Sequence[Row], is_late: bool = False) -> tuple[bytes, bytes]:
+    """The lines of the truth and those of the readable log."""
+    truth = _encoder.encode_lines([_record(row, is_late) for row in rows])
+    text = "".join([format_line(time, entry.level, entry.source, entry.message) for time, _, entry, _ in rows])
+    return truth, text.encode()

@@ -1,0 +1,62 @@
+"""Moments: RFC 3339 and what is near it, to the nanosecond."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.logs.moments import format_timestamp, parse_timestamp
+
+SECOND = 1_000_000_000
+AT = 1_136_214_245 * SECOND
+
+
+class TimestampTests(SynchronousTestCase):
+    """`parse_timestamp`."""
+
+    def test_forms(self) -> None:
+        """RFC 3339, and what is near it."""
+        for text, time in (
+            ("2006-01-02T15:04:05Z", AT),
+            ("2006-01-02t15:04:05z", AT),
+            ("2006-01-02 15:04:05", AT),
+            ("2006-01-02T15:04:05", AT),
+            ("2006-01-02T16:34:05+01:30", AT),
+            ("2006-01-02T08:04:05-0700", AT),
+            ("2006-01-02T15:04:05.123456789Z", AT + 123_456_789),
+            ("2006-01-02T15:04:05,5Z", AT + 500_000_000),
+            ("2006-01-02T15:04:05.1234567899Z", AT + 123_456_789),
+            ("2016-12-31T23:59:60Z", 1_483_228_800 * SECOND),
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59.5Z", -SECOND // 2),
+            ("0001-01-01T00:00:00Z", -(1 << 63)),
+            ("9999-12-31T23:59:59Z", (1 << 63) - 1),
+        ):
+            self.assertEqual(parse_timestamp(text), time, text)
+
+    @given(
+        st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2260, 1, 1)),
+        st.integers(-23 * 60, 23 * 60),
+    )
+    def test_agrees_with_datetime(self, moment: datetime.datetime, offset: int) -> None:
+        """Any time in any zone."""
+        zone = datetime.timezone(datetime.timedelta(minutes=offset))
+        moment = moment.replace(tzinfo=zone)
+        elapsed = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+        expected = elapsed // datetime.timedelta(microseconds=1) * 1000
+        self.assertEqual(parse_timestamp(moment.isoformat()), expected)
+
+    @given(st.text(st.sampled_from("0123456789-:TZ+. ٣"), max_size=40))
+    def test_any_text(self, text: str) -> None:
+        """A time or a ValueError."""
+        with contextlib.suppress(ValueError):
+            parse_timestamp(text)
+
+    @given(st.integers(-1_000_000_000 * SECOND, 9_000_000_000 * SECOND))
+    def test_round_trip(self, time: int) -> None:
+        """What is written is read, to the nanosecond."""
+        self.assertEqual(parse_timestamp(format_timestamp(time)), time)

@@ -1,0 +1,62 @@
+"""The lines of the truth."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from scalekit.logs.entry import LEVELS, Entry, parse_entry
+from scalekit.logs.order import Row
+from scalekit.logs.records import format_rows, parse_key, parse_record
+
+T = 1_700_000_000_123_456_789
+text = st.text(st.characters(codec="utf-8"), max_size=30)
+
+
+class RecordTests(SynchronousTestCase):
+    """`format_rows` and `parse_record`."""
+
+    @given(st.sampled_from(LEVELS), text, text, st.none() | st.dictionaries(text, text))
+    def test_round_trip(self, level: str, source: str, message: str, fields: dict[str, str] | None) -> None:
+        """A record has all that its entry had, on one line; and can be sent again as it is."""
+        entry = Entry(T, level, source, message, None if fields is None else json.dumps(fields))
+        truth, line = format_rows([Row(T, 7, entry, T + 1)])
+        self.assertEqual((truth.count(b"\n"), truth[-1:], line[-1:]), (1, b"\n", b"\n"))
+        record = parse_record(truth)
+        assert record is not None
+        self.assertEqual((record.Sequence, record.time, record.Level), (7, T, level))
+        self.assertEqual((record.Source, record.Message), (source, message))
+        self.assertEqual(record.text().encode(), line)
+        again = parse_entry(truth)
+        self.assertEqual(
+            (again.time, again.level, again.source, again.message),
+            (T, level, source, message),
+        )
+        self.assertEqual({**json.loads(again.fields or "{}"), "Sequence": 7}, {**(fields or {}), "Sequence": 7})
+
+    def test_what_was_not_believed(self) -> None:
+        """Is kept beside the time that the entry is sorted by; so is when late entries came."""
+        for said, is_late, expected in (
+            (T, False, {}),
+            (None, False, {"Received": "2023-11-14T22:13:20.123456789Z"}),
+            (5, False, {"Received": "2023-11-14T22:13:20.123456789Z", "Said": "1970-01-01T00:00:00.000000005Z"}),
+            (
+                -(1 << 63),
+                False,
+                {"Received": "2023-11-14T22:13:20.123456789Z", "Said": "1677-09-21T00:12:43.145224192Z"},
+            ),
+            (T, True, {"Received": "2023-11-14T22:13:20.123456789Z"}),
+        ):
+            truth, _ = format_rows([Row(T, 7, Entry(said, "INFO", "s", "m"), T)], is_late)
+            found = json.loads(truth)
+            self.assertEqual(found["Timestamp"], "2023-11-14T22:13:20.123456789Z")
+            self.assertEqual({name: found[name] for name in ("Received", "Said") if name in found}, expected)
+
+    def test_damage(self) -> None:
+        """Is no record."""
+        for line in (b"", b"{}", b'{"Sequence":', b"nonsense"):
+            self.assertIsNone(parse_record(line))
+            self.assertIsNone(parse_key(line))
