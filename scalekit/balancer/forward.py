@@ -351,6 +351,9 @@ class Forward:
         self._exchange.resume()
 
     def failed(self, fault: Any) -> None:
+        if not isinstance(fault, Fault):
+            self._cannot_try(fault)
+            return
         exchange, instance = self._exchange, self._instance
         assert instance is not None
         proxy = self._proxy

@@ -30,7 +30,8 @@ MOST_OPENING = 50
 #: Who waits for that: more could hardly be connected in the time that they wait, 50 at once in ten milliseconds each.
 MOST_WAITING = 10_000
 
-Failed = Callable[[UpstreamFault], None]
+#: Told of an `UpstreamFault`; or, where it had to wait and nobody else can tell it, of what its opener has raised.
+Failed = Callable[[Any], None]
 
 #: ``(protocol, failed) -> cancel``.
 Opener = Callable[[Any, Failed], Callable[[], None]]
@@ -147,10 +148,14 @@ class Pool:
 
     def _begin_next(self) -> None:
         """There may be room for one more connect."""
-        if self._line and len(self._opening) < MOST_OPENING:
+        while self._line and len(self._opening) < MOST_OPENING:
             waiting = next(iter(self._line))
             del self._line[waiting]
-            self._begin(waiting)
+            try:
+                self._begin(waiting)
+            except Exception as fault:
+                self._wheel.forget(waiting)
+                waiting.failed(fault)
 
     def _give_up(self, waiting: Waiting) -> None:
         self._wheel.forget(waiting)

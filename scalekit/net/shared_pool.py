@@ -165,13 +165,20 @@ class SharedPool(Pool):
             opener = self._open_http_1 if self._open_http_1 and self._wants_http_1 else self._open_connection
             self._openings[opening] = opener(opening, opening.failed)
 
+    def _try_more(self) -> None:
+        """The same for those that wait already: what an opener raises, nobody else tells them."""
+        try:
+            self._open_more()
+        except Exception as fault:
+            self._fail(self._too_many, fault)
+
     def _turn_away(self) -> None:
         """There are as many streams as there may be."""
         self._fail(
             self._too_many, UpstreamFault(503, "streams-used-up", "The app server takes no more requests at a time.")
         )
 
-    def _fail(self, count: int, fault: UpstreamFault) -> None:
+    def _fail(self, count: int, fault: Exception) -> None:
         for waiting in [self._first() for _ in range(count)]:
             waiting.failed(fault)
 
@@ -182,7 +189,7 @@ class SharedPool(Pool):
                 break
             self._first().ready(stream)
         self._open_fewer()
-        self._open_more()
+        self._try_more()
 
     def made(self, opening: _Opening, transport: Any) -> None:
         """A connection stands; the protocol that it speaks takes it over."""
@@ -208,14 +215,14 @@ class SharedPool(Pool):
         else:
             connection.close()
         self._open_fewer()
-        self._open_more()
+        self._try_more()
 
     def settled(self, connection: H2Upstream) -> None:
         """One that speaks HTTP/2 is there."""
         self._openings.pop(connection, None)
         if self._wants_http_1:  # it was asked for while this one was being opened
             connection.leave_when_idle()
-            self._open_more()
+            self._try_more()
             return
         self._is_sharing, self._each = True, max(1, connection.most)
         self.shared.append(connection)
@@ -239,14 +246,14 @@ class SharedPool(Pool):
         leaving, self.shared = self.shared, []
         for connection in leaving:
             self._soon(connection.leave_when_idle)  # it is in the midst of telling us
-        self._open_more()
+        self._try_more()
         return True
 
     def lost(self, opening: Any, fault: UpstreamFault) -> None:
         """One under way has failed, and so have as many requests as it was to carry."""
         if self._openings.pop(opening, None) is not None:
             self._fail(min(self._too_many, self._each), fault)
-            self._open_more()
+            self._try_more()
 
     # The end of connections.
 

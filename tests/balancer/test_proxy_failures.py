@@ -8,6 +8,7 @@ from twisted.internet.error import ConnectionLost
 
 from scalekit.balancer.retrying import IDEMPOTENT
 from scalekit.errors import ConfigurationFault
+from scalekit.net import pool
 from tests.balancer.proxied import GET, HELLO, OK, Case, Proxied, get, send
 from tests.net.app_server import AppServer
 
@@ -176,11 +177,11 @@ class LostConnections(Case):
 class NoAttempt(Case):
     """What the next attempt needs cannot be read, such as the CA of https app servers."""
 
-    def breaks(self, app: AppServer) -> None:
-        def open_nothing(*args: object) -> None:
-            raise ConfigurationFault("balancer.upstream_tls.ca: unreadable")
+    def unreadable(self, *args: object) -> None:
+        raise ConfigurationFault("balancer.upstream_tls.ca: unreadable")
 
-        self.patch(app.pool, "open", open_nothing)
+    def breaks(self, app: AppServer) -> None:
+        self.patch(app.pool, "open", self.unreadable)
 
     def check(self, it: Proxied, retry: Callable[[], object]) -> None:
         """The client is told, and nothing is left of it."""
@@ -203,6 +204,17 @@ class NoAttempt(Case):
             it.accepts()
             self.breaks(it.other)
             self.check(it, lambda answer=answer, it=it: it.answers(answer))  # type: ignore[misc]
+
+    def test_after_a_wait_for_one(self) -> None:
+        """Many others were being opened meanwhile."""
+        it = Proxied()
+        self.patch(pool, "MOST_OPENING", 0)
+        for app in it.apps:
+            self.patch(app.pool, "_open_connection", self.unreadable)
+        it.says(GET)
+        self.patch(pool, "MOST_OPENING", 1)
+        self.check(it, it.app.pool._begin_next)
+        self.assertEqual(it.blamed, [])
 
     def test_afresh_at_the_same(self) -> None:
         it = Proxied()

@@ -18,6 +18,11 @@ from tests.net.conversation import MemoryTransport
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
+def raising(protocol: object, failed: object) -> Callable[[], None]:
+    """An opener that cannot even begin."""
+    raise ValueError
+
+
 class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -219,10 +224,21 @@ class Many(Case):
         self.use(self.ready[1], wire)
         self.assertIs(wire.loss, ConnectionDone)
 
-    def test_what_cannot_be_tried_takes_no_room(self) -> None:
-        def raising(protocol: object, failed: object) -> Callable[[], None]:
-            raise ValueError
+    def test_who_waits_is_told_of_what_cannot_be_tried(self) -> None:
+        """And the one whose connection stands, or has failed, is told of that."""
+        faults: list[Exception] = []
+        self.patch(self.pool, "_open_connection", raising)
+        for _ in range(3):
+            self.pool.open(self.fail, faults.append)
+        self.app.attempts[0].succeed()
+        self.assertEqual((len(self.ready), [type(fault) for fault in faults]), (1, [ValueError] * 3))
+        self.assertEqual(repr(self.pool), f"<Pool 0 idle, {MOST_OPENING - 1} opening>")
+        self.app.attempts[1].fail()
+        self.assertEqual(self.failed, ["connect-refused"])
+        self.clock.advance(30)
+        self.assertEqual(len(faults), 3)
 
+    def test_what_cannot_be_tried_takes_no_room(self) -> None:
         broken = pool.Pool(raising, self.wheel, UpstreamTimeouts())
         self.assertRaises(ValueError, broken.open, self.fail, self.fail)
         self.assertEqual(repr(broken), "<Pool 0 idle, 0 opening>")

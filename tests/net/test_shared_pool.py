@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,6 +14,7 @@ from scalekit.net.shared_pool import HTTP_1_SECONDS, MOST_CONNECTIONS
 from scalekit.net.upstream import UpstreamConnection
 from tests.net.app_server import Attempt
 from tests.net.h2_app_server import Asked, H2AppServer, Peer
+from tests.net.test_pool import raising
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -157,10 +156,6 @@ class PriorKnowledge(Case):
 
     def test_what_cannot_be_tried_does_not_wait(self) -> None:
         """Its caller has answered already: nothing may be sent later."""
-
-        def raising(protocol: object, failed: object) -> Callable[[], None]:
-            raise ValueError
-
         self.patch(self.pool, "_open_connection", raising)
         self.assertRaises(ValueError, self.pool.open, self.fail, self.fail)
         self.assertEqual(repr(self.pool), "<SharedPool [], 0 idle, 0 opening, 0 waiting>")
@@ -174,6 +169,16 @@ class PriorKnowledge(Case):
 
 class FewStreams(Case):
     streams = 2
+
+    def test_who_waits_is_told_of_what_cannot_be_tried(self) -> None:
+        self.ask(2)
+        faults: list[Exception] = []
+        for _ in range(3):
+            self.pool.open(self.fail, faults.append)
+        self.patch(self.pool, "_open_connection", raising)
+        self.app.meets()
+        self.assertEqual([type(fault) for fault in faults], [ValueError] * 3)
+        self.assertIn("0 opening, 0 waiting", repr(self.pool))
 
     def test_more_are_opened_as_it_shows(self) -> None:
         asked = self.ask(5)
