@@ -9,6 +9,9 @@ only `IResponder`.  The seam towards app servers is `IAnswerReceiver`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from zope.interface import Attribute, Interface
 
 
@@ -180,3 +183,74 @@ class ILogSink(Interface):
         :param level: ``DEBUG``, ``INFO``, ``WARN``, ``ERROR`` or ``PANIC``.
         :param timestamp: seconds since the epoch; None: now.
         """
+
+
+class ICacheStore(Interface):
+    """
+    Values by key, with leases for what is missing and purges of many: what the key/value service serves.
+
+    Where the answer is in memory it is returned at once; where somebody else has to be asked, a Deferred of it, which
+    fires within `scalekit.cache.purge_log.PATIENCE_SECONDS` (`wait` aside) and never fails because that one is away.
+    """
+
+    store = Attribute("The `scalekit.cache.store.Store` of this process: its room is what values that come in reserve.")
+    clock = Attribute("An `IReactorTime`, whose seconds are the store's.")
+    leases = Attribute("The `scalekit.cache.leases.Leases` of this process.")
+    waiting = Attribute("How many wait for a value that somebody makes.")
+
+    def get(key: bytes, window: Any = ...) -> Any:
+        """The `scalekit.cache.entry.Entry` of this key, if it is not staler than this `Window`; else None."""
+
+    def peek(key: bytes) -> Any:
+        """The same, however stale."""
+
+    def ask(key: bytes, lease_seconds: float = ...) -> Any:
+        """A `scalekit.cache.keyvalue.Found`: what is stored and, if that is not fresh, the lease unless it is taken."""
+
+    def wait(key: bytes, lease_seconds: float, wait_seconds: float) -> Any:
+        """A Deferred of the same, but if there is nothing and somebody makes it, after that or so many seconds."""
+
+    def begin(key: bytes) -> Any:
+        """A `scalekit.cache.store.Fill`: a value comes in; ends with `put` or ``store.abandon``."""
+
+    def put(
+        key: bytes,
+        value: bytes,
+        lifetimes: Any,
+        tags: tuple[bytes, ...],
+        fill: Any,
+        token: bytes = b"",
+        expected: bytes | None = None,
+    ) -> Any:
+        """
+        Store a value; what came of it, a `scalekit.cache.store.Put`.
+
+        What was purged since the fill began, or the lease of this token, is not stored.
+
+        :param token: of the lease in which it was made, which is over now; empty: none.
+        :param expected: the entity tag that must be there, empty for nothing at all; None: whatever is there.
+        """
+
+    def release(token: bytes) -> Any:
+        """Give a lease back, so that the next one may try; whether there was one."""
+
+    def purge(
+        keys: Sequence[bytes] = (), tags: Sequence[bytes] = (), prefix: bytes | None = None, is_soft: bool = False
+    ) -> Any:
+        """
+        Remove these keys, all that bears these tags, and all that begins with this prefix unless it is None; or make it
+        stale.  True, or a `scalekit.cache.keyvalue.Purged`; False, and nothing has changed, if too much is to be swept.
+        """
+
+
+class IPurgeObserver(Interface):
+    """Hears what other daemons purge; see `scalekit.cache.purge_log.PurgeLog`."""
+
+    def purged(purge: Any) -> None:
+        """They have purged a `scalekit.cache.redis_records.Purge`."""
+
+    def changed(key: bytes) -> None:
+        """They have stored something else under this key, or have given back its lease."""
+
+    def doubted() -> None:
+        """Nobody knows what was purged: make everything stale."""

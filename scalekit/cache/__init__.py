@@ -19,6 +19,8 @@ time is an argument.
 * `rules`: what an HTTP cache may keep, and when it may answer with it (RFC 9111); pure.
 * `front`: the HTTP cache itself, a responder that the balancer has in front of its proxy.
 * `service`: sweeps the store, a LoopingCall.
+* `shared`: the same service for several caches with one Redis; `purge_log`: who hears of whose purges; `redis_records`:
+  what stands in Redis; `later`: answers that are not there at once.
 * `keeping`: what is kept over a restart; `snapshot`: as what bytes.
 * `metrics`: the store's counters for Prometheus.
 * `tap`: the daemon, ``twistd scalekit-cache``.

@@ -5,7 +5,8 @@ The routes of the key/value service that are about many keys, or none.
 method  route                   answer
 ======  ======================  ==========================================================================
 POST    ``/v1/purge``           ``{"keys":[…],"tags":[…],"prefix":"…","all":true,"soft":true}``: purges
-                                what any of them names; 200 with the number of the purge
+                                what any of them names; 200 with the number of the purge, 202 if other
+                                caches can only be told later
 POST    ``/v1/keys:get``        ``{"keys":[…]}``: ``{"values":{"key":{"value":"<base64>","etag":"…",
                                 "age":2,"max_age":58,"stale":false}},"missing":[…],"left_out":[…]}``
 GET     ``/v1/stats``           the counters of the store, as JSON; ``"hottest":[{"key":"…","share":0.12}]`` are
@@ -21,15 +22,19 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from scalekit.cache.conditions import etag_of
+from scalekit.cache.entry import Entry
 from scalekit.cache.keys import check_key
-from scalekit.cache.keyvalue import KeyValue
+from scalekit.cache.keyvalue import Purged
 from scalekit.cache.labels import check_tag
+from scalekit.cache.later import rendered
 from scalekit.cache.store import Store
 from scalekit.errors import ClientFault
+from scalekit.interfaces import ICacheStore
 from scalekit.web.answers import ProblemResource, json_answer, problem, read_body
 
 # One by one they take some microseconds each, while nobody else is served; for more there are tags and prefixes.
@@ -66,8 +71,8 @@ class Purger(Protocol):
     def store(self) -> Store:
         """Whose purges are numbered."""
 
-    def purge(self, keys: Sequence[bytes], tags: Sequence[bytes], prefix: bytes | None, is_soft: bool) -> bool:
-        """See `KeyValue.purge`; may raise `ClientFault`."""
+    def purge(self, keys: Sequence[bytes], tags: Sequence[bytes], prefix: bytes | None, is_soft: bool) -> Any:
+        """See `ICacheStore.purge`; may raise `ClientFault`."""
 
 
 class Purge(ProblemResource):
@@ -77,7 +82,7 @@ class Purge(ProblemResource):
         super().__init__()
         self._service = service
 
-    def render_POST(self, request: Request) -> bytes:
+    def render_POST(self, request: Request) -> bytes | int:
         asked = _body(request, PurgeRequest)
         keys = _names(asked.keys)
         tags = _names(asked.tags)
@@ -90,28 +95,38 @@ class Purge(ProblemResource):
             )
         if not keys and not tags and prefix is None:
             raise ClientFault(400, "nothing-named", "There is nothing to purge: name keys, tags, a prefix, or all.")
-        if not self._service.purge(keys, tags, prefix, asked.soft):
-            request.setHeader(b"retry-after", b"1")
-            return problem(request, 503, "purging", "Too many purges by prefix are being carried out.")
-        return json_answer(request, 200, {"purge": self._service.store.purges})
+
+        def render(outcome: bool | Purged) -> bytes:
+            if not outcome:
+                request.setHeader(b"retry-after", b"1")
+                return problem(request, 503, "purging", "Too many purges by prefix are being carried out.")
+            status = 202 if outcome is Purged.HERE else 200
+            return json_answer(request, status, {"purge": self._service.store.purges})
+
+        return rendered(request, self._service.purge(keys, tags, prefix, asked.soft), render)
 
 
 class GetMany(ProblemResource):
     """``/v1/keys:get``"""
 
-    def __init__(self, service: KeyValue) -> None:
+    def __init__(self, service: ICacheStore) -> None:
         super().__init__()
         self._service = service
 
-    def render_POST(self, request: Request) -> bytes:
+    def render_POST(self, request: Request) -> bytes | int:
         names = list(dict.fromkeys(_body(request, GetRequest).keys))
+        found = [self._service.get(key) for key in [check_key(key) for key in _names(names)]]
+        result: Any = found
+        if any(isinstance(one, Deferred) for one in found):
+            result = gatherResults([one if isinstance(one, Deferred) else succeed(one) for one in found])
+        return rendered(request, result, lambda found: self._answer(request, names, found))
+
+    def _answer(self, request: Request, names: list[str], found: list[Entry | None]) -> bytes:
         values: dict[str, Any] = {}
         missing, left_out = [], []
         room = MOST_BYTES
         now = self._service.clock.seconds()
-        for name, key in zip(names, _names(names), strict=True):
-            check_key(key)
-            entry = self._service.get(key)
+        for name, entry in zip(names, found, strict=True):
             if entry is None:
                 missing.append(name)
                 continue
@@ -140,7 +155,7 @@ def hottest(store: Store) -> list[dict[str, Any]]:
 class StatsResource(ProblemResource):
     """``/v1/stats``"""
 
-    def __init__(self, service: KeyValue) -> None:
+    def __init__(self, service: ICacheStore) -> None:
         super().__init__()
         self._service = service
 
@@ -153,7 +168,7 @@ class StatsResource(ProblemResource):
 class LeasesResource(ProblemResource):
     """``/v1/leases``: the parent of its tokens."""
 
-    def __init__(self, service: KeyValue) -> None:
+    def __init__(self, service: ICacheStore) -> None:
         super().__init__()
         self._service = service
 
@@ -162,17 +177,19 @@ class LeasesResource(ProblemResource):
 
 
 class _LeaseResource(ProblemResource):
-    def __init__(self, service: KeyValue, token: bytes) -> None:
+    def __init__(self, service: ICacheStore, token: bytes) -> None:
         super().__init__()
         self._service = service
         self._token = token
 
     def render_DELETE(self, request: Request) -> bytes | int:
-        if not self._service.release(self._token):
-            return problem(request, 404, "no-lease", "There is no such lease, or it is over.")
-        request.setResponseCode(204)
-        request.finish()
-        return NOT_DONE_YET
+        def render(is_released: bool) -> bytes:
+            if not is_released:
+                return problem(request, 404, "no-lease", "There is no such lease, or it is over.")
+            request.setResponseCode(204)
+            return b""
+
+        return rendered(request, self._service.release(self._token), render)
 
 
 def _body(request: Request, kind: type[_Body]) -> _Body:

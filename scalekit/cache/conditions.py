@@ -22,6 +22,11 @@ def etag(value: bytes) -> bytes:
     return b'"%s"' % blake2b(value, digest_size=8).hexdigest().encode()
 
 
+def is_conditional(head: RequestHead) -> bool:
+    """Whether a PUT or DELETE has conditions."""
+    return head.get(b"if-match") is not None or head.get(b"if-none-match") is not None
+
+
 def check_change(head: RequestHead, entry: Entry | None) -> None:
     """
     Raises `ClientFault` 412 where the conditions of a PUT or DELETE do not hold.

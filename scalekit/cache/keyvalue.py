@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
+from zope.interface import implementer
 
 from scalekit.cache.ageing import Lifetimes
+from scalekit.cache.conditions import etag_of
 from scalekit.cache.entry import Entry
 from scalekit.cache.leases import USUAL_SECONDS, Lease, Leases
 from scalekit.cache.store import Fill, Put, Store, Window
+from scalekit.interfaces import ICacheStore
 
 # Each is a connection and a timer.  Who comes beyond it is answered at once, as if its time were over.
 MOST_WAITING = 10_000
@@ -40,14 +44,24 @@ class Found(NamedTuple):
     has_waited: bool = False
 
 
+class Purged(Enum):
+    """Where a purge holds from its answer on, among caches that share their values."""
+
+    EVERYWHERE = "everywhere"
+    HERE = "here"  # the others are told once that is possible
+
+
 class _Waiter(NamedTuple):
     found: Deferred[Found]
     patience: IDelayedCall
     lease_seconds: float
 
 
+@implementer(ICacheStore)
 class KeyValue:
     """
+    All of it in the memory of this process.
+
     :param clock: what the store's seconds are taken from, and waiting is timed with; an `IReactorTime`.
     :param new_token: makes the tokens of leases.
     :param hurry: called after a purge that has left something to `Store.sweep`.
@@ -69,6 +83,10 @@ class KeyValue:
     def get(self, key: bytes, window: Window = Window.REVALIDATING) -> Entry | None:
         """What is stored under this key."""
         return self.store.get(key, self.clock.seconds(), window)
+
+    def peek(self, key: bytes) -> Entry | None:
+        """The same, however stale."""
+        return self.store.peek(key, self.clock.seconds())
 
     def ask(self, key: bytes, lease_seconds: float = USUAL_SECONDS) -> Found:
         """What is stored, and if that is not fresh, the lease, unless somebody has it."""
@@ -93,16 +111,33 @@ class KeyValue:
         self.waiting += 1
         return waiting
 
+    def begin(self, key: bytes) -> Fill:
+        """A value comes in."""
+        return self.store.begin(key)
+
     def put(
-        self, key: bytes, value: bytes, lifetimes: Lifetimes, tags: tuple[bytes, ...], fill: Fill, token: bytes = b""
+        self,
+        key: bytes,
+        value: bytes,
+        lifetimes: Lifetimes,
+        tags: tuple[bytes, ...],
+        fill: Fill,
+        token: bytes = b"",
+        expected: bytes | None = None,
     ) -> Put:
         """
         Store a value, and tell those who wait.
 
         :param fill: in which it was received; it is over now.
         :param token: of the lease in which it was made; the lease is over now, of whomever it was.
+        :param expected: the entity tag that must be there, empty for nothing at all; None: whatever is there.
         """
         now = self.clock.seconds()
+        if expected is not None:
+            held = self.store.peek(key, now)
+            if expected != (b"" if held is None else etag_of(held)):
+                self.store.abandon(fill)
+                return Put.UNMATCHED
         lease = None
         if token:
             lease = self.leases.shown(token, now)

@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from scalekit.cache.keeping import SnapshotKeeper
+from scalekit.cache.purge_log import PurgeLog
+from scalekit.cache.shared import SharedKeyValue
 from scalekit.cache.store import Store
 
 
@@ -59,3 +61,27 @@ class SnapshotMetrics(Collector):
         restored.add_metric(["restored"], self._keeper.restored)
         restored.add_metric(["damaged"], self._keeper.damaged)
         yield restored
+
+
+class SharedMetrics(Collector):
+    """How it goes with the Redis that several caches share their values by."""
+
+    def __init__(self, service: SharedKeyValue, log: PurgeLog) -> None:
+        self._service = service
+        self._log = log
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "scalekit_cache_degraded",
+            "1 while Redis is away and this cache goes by itself.",
+            float(not self._log.is_up),
+        )
+        yield GaugeMetricFamily(
+            "scalekit_cache_unsaid_purges", "Purges that Redis has not been told yet.", self._log.unsaid
+        )
+        lookups = CounterMetricFamily(
+            "scalekit_cache_shared_lookups", "Keys that Redis was asked for.", labels=["result"]
+        )
+        for result, count in self._service.lookups.items():
+            lookups.add_metric([result], count)
+        yield lookups

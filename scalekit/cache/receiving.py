@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scalekit.cache.ageing import lifetimes
-from scalekit.cache.conditions import check_change, etag
-from scalekit.cache.keyvalue import KeyValue
+from scalekit.cache.conditions import check_change, etag, etag_of, is_conditional, unmatched
+from scalekit.cache.entry import Entry
 from scalekit.cache.labels import tags_of
 from scalekit.cache.store import Fill, Put
 from scalekit.errors import ClientFault, Fault, OurFault
 from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
-from scalekit.interfaces import IAnswerObserver, IBodyReceiver
+from scalekit.interfaces import IAnswerObserver, IBodyReceiver, ICacheStore
 
+_log = Logger()
 _TOKEN = re.compile(rb'"?([0-9A-Za-z_-]+)"?[ \t]*(?:;|\Z)')
 
 
@@ -30,7 +34,7 @@ class Receiving:
     """
 
     def __init__(
-        self, service: KeyValue, exchange: Any, key: bytes, largest: int, default_max_age: float | None
+        self, service: ICacheStore, exchange: Any, key: bytes, largest: int, default_max_age: float | None
     ) -> None:
         head: RequestHead = exchange.head
         if head.get(b"content-range") is not None:
@@ -42,10 +46,15 @@ class Receiving:
         self._times = lifetimes(values_of(head.fields, b"cache-control"), default_max_age)
         self._tags = tags_of(values_of(head.fields, b"cache-groups"), values_of(head.fields, b"surrogate-key"))
         self._token = _token(head)
-        self._check()
+        self._is_conditional = is_conditional(head)
+        if self._is_conditional:
+            held = service.peek(key)
+            if not isinstance(held, Deferred):  # else in the end
+                check_change(head, held)
         self._pieces: list[bytes] = []
         self._size = 0
-        self._fill: Fill | None = service.store.begin(key)
+        self._has_left = False
+        self._fill: Fill | None = service.begin(key)
         try:
             self._reserve(self._fill, head.length or 0)
         except Fault:
@@ -67,14 +76,31 @@ class Receiving:
     def end(self, trailers: Fields) -> None:
         if self._fill is None:
             return
+        fill, value = self._fill, b"".join(self._pieces)
+        self._fill, self._pieces = None, []
         try:
-            self._store(self._fill, b"".join(self._pieces))
+            outcome = self._stored(fill, value)
+            if not isinstance(outcome, Deferred):
+                self._answer(outcome, value)
+                return
         except Fault as fault:
+            self._service.store.abandon(fill)
             self._exchange.fail(fault)
-        finally:
-            self._drop()
+            return
+
+        def explain(failure: Failure) -> None:
+            self._service.store.abandon(fill)
+            why = failure.value
+            if not isinstance(why, Fault):
+                _log.failure("storing {key!r}", failure, key=self._key)
+                why = OurFault(500, "internal", "Something went wrong here.")
+            if not self._has_left:
+                self._exchange.fail(why)
+
+        outcome.addCallback(self._answer, value).addErrback(explain)
 
     def aborted(self, fault: Exception) -> None:
+        self._has_left = True
         self._drop()
 
     def pause(self) -> None:
@@ -83,10 +109,6 @@ class Receiving:
     def resume(self) -> None:
         """Nothing is being sent yet."""
 
-    def _check(self) -> None:
-        store, now = self._service.store, self._service.clock.seconds()
-        check_change(self._exchange.head, store.peek(self._key, now))
-
     def _reserve(self, fill: Fill, length: int) -> None:
         if length > self._largest:
             raise ClientFault(413, "body-too-big", f"The body is longer than {self._largest} bytes.")
@@ -94,16 +116,29 @@ class Receiving:
         if not store.reserve(fill, length):
             raise _too_big() if store.is_too_big(fill.key, length) else _no_room()
 
-    def _store(self, fill: Fill, value: bytes) -> None:
-        self._check()  # again: it may have taken its time
-        outcome = self._service.put(self._key, value, self._times, self._tags, fill, self._token)
+    def _stored(self, fill: Fill, value: bytes) -> Any:
+        """What came of it, or a Deferred of that."""
+        if not self._is_conditional:
+            return self._service.put(self._key, value, self._times, self._tags, fill, self._token)
+        held = self._service.peek(self._key)  # again: it may have taken its time
+        return held.addCallback(self._put, fill, value) if isinstance(held, Deferred) else self._put(held, fill, value)
+
+    def _put(self, held: Entry | None, fill: Fill, value: bytes) -> Any:
+        check_change(self._exchange.head, held)
+        expected = b"" if held is None else etag_of(held)
+        return self._service.put(self._key, value, self._times, self._tags, fill, self._token, expected)
+
+    def _answer(self, outcome: Put, value: bytes) -> None:
+        if outcome is Put.UNMATCHED:
+            raise unmatched()
         if outcome is Put.PURGED:
             raise ClientFault(409, "purged", "It was purged while it was made, or its lease is over; it is not stored.")
         if outcome is Put.TOO_BIG:
             raise _too_big()
         if outcome is Put.NO_ROOM:
             raise _no_room()
-        self._exchange.answer(ResponseHead(201 if outcome is Put.CREATED else 204, [(b"ETag", etag(value))]))
+        if not self._has_left:
+            self._exchange.answer(ResponseHead(201 if outcome is Put.CREATED else 204, [(b"ETag", etag(value))]))
 
     def _drop(self) -> None:
         self._pieces = []

@@ -8,7 +8,7 @@ GET     ``/?key=K``             200 with the stored bytes, Age and the seconds l
 HEAD    ``/?key=K``             the same without the bytes
 POST    ``/?key=K``             stores the body for ``Cache-Control: max-age=N``: 201 new, 204 replaced,
                                 400 no or bad age, 413 too big
-POST    ``/invalidate?key=K``   204, whether or not there was anything
+POST    ``/invalidate?key=K``   204, whether or not there was anything (202: see `scalekit.cache.values`)
 GET     ``/invalidate?key=K``   the same for the tutorial's clients, on this machine only: 403 for others
 ======  ======================  ==========================================================================
 
@@ -24,16 +24,21 @@ from itertools import count
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from scalekit.cache.ageing import lifetimes
 from scalekit.cache.bulk import GetMany, LeasesResource, Purge, StatsResource
+from scalekit.cache.entry import Entry
 from scalekit.cache.keys import key_of
-from scalekit.cache.keyvalue import KeyValue
+from scalekit.cache.keyvalue import KeyValue, Purged
+from scalekit.cache.later import rendered
+from scalekit.cache.purge_log import PurgeLog
+from scalekit.cache.shared import SharedKeyValue
 from scalekit.cache.store import Put, Store, Window
-from scalekit.cache.values import Values
+from scalekit.cache.values import Values, purged_head
 from scalekit.config.urls import is_loopback
 from scalekit.errors import ClientFault
+from scalekit.interfaces import ICacheStore
 from scalekit.web.answers import ProblemResource, problem, read_body
 from scalekit.web.resource import ResponderResource
 
@@ -51,6 +56,7 @@ class CacheResource(ProblemResource):
     :param hurry: called after a purge that has left something to `Store.sweep`.
     :param default_max_age: seconds for a store request that names none; None: it is refused.
     :param largest_value: bytes of a body.
+    :param log: what several caches share their values by; None: this one has its own.
     """
 
     def __init__(
@@ -61,9 +67,12 @@ class CacheResource(ProblemResource):
         largest_value: int = LARGEST_VALUE_BYTES,
         new_token: Callable[[], bytes] | None = None,
         hurry: Callable[[], None] = lambda: None,
+        log: PurgeLog | None = None,
     ) -> None:
         super().__init__()
-        self.service = KeyValue(store, clock, new_token or map(b"lease-%d".__mod__, count(1)).__next__, hurry)
+        new_token = new_token or map(b"lease-%d".__mod__, count(1)).__next__
+        near = KeyValue(store, clock, new_token, hurry)
+        self.service: ICacheStore = near if log is None else SharedKeyValue(near, log, new_token)
         self._default_max_age = default_max_age
         self._largest_value = largest_value
         self.putChild(b"invalidate", Invalidation(self.service))
@@ -79,9 +88,24 @@ class CacheResource(ProblemResource):
         # "/" has an empty last segment; "//" or "/cache//" are no other names for it.
         return self if path == b"" and not request.postpath else super().getChild(path, request)
 
-    def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: Request) -> bytes | int:
+        return self._render(request, False)
+
+    def render_HEAD(self, request: Request) -> bytes | int:
+        return self._render(request, True)
+
+    def _render(self, request: Request, is_head: bool) -> bytes | int:
+        def render(entry: Entry | None) -> bytes:
+            body = self._value(request, entry)
+            if is_head:
+                request.setHeader(b"content-length", b"%d" % len(body))
+                return b""
+            return body
+
+        return rendered(request, self.service.get(_key(request), Window.FRESH), render)
+
+    def _value(self, request: Request, entry: Entry | None) -> bytes:
         now = self.service.clock.seconds()
-        entry = self.service.get(_key(request), Window.FRESH)
         if entry is None:
             return problem(request, 404, "absent", "There is nothing under this key.")
         request.setHeader(b"content-type", b"application/octet-stream")
@@ -92,25 +116,12 @@ class CacheResource(ProblemResource):
         value: bytes = entry.value
         return value
 
-    def render_HEAD(self, request: Request) -> bytes:
-        body = self.render_GET(request)
-        request.setHeader(b"content-length", b"%d" % len(body))
-        return b""
-
     def render_POST(self, request: Request) -> bytes | int:
         key = _key(request)
         times = lifetimes(request.requestHeaders.getRawHeaders(b"cache-control", []), self._default_max_age)
         value = read_body(request, self._largest_value)
-        outcome = self.service.put(key, value, times, (), self.service.store.begin(key))
-        if outcome is Put.NO_ROOM:
-            request.setHeader(b"retry-after", b"1")
-            return problem(request, 503, "no-room", "Values that are coming in have reserved all of the cache.")
-        if outcome is Put.TOO_BIG:
-            raise ClientFault(413, "too-big-for-cache", "One entry may take an eighth of the cache at most.")
-        if outcome is Put.REPLACED:
-            return _no_content(request)
-        request.setResponseCode(201)
-        return b""
+        outcome = self.service.put(key, value, times, (), self.service.begin(key))
+        return rendered(request, outcome, lambda outcome: _stored(request, outcome))
 
 
 class Invalidation(ProblemResource):
@@ -118,7 +129,7 @@ class Invalidation(ProblemResource):
 
     allowedMethods = (b"GET", b"POST")
 
-    def __init__(self, service: KeyValue) -> None:
+    def __init__(self, service: ICacheStore) -> None:
         super().__init__()
         self._service = service
 
@@ -135,18 +146,26 @@ class Invalidation(ProblemResource):
     def render_POST(self, request: Request) -> bytes | int:
         return self._invalidate(request)
 
-    def _invalidate(self, request: Request) -> int:
-        self._service.purge([_key(request)])
-        return _no_content(request)
+    def _invalidate(self, request: Request) -> bytes | int:
+        def render(outcome: bool | Purged) -> bytes:
+            request.setResponseCode(purged_head(outcome).status)
+            return b""
+
+        return rendered(request, self._service.purge([_key(request)]), render)
+
+
+def _stored(request: Request, outcome: Put) -> bytes:
+    if outcome is Put.NO_ROOM:
+        request.setHeader(b"retry-after", b"1")
+        return problem(request, 503, "no-room", "Values that are coming in have reserved all of the cache.")
+    if outcome is Put.TOO_BIG:
+        raise ClientFault(413, "too-big-for-cache", "One entry may take an eighth of the cache at most.")
+    if outcome is Put.PURGED:
+        raise ClientFault(409, "purged", "It was purged while it was coming in; it is not stored.")
+    request.setResponseCode(204 if outcome is Put.REPLACED else 201)
+    return b""
 
 
 def _key(request: Request) -> bytes:
     # Not from request.args: a form's body would be mixed in.
     return key_of(request.uri.partition(b"?")[2])
-
-
-def _no_content(request: Request) -> int:
-    """Answer 204; finished here, since a stock site would add ``Content-Length: 0`` (against RFC 9110 section 8.6)."""
-    request.setResponseCode(204)
-    request.finish()
-    return NOT_DONE_YET

@@ -52,6 +52,7 @@ class Put(Enum):
     TOO_BIG = "too big"
     NO_ROOM = "no room"  # fills that are under way have reserved all
     PURGED = "purged"  # while it was being made
+    UNMATCHED = "unmatched"  # what is there is not what was expected
 
 
 class Window(Enum):
@@ -68,11 +69,13 @@ class Fill(msgspec.Struct, eq=False):
 
     :ivar since: the number of the latest purge when it began.
     :ivar reserved: bytes kept free for it.
+    :ivar position: where the log of purges was that is shared with others; empty: there is none.
     """
 
     key: bytes
     since: int
     reserved: int = 0
+    position: bytes = b""
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -175,6 +178,7 @@ class Store:
         while_revalidating: float = 0.0,
         if_error: float = 0.0,
         fill: Fill | None = None,
+        stored: float | None = None,
     ) -> Put:
         """
         Keep this value for ``max_age`` seconds from now, giving up others if there is no room.
@@ -185,6 +189,7 @@ class Store:
         :param while_revalidating: seconds after ``max_age`` for which it may be served stale; ``if_error``: the same
             where making it anew has failed.
         :param fill: in which it was made; it is over now.
+        :param stored: when it was stored first, if that was not now.
         """
         verdict = Verdict.KEPT
         if fill is not None:
@@ -209,7 +214,8 @@ class Store:
         expires = now + (min(max_age, 0.0) if verdict is Verdict.STALE else max_age)
         revalidates = expires + while_revalidating if while_revalidating else expires
         leaves = expires + if_error if if_error > while_revalidating else revalidates
-        entry = Entry(key, value, now, expires, revalidates, leaves, charge, 0, (), self._purges.number)
+        made = now if stored is None else stored
+        entry = Entry(key, value, made, expires, revalidates, leaves, charge, 0, (), self._purges.number)
         if old is None:
             self._eviction.add(entry)
             self._count += 1
@@ -267,14 +273,13 @@ class Store:
             while_revalidating=revalidates - expires,
             if_error=leaves - expires,
             fill=Fill(key, fill.since),
+            stored=stored,
         )
         if outcome is not Put.CREATED:
             return False
         self._arrived.discard(key)
-        entry = self._shelves[hash(key) % _SHELVES][key]
-        entry.stored = stored
         if is_used:
-            self._eviction.use(entry)
+            self._eviction.use(self._shelves[hash(key) % _SHELVES][key])
         return True
 
     def end_restore(self, fill: Fill) -> None:
@@ -377,6 +382,13 @@ class Store:
         number = self._purges.note(Kind.PREFIX, prefix, is_soft, bool(self._fills))
         self._unswept.add_prefix(prefix, is_soft, number, now)
         return True
+
+    def forget(self, key: bytes, now: float) -> None:
+        """Remove a copy that is no longer right; what is being made of this key is not purged by that."""
+        entry = self.peek(key, now)
+        if entry is not None:
+            self._drop(entry)
+            self._replaced += 1
 
     @property
     def is_swept(self) -> bool:

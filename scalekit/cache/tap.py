@@ -23,31 +23,40 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from prometheus_client.registry import Collector
 from twisted.internet import reactor as _reactor
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from scalekit.cache.eviction import Eviction, LeastRecentlyUsed, Sieve
 from scalekit.cache.keeping import SnapshotKeeper
-from scalekit.cache.metrics import SnapshotMetrics, StoreCollector
+from scalekit.cache.metrics import SharedMetrics, SnapshotMetrics, StoreCollector
+from scalekit.cache.purge_log import PurgeLog
 from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource
 from scalekit.cache.s3fifo import S3FIFO
 from scalekit.cache.service import CacheService
+from scalekit.cache.shared import SharedKeyValue
 from scalekit.cache.store import Store
 from scalekit.config import Config
+from scalekit.config.loading import load_password
 from scalekit.config.model import Cache
 from scalekit.kit.daemons import open_client, open_logging
 from scalekit.net.addresses import local_names
 from scalekit.net.clocks import OtherSeconds
 from scalekit.net.listening import HTTPListening
+from scalekit.net.redis import redis_door
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 from scalekit.ops.serving import add_private_listener
 
 reactor = cast(Any, _reactor)
+_log = Logger(namespace="scalekit.cache")
 
 # Requests take milliseconds; this is for a megabyte that is just coming in over a slow line.
 DRAIN_SECONDS = 5.0
+#: What the keys in Redis begin with; another format would be another number.
+NAMESPACE = "scalekit:1:cache:"
 
 
 class CacheRoot(NamedTuple):
@@ -66,11 +75,12 @@ class CacheRoot(NamedTuple):
     collector: StoreCollector
 
 
-def make_cache_root(settings: Cache, clock: IReactorTime) -> CacheRoot:
+def make_cache_root(settings: Cache, clock: IReactorTime, log: PurgeLog | None = None) -> CacheRoot:
     """
     Make a cache.
 
     :param clock: tells the entries' age; must never go back, or what has expired would be served (`steady_seconds`).
+    :param log: what several caches share their values by; None: this one has its own.
     """
     store = Store(settings.max_bytes, _eviction(settings))
     service = CacheService(store, settings.expiry_interval, clock)
@@ -80,6 +90,7 @@ def make_cache_root(settings: Cache, clock: IReactorTime) -> CacheRoot:
         settings.default_max_age,
         new_token=lambda: secrets.token_hex(16).encode(),  # 128 bits, as RFC 6750's advice for bearer tokens
         hurry=service.hurry,
+        log=log,
     )
     return CacheRoot(store, resource, service, StoreCollector(store))
 
@@ -108,6 +119,7 @@ class Options(DaemonOptions):
 
     daemon = "scalekit-cache"
     sections = ("cache",)
+    shared = (*DaemonOptions.shared, "redis")
     environ = os.environ
     optParameters = [
         ["max-bytes", None, None, "Size of the store, such as 256MiB."],
@@ -140,7 +152,8 @@ def add_cache(
 
     :param names: what this machine is called.
     """
-    cache = make_cache_root(settings.cache, OtherSeconds(reactor, steady_seconds))
+    log = _purge_log(settings)
+    cache = make_cache_root(settings.cache, OtherSeconds(reactor, steady_seconds), log)
     cache.service.setServiceParent(daemon)
     keeper = SnapshotKeeper(
         cache.store,
@@ -149,10 +162,14 @@ def add_cache(
         _boot(),
         time.time,
         os.urandom,
-        settings.cache.snapshot,
+        # Where values are shared, others may have purged by the next start what this one has had near.
+        settings.cache.snapshot and log is None,
     )
     keeper.setServiceParent(daemon)
-
+    collectors: list[Collector] = [cache.collector, SnapshotMetrics(keeper)]
+    if log is not None:
+        log.setServiceParent(daemon)
+        collectors.append(SharedMetrics(cast(SharedKeyValue, cache.resource.service), log))
     return add_private_listener(
         daemon,
         settings,
@@ -163,6 +180,22 @@ def add_cache(
         reactor=reactor,
         wall=time.time,
         request_name=secrets.token_hex(4).encode(),
-        collectors=(cache.collector, SnapshotMetrics(keeper)),
+        collectors=tuple(collectors),
         body_limit=LARGEST_VALUE_BYTES,
     )
+
+
+def _purge_log(settings: Config) -> PurgeLog | None:
+    """What caches share their values by; None: this one has its own."""
+    if settings.redis.url is None or not settings.cache.shared:
+        return None
+    password = load_password(settings.redis.password_file, "redis.password_file")
+
+    def tell(is_up: bool, why: str) -> None:
+        if is_up:
+            _log.info("values are shared by Redis")
+        else:
+            _log.warn("Redis is away, going on with what is here: {why}", why=why)
+
+    door = redis_door(settings.redis.url, password, reactor)
+    return PurgeLog(door, NAMESPACE, secrets.token_hex(8), reactor, random.random, tell)

@@ -12,7 +12,7 @@ GET         with ``Cache-Lease: request`` (``;for=30``: seconds): if nothing fre
 PUT         stores the body: 201 new, 204 replaced, 409 purged meanwhile or the lease is over, 412 by If-Match and
             If-None-Match, 413 too big, 503 no room.  ``Cache-Control: max-age=N, stale-while-revalidate=N,
             stale-if-error=N``; Cache-Groups or Surrogate-Key; ``Cache-Lease: "token"``
-DELETE      204, whether or not there was anything; 412 as above
+DELETE      204, whether or not there was anything; 412 as above; 202 if other caches can only be told later
 ==========  =======================================================================================================
 
 A key is what follows ``/v1/keys/``, percent-decoded.  This is a responder: a hit is one call, and the room for a value
@@ -25,26 +25,25 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from scalekit.cache.ageing import takes_stale
-from scalekit.cache.conditions import check_change, etag_of, unmatched
+from scalekit.cache.conditions import check_change, etag_of, is_conditional, unmatched
 from scalekit.cache.entry import Entry
 from scalekit.cache.keys import check_key
-from scalekit.cache.keyvalue import Found, KeyValue
+from scalekit.cache.keyvalue import Found, Purged
 from scalekit.cache.labels import groups_field
+from scalekit.cache.later import then
 from scalekit.cache.leases import USUAL_SECONDS
 from scalekit.cache.receiving import Receiving
 from scalekit.cache.store import Window
-from scalekit.errors import ClientFault, Fault, OurFault
+from scalekit.errors import ClientFault, Fault
 from scalekit.http.conditional import is_match_hit, is_none_match_hit
 from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
 from scalekit.http.problems import problem_answer
 from scalekit.http.ranges import UnsatisfiableRange, byte_range
-from scalekit.interfaces import IAnswerObserver, IResponder
+from scalekit.interfaces import ICacheStore, IResponder
 
 PATH = b"/v1/keys/"
 _METHODS = b"DELETE, GET, HEAD, PUT"
@@ -59,8 +58,6 @@ _TYPE: Fields = [
     (b"X-Content-Type-Options", b"nosniff"),
 ]
 
-_log = Logger()
-
 
 @implementer(IResponder)
 class Values:
@@ -69,7 +66,7 @@ class Values:
     :param default_max_age: seconds for a PUT that names none; None: it is refused.
     """
 
-    def __init__(self, service: KeyValue, largest: int, default_max_age: float | None = None) -> None:
+    def __init__(self, service: ICacheStore, largest: int, default_max_age: float | None = None) -> None:
         self._service = service
         self._largest = largest
         self._default_max_age = default_max_age
@@ -88,38 +85,43 @@ class Values:
         if method == b"GET" or method == b"HEAD":
             self._read(exchange, key)
         elif method == b"DELETE":
-            check_change(head, self._service.store.peek(key, self._service.clock.seconds()))
-            self._service.purge([key])
-            exchange.answer(ResponseHead(204, []))
+            then(self._delete(head, key), lambda outcome: exchange.answer(purged_head(outcome)), exchange)
         else:
             fault = ClientFault(405, "method", f"This resource takes {_METHODS.decode()}.")
             exchange.record.reason = fault.reason
             exchange.answer(*problem_answer(fault, head, exchange.request_id, allowed=_METHODS))
+
+    def _delete(self, head: RequestHead, key: bytes) -> Any:
+        """What came of it, or a Deferred of that."""
+        if not is_conditional(head):
+            return self._service.purge([key])
+        held = self._service.peek(key)
+        if not isinstance(held, Deferred):
+            check_change(head, held)
+            return self._service.purge([key])
+        held.addCallback(lambda entry: check_change(head, entry))
+        return held.addCallback(lambda _: self._service.purge([key]))
 
     def _read(self, exchange: Any, key: bytes) -> None:
         head: RequestHead = exchange.head
         asked = head.get(b"cache-lease")
         if asked is None:
             window = Window.FAILING if takes_stale(values_of(head.fields, b"cache-control")) else Window.REVALIDATING
-            self._found(exchange, key, Found(self._service.get(key, window)))
+            entry = self._service.get(key, window)
+            if isinstance(entry, Deferred):
+                then(entry, lambda entry: self._found(exchange, key, Found(entry)), exchange)
+            else:
+                self._found(exchange, key, Found(entry))
             return
         lease = _LEASE.match(asked)
         if lease is None or head.method != b"GET":
             raise ClientFault(400, "bad-lease", "Of a lease a GET says: Cache-Lease: request, or request;for=SECONDS.")
         seconds = float(lease[1]) if lease[1] else USUAL_SECONDS
         prefer = _WAIT.search(head.get(b"prefer") or b"")
-        if prefer is None:
-            self._found(exchange, key, self._service.ask(key, seconds))
-            return
-        waiting = self._service.wait(key, seconds, float(prefer[1]))
-        exchange.observe(_Leaving(waiting))
-
-        def explain(failure: Failure) -> None:
-            if not failure.check(CancelledError):  # else the client has left
-                _log.failure("answering {head}", failure, head=head)
-                exchange.fail(OurFault(500, "internal", "Something went wrong here."))
-
-        waiting.addCallback(lambda found: self._found(exchange, key, found)).addErrback(explain)
+        found = (
+            self._service.ask(key, seconds) if prefer is None else self._service.wait(key, seconds, float(prefer[1]))
+        )
+        then(found, lambda found: self._found(exchange, key, found), exchange)
 
     def _found(self, exchange: Any, key: bytes, found: Found) -> None:
         """Answer a GET or HEAD."""
@@ -161,23 +163,6 @@ class Values:
         return f"<Values of {self._service!r}>"
 
 
-@implementer(IAnswerObserver)
-class _Leaving:
-    """A client that may leave while it waits."""
-
-    def __init__(self, waiting: Deferred[Any]) -> None:
-        self._waiting = waiting
-
-    def aborted(self, fault: Exception) -> None:
-        self._waiting.cancel()
-
-    def pause(self) -> None:
-        """The answer is one piece."""
-
-    def resume(self) -> None:
-        """The answer is one piece."""
-
-
 def _answer_with(exchange: Any, entry: Entry, fields: Fields) -> None:
     """Answer with the value, as the conditions and the range of the request want it (RFC 9110 section 13.2.2)."""
     head: RequestHead = exchange.head
@@ -206,6 +191,11 @@ def _answer_with(exchange: Any, entry: Entry, fields: Fields) -> None:
     first, last = part
     place = (b"Content-Range", b"bytes %d-%d/%d" % (first, last, len(entry.value)))
     exchange.answer(ResponseHead(206, [*_TYPE, place, *fields], last - first + 1), entry.value[first : last + 1])
+
+
+def purged_head(outcome: bool | Purged) -> ResponseHead:
+    """The answer to a purge of one key: 202 while others are still to be told."""
+    return ResponseHead(202, [], 0) if outcome is Purged.HERE else ResponseHead(204, [])
 
 
 def _key(path: bytes) -> bytes:

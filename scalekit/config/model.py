@@ -176,7 +176,10 @@ class Registration(Table, frozen=True, kw_only=True):
 
 
 class Redis(Table, frozen=True, kw_only=True):
-    """``[redis]``: what several balancers share their registrations by; without it each is told by the apps."""
+    """
+    ``[redis]``: what several balancers share their registrations by, and several caches their values; without it each
+    has its own.
+    """
 
     url: Annotated[RedisURL | None, kinds.optional(kinds.REDIS_URL)] = None
     password_file: Annotated[str, kinds.PATH] = ""  # a URL is shown in errors and logs
@@ -192,6 +195,8 @@ class Cache(Table, frozen=True, kw_only=True):
     default_max_age: Annotated[float | None, kinds.optional(kinds.DURATION)] = None  # None: refuse a store without one
     # What is cached has been asked for, and making all of it anew at once is what a restart is feared for.
     snapshot: Annotated[bool, kinds.BOOLEAN] = True
+    # Whoever has two caches would purge at both, and make everything twice.
+    shared: Annotated[bool, kinds.BOOLEAN] = True
     token_file: Annotated[str, kinds.PATH] = ""
 
 
