@@ -207,11 +207,6 @@ class Logs(Table, frozen=True, kw_only=True):
     directory: Annotated[str, kinds.PATH] = ""
     delay: Annotated[float, kinds.DURATION_OR_ZERO] = 2.0  # the tutorial's: late entries still find their place
     flush_interval: Annotated[float, kinds.DURATION] = 2.0
-    token_file: Annotated[str, kinds.PATH] = ""
-
-
-class LogClient(Table, frozen=True, kw_only=True):
-    """``[log_client]``: where balancer, cache, blog and data send their entries; empty: nowhere."""
     # Entries of 200,000 a second over the time that they wait; the process around them takes some 50 MiB.
     memory: Annotated[int, kinds.SIZE] = 96 * 1024 * 1024
     # Enough to write to the volumes what the journal has taken.
@@ -220,6 +215,11 @@ class LogClient(Table, frozen=True, kw_only=True):
     retention: Annotated[float, kinds.DURATION] = 30 * 86400.0
     max_bytes: Annotated[int, kinds.SIZE] = 10 * 1024 * 1024 * 1024
     min_free: Annotated[int, kinds.SIZE] = 256 * 1024 * 1024
+    token_file: Annotated[str, kinds.PATH] = ""
+
+
+class LogClient(Table, frozen=True, kw_only=True):
+    """``[log_client]``: where balancer, cache, blog and data send their entries; empty: nowhere."""
 
     url: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""
     token_file: Annotated[str, kinds.PATH] = ""
