@@ -50,6 +50,8 @@ class CacheResource(ProblemResource):
     """
     The root of the cache service.
 
+    :ivar values: what is below `scalekit.cache.values.PATH`.
+
     :param clock: what the store's seconds are taken from, and leases are timed with.
     :param new_token: makes the tokens of leases, none of which another process may have made; None: they are counted,
         for a cache of which nobody remembers the one before.
@@ -77,7 +79,8 @@ class CacheResource(ProblemResource):
         self._largest_value = largest_value
         self.putChild(b"invalidate", Invalidation(self.service))
         first = ProblemResource()
-        first.putChild(b"keys", ResponderResource(Values(self.service, largest_value, default_max_age)))
+        self.values = Values(self.service, largest_value, default_max_age)
+        first.putChild(b"keys", ResponderResource(self.values))
         first.putChild(b"keys:get", GetMany(self.service))
         first.putChild(b"purge", Purge(self.service))
         first.putChild(b"stats", StatsResource(self.service))

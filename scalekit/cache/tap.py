@@ -37,6 +37,7 @@ from scalekit.cache.s3fifo import S3FIFO
 from scalekit.cache.service import CacheService
 from scalekit.cache.shared import SharedKeyValue
 from scalekit.cache.store import Store
+from scalekit.cache.values import PATH
 from scalekit.config import Config
 from scalekit.config.loading import load_password
 from scalekit.config.model import Cache
@@ -182,6 +183,7 @@ def add_cache(
         request_name=secrets.token_hex(4).encode(),
         collectors=tuple(collectors),
         body_limit=LARGEST_VALUE_BYTES,
+        ahead=((PATH, cache.resource.values),),
     )
 
 

@@ -4,7 +4,7 @@ A daemon's private listener: its resource tree behind the guard, with the operat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 from scalekit.config import Config
 from scalekit.config.loading import load_tokens
 from scalekit.config.tokens import check_private_listener
+from scalekit.interfaces import IResponder
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
@@ -53,6 +54,7 @@ def add_private_listener(
     counts_requests: bool = True,
     outcomes: Outcomes | None = None,
     login: Login | None = None,
+    ahead: Iterable[tuple[bytes, IResponder]] = (),
 ) -> HTTPListening:
     """
     Add it to the daemon.
@@ -66,6 +68,7 @@ def add_private_listener(
     :param counts_requests: whether ``/metrics`` tells of this listener's own requests.
     :param outcomes: is told ``(exchange, seconds)`` at the end of every exchange as well.
     :param login: how people get to its pages off this machine.
+    :param ahead: see `Site`.
     :param trouble: why the daemon should get no work now, for ``/readyz``; None: nothing.
     """
     registry = CollectorRegistry()
@@ -80,7 +83,7 @@ def add_private_listener(
         for path, resource in login.resources.items():
             root.putChild(path, resource)
     add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else trouble())
-    site = Site(root, body_limit, parse_forms=False)
+    site = Site(root, body_limit, parse_forms=False, ahead=ahead)
 
     def token_file(config: Config) -> str | None:
         path: str | None = getattr(getattr(config, section), "token_file", None)

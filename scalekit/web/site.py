@@ -9,6 +9,7 @@ streams, if it is reached by ``putChild`` alone; behind a ``getChild`` of somebo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -42,6 +43,8 @@ class Site:
         type says no (curl calls everything a form unless told otherwise).
     :param reactor: an `IReactorTime` for session expiry; None: the global one.
     :param cooperate: what drives pull producers; for tests.
+    :param ahead: (prefix of paths, responder) of `ResponderResource` in the tree whose places never change, and whose
+        requests come by the ten thousand: looking through the tree costs each 4 us.
 
     :ivar stock: the ``twisted.web.server.Site`` that requests see as ``request.site``; it holds the sessions.
     """
@@ -54,6 +57,7 @@ class Site:
         parse_forms: bool = True,
         reactor: Any = None,
         cooperate: Any = global_cooperate,
+        ahead: Iterable[tuple[bytes, IResponder]] = (),
     ) -> None:
         self.resource = resource
         self.limit = limit
@@ -62,9 +66,15 @@ class Site:
         )
         self._check = _check_form if parse_forms else None
         self._cooperate = cooperate
+        self._ahead = tuple((prefix, responder.respond) for prefix, responder in ahead)
 
     def respond(self, exchange: Any) -> None:
         head = exchange.head
+        path = head.path
+        for prefix, respond in self._ahead:
+            if path.startswith(prefix) and path == head.normal_path:  # else it may be another place
+                respond(exchange)
+                return
         found, depth = _static_child(self.resource, head.path)
         if found is not None:
             found.stream(exchange, depth)

@@ -258,6 +258,16 @@ class StreamedChildTests(SynchronousTestCase):
         self.assertIs(self.exchanges[0], exchange)
         self.assertEqual(exchange.sent, b"ok")
 
+    def test_ahead_of_the_tree(self) -> None:
+        """What its place says is not looked for; any other spelling goes through the tree."""
+        tree = Site(self.root, reactor=Clock(), ahead=((b"/api/", self),))  # type: ignore[arg-type]
+        self.assertEqual(ask(tree, b"PUT", b"/api/x/y", body=b"abc").sent, b"ok")
+        for target in (b"/api", b"/%61pi/x", b"/other"):
+            self.assertEqual(ask(tree, target=target).status, 404)
+        exchange = MemoryExchange(RequestHead(b"GET", b"/api/../private", [], normal_path=b"/private"))
+        respond(tree, exchange)
+        self.assertEqual((exchange.status, len(self.exchanges)), (404, 1))
+
     def test_stripped_prefix(self) -> None:
         self.root.putChild(b"a b", ResponderResource(self, strip_prefix=True))  # type: ignore[arg-type]
         tree = Site(self.root, reactor=Clock())
