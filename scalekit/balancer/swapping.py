@@ -29,6 +29,7 @@ LIVE_KEYS = (
     "balancer.service",
     "balancer.compression",
     "balancer.http_cache.every_service",
+    "balancer.http_cache.cookies",
     "balancer.health",
     "balancer.drain",
     "balancer.timeouts",

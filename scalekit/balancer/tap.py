@@ -63,6 +63,7 @@ from scalekit.cache.front.front import CacheFront
 from scalekit.cache.front.metrics import FrontCollector
 from scalekit.cache.front.purging import PublicPurge, Purging
 from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.rules.storing import Policy
 from scalekit.cache.service import CacheService
 from scalekit.cache.store import Store
 from scalekit.config import Config
@@ -262,6 +263,7 @@ def add_balancer(
         public.admission.limit = fresh.limits.max_connections
         if cache is not None:
             cache.services.adopt(fresh)
+            cache.front.policy = _policy_of(fresh)
         if fresh.compression != old.compression:
             factory.respond = responder(fresh).respond
 
@@ -362,6 +364,7 @@ def _add_http_cache(
         reactor,
         time.time,
         proxy=proxy.forwarder.via,
+        policy=_policy_of(config),
         purge=public_purge,
         hurry=sweeping.hurry,
     )
@@ -374,6 +377,11 @@ def _add_http_cache(
     return _HTTPCache(
         front, services, purging, (FrontCollector(front.counts), StoreCollector(store, "scalekit_http_cache"))
     )
+
+
+def _policy_of(config: BalancerTable) -> Policy:
+    """What its operator leaves to the cache."""
+    return Policy(stores_cookies=config.http_cache.cookies)
 
 
 class _Ticking(Service):

@@ -93,6 +93,8 @@ class HTTPCache(Table, frozen=True, kw_only=True):
     max_bytes: Annotated[int, kinds.SIZE] = 256 * MIB
     # Also those that only registrations name; a service says otherwise by its own ``cache``.
     every_service: Annotated[bool, kinds.BOOLEAN] = True
+    # RFC 9111 section 7.3 would have them kept; apps that forget ``private`` on a login would share its session.
+    cookies: Annotated[bool, kinds.BOOLEAN] = False
 
 
 class Health(Table, frozen=True, kw_only=True):
@@ -209,6 +211,7 @@ class Logs(Table, frozen=True, kw_only=True):
     flush_interval: Annotated[float, kinds.DURATION] = 2.0
     # Entries of 200,000 a second over the time that they wait; the process around them takes some 50 MiB.
     memory: Annotated[int, kinds.SIZE] = 96 * 1024 * 1024
+    source_rate: Annotated[float, kinds.RATE_OR_ZERO] = 0.0
     # Enough to write to the volumes what the journal has taken.
     disk_reserve: Annotated[int, kinds.SIZE] = 64 * 1024 * 1024
     compress: Annotated[bool, kinds.BOOLEAN] = False

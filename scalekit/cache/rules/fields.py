@@ -39,7 +39,7 @@ def directives(value: bytes) -> Directives:
     if value.count(b'"') and not _is_closed(value):
         return {b"no-store": b""}
     found: Directives = {}
-    for raw in _ELEMENT.findall(value):
+    for raw in elements(value):
         match = _DIRECTIVE.fullmatch(raw.strip(b" \t"))
         if match is None:
             # "max-age =5": nobody knows what was meant, but it was to bound something.
@@ -55,6 +55,11 @@ def directives(value: bytes) -> Directives:
             argument = _merged(name, found[name], argument)
         found[name] = argument
     return found
+
+
+def elements(value: bytes) -> list[bytes]:
+    """What stands between the commas of a list that are in no quotes, white space included."""
+    return _ELEMENT.findall(value)
 
 
 def _is_closed(value: bytes) -> bool:

@@ -46,3 +46,27 @@ class TargetedTests(SynchronousTestCase):
     def test_negative_is_stale(self) -> None:
         stored = kept("CDN-Cache-Control: max-age=-5", 'ETag: "a"')
         self.assertLessEqual(stored.fresh_until, NOW)
+
+
+class SurrogateTests(SynchronousTestCase):
+    """Surrogate-Control."""
+
+    def test_replaces_cache_control_and_expires(self) -> None:
+        for value, said in (
+            ("max-age=600", {b"max-age": b"600"}),
+            ('MaX-aGe=600, content="ESI/1.0"', {b"max-age": b"600"}),
+            ("max-age=600+60", {b"max-age": b"600", b"stale-while-revalidate": b"60"}),
+            ("no-store", {b"no-store": b""}),
+            ("max-age=600, max-age=9;other", {b"max-age": b"600"}),
+        ):
+            head = fields("Cache-Control: no-cache", "Surrogate-Control: " + value)
+            self.assertEqual(controls(head), (said, True), value)
+
+    def test_what_is_for_others(self) -> None:
+        for value in ("max-age=600;other", 'content="ESI/1.0"', "foo", ""):
+            head = fields("Cache-Control: max-age=5", "Surrogate-Control: " + value)
+            self.assertEqual(controls(head), ({b"max-age": b"5"}, False), value)
+
+    def test_the_standard_goes_first(self) -> None:
+        head = fields("Surrogate-Control: max-age=5", "CDN-Cache-Control: max-age=6")
+        self.assertEqual(controls(head), ({b"max-age": b"6"}, True))
