@@ -15,7 +15,7 @@ time is an argument.
 * `ageing`: how long a client wants something kept (``Cache-Control: max-age=N``); `labels`: the tags in a request;
   `keys`: the key in a request's query.
 * `resource`: the routes of port 5000, the tutorial's; `values`: ``/v1/keys/{key}``, with `receiving` for
-  PUT and `conditions`; `bulk`: the rest of ``/v1``.
+  PUT, `ready` for what is asked for again and again, and `conditions`; `bulk`: the rest of ``/v1``.
 * `rules`: what an HTTP cache may keep, and when it may answer with it (RFC 9111); pure.
 * `front`: the HTTP cache itself, a responder that the balancer has in front of its proxy.
 * `service`: sweeps the store, a LoopingCall.

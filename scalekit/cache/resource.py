@@ -50,8 +50,6 @@ class CacheResource(ProblemResource):
     """
     The root of the cache service.
 
-    :ivar values: what is below `scalekit.cache.values.PATH`.
-
     :param clock: what the store's seconds are taken from, and leases are timed with.
     :param new_token: makes the tokens of leases, none of which another process may have made; None: they are counted,
         for a cache of which nobody remembers the one before.
@@ -59,6 +57,8 @@ class CacheResource(ProblemResource):
     :param default_max_age: seconds for a store request that names none; None: it is refused.
     :param largest_value: bytes of a body.
     :param log: what several caches share their values by; None: this one has its own.
+
+    :ivar values: what is below `scalekit.cache.values.PATH`.
     """
 
     def __init__(

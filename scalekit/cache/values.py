@@ -28,19 +28,17 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from scalekit.cache.ageing import takes_stale
 from scalekit.cache.conditions import check_change, etag_of, is_conditional, unmatched
 from scalekit.cache.entry import Entry
 from scalekit.cache.keys import check_key
 from scalekit.cache.keyvalue import Found, Purged
-from scalekit.cache.labels import groups_field
 from scalekit.cache.later import then
 from scalekit.cache.leases import USUAL_SECONDS
+from scalekit.cache.ready import TYPE, ReadyHeads, Sought, hit_fields, sought
 from scalekit.cache.receiving import Receiving
-from scalekit.cache.store import Window
 from scalekit.errors import ClientFault, Fault
 from scalekit.http.conditional import is_match_hit, is_none_match_hit
-from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
+from scalekit.http.heads import Fields, RequestHead, ResponseHead
 from scalekit.http.problems import problem_answer
 from scalekit.http.ranges import UnsatisfiableRange, byte_range
 from scalekit.interfaces import ICacheStore, IResponder
@@ -48,15 +46,9 @@ from scalekit.interfaces import ICacheStore, IResponder
 PATH = b"/v1/keys/"
 _METHODS = b"DELETE, GET, HEAD, PUT"
 _LEASE = re.compile(rb"request[ \t]*(?:;[ \t]*for=([0-9]{1,9}))?\Z")
-_CONDITIONS = frozenset((b"if-match", b"if-none-match", b"range"))
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 # RFC 7240 section 4.3; other preferences may stand beside it.
 _WAIT = re.compile(rb"(?:\A|[,;\s])wait=\"?([0-9]{1,9})\"?(?=\Z|[,;\s])", re.IGNORECASE)
-_TYPE: Fields = [
-    (b"Content-Type", b"application/octet-stream"),
-    # What is stored may be a page that somebody else wrote; it is not to run in the browser of who looks here.
-    (b"X-Content-Type-Options", b"nosniff"),
-]
 
 
 @implementer(IResponder)
@@ -70,11 +62,15 @@ class Values:
         self._service = service
         self._largest = largest
         self._default_max_age = default_max_age
+        self._ready = ReadyHeads()
 
     def respond(self, exchange: Any) -> None:
         head: RequestHead = exchange.head
         method = head.method
-        key = _key(head.path)
+        known: Sought | None = head.sought
+        if known is None:
+            known = head.sought = sought(head, _key(head.path))
+        key = known.key
         if method == b"PUT":
             receiving = Receiving(self._service, exchange, key, self._largest, self._default_max_age)
             exchange.observe(receiving)
@@ -83,7 +79,7 @@ class Values:
         if head.length != 0:
             exchange.discard()
         if method == b"GET" or method == b"HEAD":
-            self._read(exchange, key)
+            self._read(exchange, known)
         elif method == b"DELETE":
             then(self._delete(head, key), lambda outcome: exchange.answer(purged_head(outcome)), exchange)
         else:
@@ -102,16 +98,15 @@ class Values:
         held.addCallback(lambda entry: check_change(head, entry))
         return held.addCallback(lambda _: self._service.purge([key]))
 
-    def _read(self, exchange: Any, key: bytes) -> None:
+    def _read(self, exchange: Any, known: Sought) -> None:
         head: RequestHead = exchange.head
-        asked = head.get(b"cache-lease")
+        key, _, asked, window = known
         if asked is None:
-            window = Window.FAILING if takes_stale(values_of(head.fields, b"cache-control")) else Window.REVALIDATING
             entry = self._service.get(key, window)
             if isinstance(entry, Deferred):
-                then(entry, lambda entry: self._found(exchange, key, Found(entry)), exchange)
+                then(entry, lambda entry: self._found(exchange, known, Found(entry)), exchange)
             else:
-                self._found(exchange, key, Found(entry))
+                self._found(exchange, known, Found(entry))
             return
         lease = _LEASE.match(asked)
         if lease is None or head.method != b"GET":
@@ -121,15 +116,19 @@ class Values:
         found = (
             self._service.ask(key, seconds) if prefer is None else self._service.wait(key, seconds, float(prefer[1]))
         )
-        then(found, lambda found: self._found(exchange, key, found), exchange)
+        then(found, lambda found: self._found(exchange, known, found), exchange)
 
-    def _found(self, exchange: Any, key: bytes, found: Found) -> None:
+    def _found(self, exchange: Any, known: Sought, found: Found) -> None:
         """Answer a GET or HEAD."""
-        head: RequestHead = exchange.head
         entry = found.entry
+        now = self._service.clock.seconds()
+        if entry is not None and known.is_whole and entry.expires > now and not found.has_waited:
+            exchange.answer(self._ready.of(entry, now), entry.value)
+            return
+        head: RequestHead = exchange.head
         extra: Fields = []
         if found.lease is not None:
-            left = max(0.0, found.lease.ends - self._service.clock.seconds())
+            left = max(0.0, found.lease.ends - now)
             extra.append((b"Cache-Lease", b'"%s";for=%d' % (found.lease.token, left)))
         elif found.is_taken:
             extra.append((b"Cache-Lease", b"taken"))
@@ -141,17 +140,7 @@ class Values:
                 if head.get(b"if-match") is not None:
                     raise unmatched()
                 raise ClientFault(404, "absent", "There is nothing under this key.")
-            now = self._service.clock.seconds()
-            ttl = entry.expires - now
-            status = b"scalekit-cache;hit;ttl=%d" % (ttl // 1) + (b";collapsed" if found.has_waited else b"")
-            extra += [
-                (b"ETag", etag_of(entry)),
-                (b"Age", b"%d" % (now - entry.stored)),
-                (b"Cache-Control", b"max-age=%d" % max(0.0, ttl)),
-                (b"Cache-Status", status),
-            ]
-            if entry.tags:
-                extra.append((b"Cache-Groups", groups_field(tag.name for tag in entry.tags)))
+            extra += hit_fields(entry, now, found.has_waited)
             _answer_with(exchange, entry, extra)
         except Fault as fault:
             exchange.record.reason = fault.reason
@@ -166,9 +155,6 @@ class Values:
 def _answer_with(exchange: Any, entry: Entry, fields: Fields) -> None:
     """Answer with the value, as the conditions and the range of the request want it (RFC 9110 section 13.2.2)."""
     head: RequestHead = exchange.head
-    if _CONDITIONS.isdisjoint([name.lower() for name, _ in head.fields]):
-        exchange.answer(ResponseHead(200, _TYPE + fields, len(entry.value)), entry.value)
-        return
     etag = etag_of(entry)
     if_match, if_none_match = head.get(b"if-match"), head.get(b"if-none-match")
     if if_match is not None and not is_match_hit(if_match, etag):
@@ -186,11 +172,11 @@ def _answer_with(exchange: Any, entry: Entry, fields: Fields) -> None:
             fields.append((b"Content-Range", b"bytes */%d" % size))
             raise ClientFault(416, "range", f"The value has {size} bytes.") from None
     if part is None:
-        exchange.answer(ResponseHead(200, _TYPE + fields, len(entry.value)), entry.value)
+        exchange.answer(ResponseHead(200, TYPE + fields, len(entry.value)), entry.value)
         return
     first, last = part
     place = (b"Content-Range", b"bytes %d-%d/%d" % (first, last, len(entry.value)))
-    exchange.answer(ResponseHead(206, [*_TYPE, place, *fields], last - first + 1), entry.value[first : last + 1])
+    exchange.answer(ResponseHead(206, [*TYPE, place, *fields], last - first + 1), entry.value[first : last + 1])
 
 
 def purged_head(outcome: bool | Purged) -> ResponseHead:
