@@ -211,7 +211,6 @@ class Logs(Table, frozen=True, kw_only=True):
     flush_interval: Annotated[float, kinds.DURATION] = 2.0
     # Entries of 200,000 a second over the time that they wait; the process around them takes some 50 MiB.
     memory: Annotated[int, kinds.SIZE] = 96 * 1024 * 1024
-    source_rate: Annotated[float, kinds.RATE_OR_ZERO] = 0.0
     # Enough to write to the volumes what the journal has taken.
     disk_reserve: Annotated[int, kinds.SIZE] = 64 * 1024 * 1024
     compress: Annotated[bool, kinds.BOOLEAN] = False
