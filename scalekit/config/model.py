@@ -213,6 +213,7 @@ class Logs(Table, frozen=True, kw_only=True):
     memory: Annotated[int, kinds.SIZE] = 96 * 1024 * 1024
     # Enough to write to the volumes what the journal has taken.
     disk_reserve: Annotated[int, kinds.SIZE] = 64 * 1024 * 1024
+    source_rate: Annotated[int, kinds.whole_number(0, 10_000_000)] = 0
     compress: Annotated[bool, kinds.BOOLEAN] = False
     retention: Annotated[float, kinds.DURATION] = 30 * 86400.0
     max_bytes: Annotated[int, kinds.SIZE] = 10 * 1024 * 1024 * 1024

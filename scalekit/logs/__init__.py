@@ -4,6 +4,7 @@ The central log: a 200 means that the entry is on disk, and ``log.txt`` is in ti
 An entry's way, pure unless said otherwise; open `collector` first:
 
 * `entry`: JSON -> `Entry`, or a fault that names the field; `moments`: timestamps.
+* `redaction`: secrets, which are taken out before anything is written.
 * `frames`: entries <-> the journal's frames, each with a checksum; `batches`: which a client has sent before.
 * `journal` (I/O): group commit: one thread writes all that waits, syncs once, acknowledges all of it.
 * `order`: the buffer in which entries wait for those that come slower; what comes too late is told apart.
@@ -24,5 +25,5 @@ position, and `LogReader.after` a sequence number.
 Beside it:
 
 * `counts`: what it has done, as plain integers; `metrics`: that for Prometheus.
-* `resource`, `bodies`: the HTTP interface on port 6000.  `tap`: the daemon.
+* `resource`, `bodies`: the HTTP interface on port 6000; `budget`: what each source may write.  `tap`: the daemon.
 """

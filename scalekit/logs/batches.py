@@ -110,10 +110,14 @@ class BatchTable:
         self._note(_Client(frame.client, frame.batch, frame.received))
         return True
 
-    def preamble(self, now: int) -> bytes:
-        """The frame that a segment begins with: all clients that are not forgotten; empty if there are none."""
+    def preamble(self, first: int, now: int) -> bytes:
+        """
+        The frame that a segment begins with: all clients that are not forgotten.
+
+        :param first: the sequence number of the entry behind it.
+        """
         clients = [client for client in list(self._clients.values()) if client.heard >= now - FORGET_NANOSECONDS]
-        return Frame(0, now, [], msgspec.msgpack.encode(clients), TABLE).encode() if clients else b""
+        return Frame(first, now, [], msgspec.msgpack.encode(clients), TABLE).encode()
 
     def __len__(self) -> int:
         return len(self._clients)

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from scalekit.errors import ClientFault
 from scalekit.logs.batches import BatchName, BatchTable
+from scalekit.logs.budget import Budget
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.clock import LogClock
 from scalekit.logs.counts import Counts
@@ -36,6 +37,7 @@ from scalekit.logs.order import Chunk, Release, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
 from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
+from scalekit.logs.redaction import redact
 from scalekit.logs.retention import Rules
 from scalekit.logs.sink import InProcessSink
 from scalekit.logs.threads import Lane
@@ -60,6 +62,7 @@ class Settings(NamedTuple):
     :ivar memory_bytes: entries that wait for their place may take; beyond it they are refused.
     :ivar reserve_bytes: entries are refused when less of the disk is free.
     :ivar journal_bytes: of what is written already, the journal keeps.
+    :ivar source_rate: entries a second that each source may write; 0: any.
     :ivar is_compressed: whether sealed volumes are.
     """
 
@@ -70,6 +73,7 @@ class Settings(NamedTuple):
     journal_bytes: int = JOURNAL_BYTES
     segment_bytes: int = SEGMENT_BYTES
     grace_seconds: float = GRACE_SECONDS
+    source_rate: float = 0.0
     is_compressed: bool = False
     rules: Rules = Rules()
 
@@ -114,6 +118,7 @@ class Collector(Service):
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
         self.counts = Counts()
+        self._budget = Budget(settings.source_rate)
         # When the appends that the journal still has were received.
         self._received: deque[int] = deque()
         # From `startService` on:
@@ -146,7 +151,7 @@ class Collector(Service):
             found.segments,
             found.next_number,
             settings.segment_bytes,
-            preamble=lambda: self._batches.preamble(self._now()),
+            preamble=lambda first: self._batches.preamble(first, self._now()),
         )
         self._upkeep = Upkeep(
             directory,
@@ -166,7 +171,7 @@ class Collector(Service):
         """
         Fires when all of them are on disk; fails with `Unavailable` if they were not taken.
 
-        They get consecutive sequence numbers, and are all acknowledged or none.
+        They get consecutive sequence numbers, and are all acknowledged or none.  Secrets are taken out of them first.
 
         :param batch: what the client calls it, if it wants it written exactly once.  If it was before, this fires with
             False and nothing is written; fails with `ClientFault` 409 for one that cannot be the next.
@@ -187,6 +192,7 @@ class Collector(Service):
                     return succeed(False)
             except ClientFault as fault:
                 return fail(fault)
+        entries = redact(entries, self.counts.redacted)
         client, number = batch or (NOBODY, 0)
         frame = make_frame(self._last + 1, received, entries, client, number)
         times = effective_times(frame.said, received)
@@ -198,6 +204,17 @@ class Collector(Service):
             self._apply, self._drop, (frame, times, batch, answer), errbackArgs=(len(entries), batch, answer)
         )
         return answer
+
+    def spend(self, entries: Sequence[Entry]) -> float:
+        """
+        For who takes entries from outside, before `append`: seconds after which they may come again.
+
+        0.0: they may come now, and are charged to their sources.
+        """
+        wait = self._budget.take((entry.source for entry in entries), self._clock.seconds())
+        if wait:
+            self.counts.over_budget += len(entries)
+        return wait
 
     def _refuse(self, count: int, reason: str, detail: str) -> Deferred[bool]:
         self.counts.refused += count

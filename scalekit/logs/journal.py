@@ -94,6 +94,9 @@ class Journal:
     """
     The journal's writing side.
 
+    :param preamble: what a segment begins with whose first sequence number is this; asked for in the lane, while no
+        other group is written.
+
     :ivar waiting_bytes: what is not yet on disk.
     :ivar failed: whether the last group could not be written.
     :ivar failures: how many descriptors failed.
@@ -111,7 +114,7 @@ class Journal:
         next_number: int = 1,
         segment_bytes: int = SEGMENT_BYTES,
         waiting_limit: int = WAITING_BYTES,
-        preamble: Callable[[], bytes] = bytes,
+        preamble: Callable[[int], bytes] = lambda first: b"",
     ) -> None:
         self._directory = directory
         self._lane = lane
@@ -158,7 +161,7 @@ class Journal:
         self._is_writing = True
         self._began = self._clock.seconds()
         data = b"".join([append.frame for append in group])
-        writing = self._lane.run(lambda: self._commit(data))
+        writing = self._lane.run(lambda: self._commit(data, group[0].first))
         writing.addCallbacks(self._committed, self._refused, (group, len(data)), errbackArgs=(group, len(data)))
         writing.addErrback(lambda failure: _log.failure("after a group of the journal", failure))
         writing.addCallback(lambda _: self._go_on())
@@ -172,26 +175,26 @@ class Journal:
             for waiting in idle:
                 waiting.callback(None)
 
-    def _commit(self, data: bytes) -> tuple[Segment, Exception | None]:
+    def _commit(self, data: bytes, first: int) -> tuple[Segment, Exception | None]:
         """In the lane: write and sync; the segment that has it, and what went wrong before it did."""
         try:
-            return self._write(data), None
+            return self._write(data, first), None
         except Exception as error:
             self._abandon()
             try:
-                return self._write(data), error
+                return self._write(data, first), error
             except Exception:
                 self._abandon()
                 raise
 
-    def _write(self, data: bytes) -> Segment:
+    def _write(self, data: bytes, first: int) -> Segment:
         if self._segment is not None and self._segment.size and self._segment.size + len(data) > self._segment_bytes:
             self._let_go()
         if self._file is None or self._segment is None:
             self._segment, self._file = self._spare or self._fresh(len(data))
             self._spare = None
         if not self._segment.size:
-            data = self._preamble() + data
+            data = self._preamble(first) + data
         self._file.write(data)
         self._file.sync()
         self._segment.size += len(data)

@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector as MetricsCollector
 
 from scalekit.logs.collector import Collector
+from scalekit.logs.redaction import RULES
+from scalekit.logs.retention import REASONS
 
 
 class LogMetrics(MetricsCollector):
@@ -19,7 +21,7 @@ class LogMetrics(MetricsCollector):
     def collect(self) -> Iterator[Metric]:
         counts = self._collector.counts
         entries = CounterMetricFamily("scalekit_logs_entries", "Entries sent to the log.", labels=["result"])
-        for result in ("accepted", "rejected", "refused", "dropped"):
+        for result in ("accepted", "rejected", "refused", "dropped", "repeated", "over_budget"):
             entries.add_metric([result], getattr(counts, result))
         yield entries
         written = CounterMetricFamily("scalekit_logs_written", "Lines written.", labels=["file"])
@@ -29,6 +31,20 @@ class LogMetrics(MetricsCollector):
         yield CounterMetricFamily("scalekit_logs_late", "Entries that came after their place was written.", counts.late)
         yield CounterMetricFamily(
             "scalekit_logs_restamped", "Entries sorted by when they were received.", counts.restamped
+        )
+        redacted = CounterMetricFamily("scalekit_logs_redacted", "Secrets taken out of entries.", labels=["rule"])
+        for rule in RULES:
+            redacted.add_metric([rule], counts.redacted[rule])
+        yield redacted
+        expired = CounterMetricFamily(
+            "scalekit_logs_expired", "Entries removed with the oldest volumes.", labels=["reason"]
+        )
+        for reason in REASONS:
+            expired.add_metric([reason], counts.expired[reason])
+        yield expired
+        yield CounterMetricFamily("scalekit_logs_sealed", "Volumes sealed.", counts.sealed)
+        yield CounterMetricFamily(
+            "scalekit_logs_quarantined", "Stretches of the journal that could not be read.", counts.quarantined
         )
         flushes = CounterMetricFamily("scalekit_logs_flushes", "Flushes of the log file.", labels=["result"])
         flushes.add_metric(["done"], counts.flushes)

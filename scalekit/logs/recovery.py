@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from scalekit.logs.batches import BatchTable
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.directory import Directory
-from scalekit.logs.frames import HEAD_BYTES, Frame, first_number, make_frame, scan
+from scalekit.logs.frames import HEAD_BYTES, TABLE, Frame, first_number, make_frame, scan
 from scalekit.logs.journal import Segment, segment_numbers
 from scalekit.logs.order import NEVER, Chunk, ReorderBuffer, effective_times
 from scalekit.logs.output import Output, read_checkpoint
@@ -83,6 +83,7 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
     numbers = segment_numbers(directory.names())
     replayed = 0
     damaged = 0
+    has_table = False
     for number in numbers:
         segment = Segment(number)
         if number < output.checkpoint.journal:
@@ -93,6 +94,9 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
             continue
         data = directory.read(segment.name)
         frames, damages = scan(data)
+        if not has_table and not _has_table(frames):
+            _find_table(directory, segments, batches)
+        has_table = True
         for damage in damages:
             damaged += keep_damage(directory, segment.name, data, damage, findings)
         if not frames and not damages:
@@ -144,6 +148,20 @@ def _replay(frame: Frame, times: array[int], buffer: ReorderBuffer, is_written: 
             start = end + 1
 
 
+def _has_table(frames: list[Frame]) -> bool:
+    return bool(frames) and frames[0].client == TABLE
+
+
+def _find_table(directory: Directory, segments: list[Segment], batches: BatchTable) -> None:
+    """The segment behind these has lost the table that it began with: go back to one that has it."""
+    for segment in reversed(segments):
+        frames, _ = scan(directory.read(segment.name))
+        for frame in frames:
+            batches.replay(frame)
+        if _has_table(frames):
+            break
+
+
 def _with_checkpoint(directory: Directory, checkpoint: Checkpoint, is_compressed: bool, findings: list[str]) -> _State:
     there = directory.names()
     number = checkpoint.volume.number
@@ -192,6 +210,8 @@ def _without_checkpoint(directory: Directory, is_compressed: bool, findings: lis
         last = max(last, manifest.last_sequence)
         if manifest.last_sequence >= oldest:
             written |= _numbers_in(directory, manifest.truth)
+    # Texts of the volume that is open again, from when it had ended already: they are made anew.
+    _remove(directory, *(name for name in directory.names() if number_of(name) == number))
     if extent.entries or not directory.size(LOG):
         extent = _write_texts(directory, extent)
     else:
@@ -223,6 +243,7 @@ def _seal_left(
     extent, numbers = survey(directory, number)
     names = [name for name in directory.names() if number_of(name) == number]
     name = names[0].split(".")[0] if names else volume_name(number, max(watermark, extent.last_time))
+    _remove(directory, f"{name}.txt", f"{name}.txt.gz")  # nobody knows how far they were
     manifest = seal(directory, extent, name, is_compressed)
     findings.append(f"volume {number} was left behind; sealed as {name} with {manifest.entries} entries")
     return extent.last_time if numbers else NEVER, numbers

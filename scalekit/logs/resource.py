@@ -6,6 +6,7 @@ An ordinary ``twisted.web`` resource: it works below any path of any site, and a
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, cast
 
 from twisted.python.failure import Failure
@@ -13,11 +14,21 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from scalekit.errors import ClientFault, Fault
+from scalekit.logs.batches import parse_batch_name
 from scalekit.logs.bodies import BODY_LIMIT, decode_body, parse_array, parse_lines
 from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry, parse_entry
 from scalekit.logs.journal import Unavailable
-from scalekit.web.answers import Absent, ProblemResource, answer_later, fault_answer, json_answer, read_body
+from scalekit.web.answers import (
+    Absent,
+    ProblemResource,
+    answer_later,
+    fault_answer,
+    json_answer,
+    problem,
+    query_value,
+    read_body,
+)
 
 JSON = ("application/json",)
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -44,18 +55,27 @@ class _Taking(ProblemResource):
         super().__init__()
         self._collector = collector
 
-    def _take(self, request: Request, entries: list[Entry], answer: dict[str, Any]) -> int:
-        """Append, and answer once it is done."""
-        waiting = self._collector.append(entries)
-        return answer_later(
-            request, waiting.addCallbacks(lambda _: json_answer(request, 200, answer), _refuse, errbackArgs=(request,))
-        )
+    def _take(self, request: Request, entries: list[Entry], answer: dict[str, Any]) -> int | bytes:
+        """Append, and answer once it is done; 429 if a source has spent what it may."""
+        wait = self._collector.spend(entries)
+        if wait:
+            request.setHeader(b"retry-after", b"%d" % ceil(wait))
+            return problem(request, 429, "over-budget", "A source of these entries has written more than it may.")
+        name = request.getHeader(b"x-scalekit-batch")
+        batch = None if name is None else parse_batch_name(name.decode("latin-1"))
+
+        def tell(is_written: bool) -> bytes:
+            return json_answer(request, 200, answer if is_written else {**answer, "repeated": True})
+
+        waiting = self._collector.append(entries, batch)
+        return answer_later(request, waiting.addCallbacks(tell, _refuse, errbackArgs=(request,)))
 
 
 def _refuse(failure: Failure, request: Request) -> bytes:
-    failure.trap(Unavailable)
-    fault = cast(Unavailable, failure.value)
-    request.setHeader(b"retry-after", b"%d" % fault.retry_after_seconds)
+    failure.trap(Fault)
+    fault = cast(Fault, failure.value)
+    if isinstance(fault, Unavailable):
+        request.setHeader(b"retry-after", b"%d" % fault.retry_after_seconds)
     return fault_answer(request, fault)
 
 
@@ -79,7 +99,7 @@ class LogResource(_Taking):
         # "/logs/" has an empty last segment; "//" is no other name for it.
         return self if path == b"" and not request.postpath else super().getChild(path, request)
 
-    def render_POST(self, request: Request) -> int:
+    def render_POST(self, request: Request) -> int | bytes:
         """Take one entry; 400 names the field that is wrong."""
         try:
             entry = parse_entry(_read(request, JSON)[1])
@@ -94,14 +114,20 @@ class EntriesResource(_Taking):
 
     isLeaf = True
 
-    def render_POST(self, request: Request) -> int:
-        """Take a batch; the answer has ``accepted``, ``rejected`` (the first hundred), and ``rejected_count``."""
+    def render_POST(self, request: Request) -> int | bytes:
+        """
+        Take a batch; the answer has ``accepted``, ``rejected`` (the first hundred), and ``rejected_count``.
+
+        With ``?strict=1`` nothing is accepted if anything is rejected, and the answer is 400.
+        """
         media_type, body = _read(request, NDJSON + JSON)
         batch = parse_array(body) if media_type in JSON else parse_lines(body)
+        rejected = [{"line": number, "error": error} for number, error in batch.rejected]
+        if batch.rejected_count and query_value(request, b"strict") not in (None, "", "0"):
+            self._collector.counts.rejected += batch.rejected_count + len(batch.entries)
+            detail = f"Of the batch, {batch.rejected_count} entries are malformed; nothing is taken."
+            count = batch.rejected_count
+            return problem(request, 400, "bad-entries", detail, rejected=rejected, rejected_count=count)
         self._collector.counts.rejected += batch.rejected_count
-        answer = {
-            "accepted": len(batch.entries),
-            "rejected": [{"line": number, "error": error} for number, error in batch.rejected],
-            "rejected_count": batch.rejected_count,
-        }
+        answer = {"accepted": len(batch.entries), "rejected": rejected, "rejected_count": batch.rejected_count}
         return self._take(request, batch.entries, answer)

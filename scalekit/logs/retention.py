@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from scalekit.logs.volumes import Manifest
 
+REASONS = ("age", "bytes", "free-space")
+
 
 class Rules(NamedTuple):
     """

@@ -87,6 +87,7 @@ def open_logs(settings: Logs, reactor: Any, wall: Callable[[], float] = time.tim
             settings.flush_interval,
             settings.memory,
             settings.disk_reserve,
+            source_rate=settings.source_rate,
             is_compressed=settings.compress,
             rules=Rules(int(settings.retention * 1e9), settings.max_bytes, settings.min_free),
         ),

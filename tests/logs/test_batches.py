@@ -10,7 +10,7 @@ from scalekit.errors import ClientFault
 from scalekit.logs import batches
 from scalekit.logs.batches import FORGET_NANOSECONDS, BatchName, BatchTable, parse_batch_name
 from scalekit.logs.entry import Entry
-from scalekit.logs.frames import Frame, make_frame, scan
+from scalekit.logs.frames import Frame, first_number, make_frame, scan
 
 NOW = 1_700_000_000_000_000_000
 
@@ -65,11 +65,10 @@ class BatchTests(SynchronousTestCase):
     def test_a_start(self) -> None:
         """Finds it in the frames, and in the table that each segment begins with; a repeat does not count."""
         self.write("a/7")
-        preamble = self.table.preamble(NOW)
-        (table,), damages = scan(preamble)
-        self.assertEqual(
-            (damages, self.table.preamble(NOW + FORGET_NANOSECONDS + 1), BatchTable().preamble(NOW)), ([], b"", b"")
-        )
+        (table,), damages = scan(self.table.preamble(5, NOW))
+        self.assertEqual((damages, first_number(self.table.preamble(5, NOW))), ([], 5))
+        later = NOW + FORGET_NANOSECONDS + 1
+        self.assertEqual(self.table.preamble(1, later), BatchTable().preamble(1, later))
         self.table = BatchTable()
         self.assertTrue(self.table.replay(make_frame(1, NOW, [])))
         self.assertTrue(self.table.replay(frame("b", 3)))

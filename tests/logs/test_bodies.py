@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -37,6 +38,12 @@ class DecodeTests(SynchronousTestCase):
         coded = b"".join(gzip.compress(member) for member in members)
         self.assertEqual(decode_body(coded, " GZIP "), b"".join(members))
 
+    @given(st.lists(st.binary() | st.integers(0, 5000).map(bytes), min_size=1, max_size=3))
+    def test_zstd(self, frames: list[bytes]) -> None:
+        """One frame or several."""
+        coded = b"".join(map(zstandard.compress, frames))
+        self.assertEqual(decode_body(coded, "zstd"), b"".join(frames))
+
     def test_no_coding(self) -> None:
         """As it is."""
         self.assertEqual([decode_body(b"x", coding) for coding in ("", "identity")], [b"x", b"x"])
@@ -47,11 +54,17 @@ class DecodeTests(SynchronousTestCase):
         coded = gzip.compress(b"x")
         for body in (b"noise" + noise, coded[:-1], coded + b"x", b"", zlib.compress(b"x")):
             self.assertEqual(self.refused(body), 400)
+        coded = zstandard.compress(b"x" * 1000)
+        for body in (b"noise" + noise, coded[:-1], coded + b"x", b""):
+            self.assertEqual(self.refused(body, "zstd"), 400)
         self.assertEqual(self.refused(noise, "br"), 415)
 
     def test_bombs(self) -> None:
         """Beyond the limit and beyond the ratio: 413, before it is all decoded; a small one of equal lines is taken."""
         self.assertEqual(self.refused(gzip.compress(bytes(RATIO_FLOOR + 1))), 413)
+        self.assertEqual(self.refused(zstandard.compress(bytes(RATIO_FLOOR + 1)), "zstd"), 413)
+        self.assertEqual(self.refused(zstandard.compress(bytes(1 << 30)), "zstd"), 413)
+        self.assertEqual(len(decode_body(zstandard.compress(bytes(RATIO_FLOOR)), "zstd")), RATIO_FLOOR)
         self.assertEqual(len(decode_body(gzip.compress(bytes(RATIO_FLOOR)), "gzip")), RATIO_FLOOR)
         self.assertEqual(self.refused(gzip.compress(bytes(BODY_LIMIT + 1), 0)), 413)
         self.assertEqual(len(decode_body(gzip.compress(bytes(BODY_LIMIT), 0), "gzip")), BODY_LIMIT)
@@ -67,6 +80,7 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual(batch.rejected[0], (3, "Level: missing."))
         self.assertEqual(batch.rejected[1][0], 6)
         self.assertEqual(parse_lines(b""), ([], [], 0))
+        self.assertEqual(parse_lines(GOOD + b"\n\n" + GOOD), (batch.entries[:2], [], 0))
 
     def test_array(self) -> None:
         """The same by the member's number."""

@@ -70,11 +70,13 @@ class JournalTests(SynchronousTestCase):
 
     def test_each_begins_with_a_preamble(self) -> None:
         """Which is asked for when it is begun."""
-        self.journal = Journal(self.directory, self.lane, Clock(), segment_bytes=10, preamble=lambda: b"<>")
-        for frame in (b"a", b"b", b"12345678"):
-            self.append(frame)
+        self.journal = Journal(
+            self.directory, self.lane, Clock(), segment_bytes=10, preamble=lambda first: b"<%d>" % first
+        )
+        for last, frame in ((1, b"a"), (1, b"b"), (2, b"12345678")):
+            self.append(frame, last)
             self.work()
-        self.assertEqual(self.used(), {"1": b"<>ab", "2": b"<>12345678", "3": b""})
+        self.assertEqual(self.used(), {"1": b"<1>ab", "2": b"<2>12345678", "3": b""})
 
     def test_the_queue_has_a_bound(self) -> None:
         """Beyond it: 503, at once, and what waits is not touched."""

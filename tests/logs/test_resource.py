@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.bodies import BODY_LIMIT
+from scalekit.logs.budget import Budget
 from scalekit.logs.collector import Collector, Settings
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.resource import LogResource
@@ -34,10 +37,16 @@ class LogResourceTests(SynchronousTestCase):
         self.site = Site(LogResource(self.collector), BODY_LIMIT)
 
     def post(
-        self, path: bytes, body: bytes, kind: bytes = b"", coding: bytes = b"", method: bytes = b"POST"
+        self,
+        path: bytes,
+        body: bytes,
+        kind: bytes = b"",
+        coding: bytes = b"",
+        method: bytes = b"POST",
+        fields: Sequence[tuple[bytes, bytes]] = (),
     ) -> MemoryExchange:
         """Ask, and do not let the disk work yet."""
-        fields = [(b"Content-Type", kind)] if kind else []
+        fields = [*fields, (b"Content-Type", kind)] if kind else [*fields]
         fields += [(b"Content-Encoding", coding)] if coding else []
         return ask(self.site, method, path, fields, body)
 
@@ -102,6 +111,46 @@ class LogResourceTests(SynchronousTestCase):
         ):
             answered, answer = self.done(self.post(path, body, kind, coding, method))
             self.assertEqual((answered, answer["status"]), (status, status), (path, kind, coding, method))
+
+    def test_zstd(self) -> None:
+        """Like gzip."""
+        body = zstandard.compress(GOOD + b"\n" + GOOD)
+        self.assertEqual(self.done(self.post(b"/v1/entries", body, b"", b"zstd"))[1]["accepted"], 2)
+
+    def test_strict(self) -> None:
+        """All or none."""
+        body = b"\n".join([GOOD, b"{}", GOOD])
+        status, answer = self.done(self.post(b"/v1/entries?strict=1", body))
+        self.assertEqual((status, answer["rejected"]), (400, [{"line": 2, "error": "Level: missing."}]))
+        self.assertEqual((self.collector.counts.accepted, self.collector.counts.rejected), (0, 3))
+        self.assertEqual(self.done(self.post(b"/v1/entries?strict=1", GOOD))[0], 200)
+        self.assertEqual(self.done(self.post(b"/v1/entries?strict=0", body))[0], 200)
+
+    def test_exactly_once(self) -> None:
+        """A repeat is acknowledged and not written; a gap is 409, a name that is none 400."""
+        for name, status, word in (
+            (b"app/1", 200, '"accepted"'),
+            (b"app/1", 200, "repeated"),
+            (b"app/3", 409, "Batch 2"),
+        ):
+            answered, answer = self.done(self.post(b"/v1/entries", GOOD, fields=[(b"X-Scalekit-Batch", name)]))
+            self.assertEqual(answered, status)
+            self.assertIn(word, json.dumps(answer))
+        self.assertEqual(self.done(self.post(b"/", GOOD, fields=[(b"X-Scalekit-Batch", b"app")]))[0], 400)
+        self.assertEqual(self.collector.counts.accepted, 1)
+
+    def test_budget(self) -> None:
+        """Of each source: 429 with Retry-After, and others are not touched."""
+        self.collector._budget = Budget(1)
+        for _ in range(11):
+            self.assertEqual(self.done(self.post(b"/", GOOD))[0], 200)
+        exchange = self.post(b"/", GOOD)
+        self.assertEqual(self.done(exchange)[0], 429)
+        self.assertIn((b"retry-after", b"1"), [(name.lower(), value) for name, value in exchange.fields])
+        self.assertEqual(self.done(self.post(b"/", GOOD.replace(b"shop", b"till")))[0], 200)
+        self.clock.advance(1)
+        self.assertEqual(self.done(self.post(b"/", GOOD))[0], 200)
+        self.assertEqual(self.collector.counts.over_budget, 1)
 
     def test_busy(self) -> None:
         """503 with Retry-After, as problem details."""
