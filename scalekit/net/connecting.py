@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scalekit.errors import UpstreamFault
+from scalekit.net.gathering import GatheringTransport
 from scalekit.net.tls import ClientTLS
 from scalekit.net.tls_transports import TLSClientTransport, TLSFault
 from scalekit.net.transports import ClientTransport
@@ -129,7 +130,7 @@ class Attempt:
         sock, self._socket = self._socket, None
         assert sock is not None
         if self._tls is None:
-            self._transport = ClientTransport(sock, self._target, self._protocol, self._reactor)
+            self._transport = GatheringTransport(sock, self._target, self._protocol, self._reactor)
             self._succeed(self._transport)
             return
         try:

@@ -17,6 +17,11 @@ from twisted.internet.epollreactor import EPOLLIN, EPollReactor
 from twisted.internet.main import installReactor
 from twisted.logger import Logger
 
+from scalekit.net.gathering import GatheringTransport
+
+#: Connections that are read at once, before their protocols hear of it: 64 KiB each at most.
+_GATHERED = 64
+
 _log = Logger()
 
 
@@ -47,7 +52,7 @@ class QuickReactor(EPollReactor):
             if error.errno == errno.EINTR:
                 return
             raise
-        for descriptor, event in ready:
+        for descriptor, event in self._gather(ready) if len(ready) > 1 else ready:
             selectable = selectables.get(descriptor)
             if selectable is None:
                 continue  # Closed by one that came before it.
@@ -70,6 +75,34 @@ class QuickReactor(EPollReactor):
                     _log.failure("{callback!r} failed at the end of a turn", callback=callback)
 
     doIteration = doPoll
+
+    def _gather(self, ready: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Read from all connections that are to be read together (`scalekit.net.gathering`); returns the others."""
+        selectables = self._selectables
+        others: list[tuple[int, int]] = []
+        gathered: list[tuple[GatheringTransport, bytes | BaseException | None]] = []
+        for one in ready:
+            transport = selectables.get(one[0])
+            if type(transport) is GatheringTransport and one[1] == EPOLLIN:
+                gathered.append((transport, transport.read()))
+                if len(gathered) == _GATHERED:
+                    self._deliver(gathered)
+                    gathered = []
+            else:
+                others.append(one)
+        self._deliver(gathered)
+        return others
+
+    def _deliver(self, gathered: list[tuple[GatheringTransport, bytes | BaseException | None]]) -> None:
+        for transport, found in gathered:
+            why: BaseException | None
+            try:
+                why = transport.deliver(found)
+            except Exception as error:
+                _log.failure("reading from {selectable!r} failed", selectable=transport)
+                why = error
+            if why is not None:
+                self._disconnectSelectable(transport, why, True)
 
 
 def install() -> None:

@@ -91,16 +91,21 @@ class WriteAtOnce(_Connection):
         """Write the pieces as one."""
         self.write(b"".join(iovec))
 
-    def doRead(self) -> Any:
+    def read(self) -> bytes | BaseException | None:
+        """What has arrived: bytes, or why no more will come; None: nothing."""
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
             return None
         except OSError:
             return main.CONNECTION_LOST
-        if not data:
-            return main.CONNECTION_DONE
-        self.protocol.dataReceived(data)
+        return data or main.CONNECTION_DONE
+
+    def doRead(self) -> Any:
+        found = self.read()
+        if type(found) is not bytes:
+            return found
+        self.protocol.dataReceived(found)
         return None
 
     def readConnectionLost(self, reason: Failure) -> None:

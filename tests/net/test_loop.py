@@ -105,3 +105,44 @@ reactor.callLater(0.2, lambda: (print(len(got)), reactor.stop()))
 """).split(),
             ["1"],
         )
+
+    def test_connections_that_we_opened_are_read_first_and_sent_to_last(self) -> None:
+        self.assertEqual(
+            self.run_with("""
+# Both are readable in one turn: the peer of neither has an answer before both have been heard.
+import tempfile
+from scalekit.net.connecting import connect
+folder = tempfile.TemporaryDirectory()
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(folder.name + "/s")
+listening.listen(2)
+peers, order = [], []
+class Asked(protocol.Protocol):
+    def connectionMade(self):
+        peer, _ = listening.accept()
+        peer.setblocking(False)
+        peers.append(peer)
+        if len(peers) == 2:
+            for each in peers:
+                each.send(b"go")
+    def dataReceived(self, data):
+        order.append("heard")
+        self.transport.write(b"answer")
+        for peer in peers:
+            try:
+                peer.recv(100)
+                order.append("arrived")
+            except BlockingIOError:
+                pass
+        if order.count("heard") == 2:
+            reactor.at_turn_end(last)
+def last():
+    for peer in peers:
+        order.append(peer.recv(100).decode())
+    print(*order)
+    reactor.stop()
+for _ in range(2):
+    connect(reactor, folder.name + "/s", Asked(), print)
+""").split(),
+            ["heard", "heard", "answer", "answer"],
+        )
