@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scalekit.cache.front.bodies import Body, Reader
+from scalekit.cache.front.bodies import PIECE_BYTES, Body, Reader
 from scalekit.errors import UpstreamFault
 
 #: How far the origin may be ahead of the fastest client: an app server is done with a page, or a picture, whoever reads
 #: it; and of what nobody takes any more not all is fetched first.
 LEAD_BYTES = 1024 * 1024
+#: The same of what is not to be stored, for which no room is kept: as far as any proxied answer.
+UNKEPT_LEAD_BYTES = PIECE_BYTES
 #: What nobody waits for any more is fetched to its end if not more is left: it will be stored, and is nearly here.
 FINISHED_BYTES = 1024 * 1024
 
@@ -64,7 +66,7 @@ class Stream:
         self._unwanted = unwanted
         self._is_for_readers = is_for_readers
         self._readers: list[Reader] = []
-        self._room = LEAD_BYTES
+        self._room = 4 * UNKEPT_LEAD_BYTES
         self._is_held = self._is_sending = self._is_over = False
 
     def read(self, exchange: Any, first: int = 0, end: int | None = None) -> None:
@@ -79,7 +81,7 @@ class Stream:
         body.add(piece)
         if self.is_stored:
             if self._keep_room(body.charge):
-                self._room = max(LEAD_BYTES, body.charge)
+                self._room = max(self._room, body.charge)
             else:
                 self.is_stored = False
         self._is_sending = True
@@ -112,10 +114,11 @@ class Stream:
             self._unwanted()
             return
         lead = self.body.size - max([reader.position for reader in readers]) if readers else 0
-        if lead > LEAD_BYTES and not self._is_held:
+        limit = LEAD_BYTES if self.is_stored else UNKEPT_LEAD_BYTES
+        if lead > limit and not self._is_held:
             self._is_held = True
             self._hold(True)
-        elif self._is_held and lead <= LEAD_BYTES // 2:
+        elif self._is_held and lead <= limit // 2:
             self._is_held = False
             self._hold(False)
 
@@ -128,8 +131,8 @@ class Stream:
 
     def _slide(self) -> None:
         """
-        Let go what all have.  Whoever is further behind than there is room for is cut off, so that he neither holds up
-        the others nor takes more memory.
+        Let go what all have.  Whoever is further behind than there was room kept for is cut off, so that he neither
+        holds up the others nor takes more memory.
         """
         body, readers = self.body, self._readers
         while readers:

@@ -195,8 +195,9 @@ class Streaming(FetchCase):
             self.it.origin.exchange.write(piece)
         self.ask()
         self.assertEqual(len(self.it.asked), 2)
+        slow.settle()
         self.assertFalse(slow.was_cut)
-        for _ in range(streaming.LEAD_BYTES // len(piece) + 1):
+        for _ in range(4 * streaming.UNKEPT_LEAD_BYTES // len(piece) + 1):
             self.it.asked[0].exchange.write(piece)
         slow.settle()
         self.assertTrue(slow.was_cut)
@@ -204,6 +205,17 @@ class Streaming(FetchCase):
         self.assertTrue(fast.sent().endswith(b"0\r\n\r\n"))
         self.it.asked[1].answers()
         self.assert_rest()
+
+    def test_of_what_is_not_stored_nobody_is_far_ahead(self) -> None:
+        """A thousand of these have no room of their own."""
+        (client,) = self.ask()
+        client.takes(1000)
+        self.it.origin.begins()
+        for _ in range(5):
+            self.it.origin.exchange.write(b"x" * 50_000)
+        self.assertEqual(self.it.origin.seen.events, ["pause"])
+        client.takes(None)
+        self.assertEqual(self.it.origin.seen.events, ["pause", "resume"])
 
     def test_large_answers_out_of_the_store(self) -> None:
         body = bytes(range(256)) * 400
