@@ -59,10 +59,12 @@ from scalekit.balancer.swapping import LIVE_KEYS, Parts, Swap
 from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.cache.bulk import Purge
+from scalekit.cache.front.elsewhere import SharedStore
 from scalekit.cache.front.front import CacheFront
 from scalekit.cache.front.metrics import FrontCollector
 from scalekit.cache.front.purging import PublicPurge, Purging
 from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.purge_log import PurgeLog
 from scalekit.cache.rules.storing import Policy
 from scalekit.cache.service import CacheService
 from scalekit.cache.store import Store
@@ -78,6 +80,7 @@ from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
 from scalekit.net.pem import locked, made_secret
+from scalekit.net.redis import redis_door
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.access_log import AccessLog, check_access_log
 from scalekit.ops.certificates import add_certificate
@@ -98,6 +101,8 @@ _log = Logger(namespace="scalekit.balancer")
 ANNOUNCE_SECONDS = 5.0
 #: As of the key/value service, the tutorial's: what has expired is never served, but takes its room until then.
 SWEEP_SECONDS = 5.0
+#: What the keys in Redis begin with by which HTTP caches share their purges; another format would be another number.
+HTTP_PURGES = "scalekit:1:http:"
 #: What an app has to say about itself fits.
 REGISTRATION_BYTES = 16 * 1024
 
@@ -350,11 +355,16 @@ def _add_http_cache(
 ) -> _HTTPCache:
     """The cache in front of the proxy, which is told later who stands between them."""
     config = settings.balancer
-    store = Store(config.http_cache.max_bytes)
+    log = _add_purge_log(daemon, settings)
+    size = config.http_cache.max_bytes
+    store: Store = Store(size) if log is None else SharedStore(size, log, reactor)
     sweeping = CacheService(store, SWEEP_SECONDS, reactor)
     sweeping.setServiceParent(daemon)
     services = CachedServices(proxy, routing, config)
     purging = Purging(store, reactor, sweeping.hurry)
+    if isinstance(store, SharedStore):
+        store.hurry = sweeping.hurry
+        purging = Purging(store, reactor, sweeping.hurry, store.confirm)
     tokens = load_tokens(settings.registration.token_file, "registration.token_file")
     public_purge = PublicPurge(purging, tokens, proxy.forwarder.via)
     front = CacheFront(
@@ -382,6 +392,18 @@ def _add_http_cache(
 def _policy_of(config: BalancerTable) -> Policy:
     """What its operator leaves to the cache."""
     return Policy(stores_cookies=config.http_cache.cookies)
+
+
+def _add_purge_log(daemon: DrainingService, settings: Config) -> PurgeLog | None:
+    """What the HTTP caches of several balancers share their purges by; None: each has its own."""
+    if settings.redis.url is None:
+        return None
+    password = load_password(settings.redis.password_file, "redis.password_file")
+    log = PurgeLog(
+        redis_door(settings.redis.url, password, reactor), HTTP_PURGES, secrets.token_hex(8), reactor, random.random
+    )
+    log.setServiceParent(daemon)
+    return log
 
 
 class _Ticking(Service):

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from scalekit.cache.keyvalue import Purged
 from scalekit.cache.purges import Kind
 from scalekit.cache.redis_records import (
     ENTRIES_KEPT,
@@ -57,7 +58,6 @@ class PurgeLog(RedisPair):
     """
     :param namespace: what the keys in Redis begin with.
     :param run: names this run of this daemon; what it has published itself is not heard.
-    :param tell: takes whether Redis is there, when that changes, and why not.
 
     :ivar patience_seconds: how long `ask` waits.
     :ivar is_up: whether Redis is there, and we have heard all.
@@ -72,14 +72,12 @@ class PurgeLog(RedisPair):
         run: str,
         clock: IReactorTime,
         random: Callable[[], float],
-        tell: Callable[[bool, str], None],
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         super().__init__(door, clock, random)
         self.patience_seconds = patience_seconds
         self._namespace = namespace.encode()
         self.run = run.encode()
-        self._tell = tell
         self._observers: list[Any] = []
         self._sayings: deque[_Saying] = deque()
         self._wanted: Deferred[None] | None = None  # somebody waits for something to say
@@ -106,6 +104,23 @@ class PurgeLog(RedisPair):
         self.unsaid += len(purges)
         self._wake()
         return saying.said
+
+    def confirm(self, said: Deferred[None]) -> Purged | Deferred[Purged]:
+        """What to answer whoever purged, after `publish` has returned this: soon, whether or not Redis has it then."""
+        if said.called:
+            return Purged.EVERYWHERE
+        if not self.is_asked:
+            return Purged.HERE
+        answer: Deferred[Purged] = Deferred(lambda _: patience.cancel())
+        patience = self._clock.callLater(self.patience_seconds, answer.callback, Purged.HERE)
+
+        def confirmed(_: None) -> None:
+            if patience.active():
+                patience.cancel()
+                answer.callback(Purged.EVERYWHERE)
+
+        said.addCallback(confirmed)
+        return answer
 
     @property
     def is_asked(self) -> bool:
@@ -175,7 +190,11 @@ class PurgeLog(RedisPair):
             self._speaking = None
         if self._was_told is not is_up:
             self._was_told = is_up
-            self._tell(is_up, why)
+            name = self._namespace.decode().rstrip(":")
+            if is_up:
+                self._log.info("{name} is shared by Redis", name=name)
+            else:
+                self._log.warn("Redis is away, {name} goes by what is here: {why}", name=name, why=why)
 
     async def _watch(self, speaking: Any) -> None:
         await speaking.whenDisconnected()
@@ -221,8 +240,10 @@ class PurgeLog(RedisPair):
                 )
             for observer in self._observers:
                 observer.doubted()
+            # What is left of the purges is carried out; of the stores, what is here is stale in any case.
+            begun = last if not self._read[b"purges"] else b"0-0"
             newest = await redis.execute_command("XREVRANGE", self._namespace + b"stores", "+", "-", "COUNT", 1)
-            self._read = {b"purges": last, b"stores": newest[0][0] if newest else b"0-0"}
+            self._read = {b"purges": begun, b"stores": newest[0][0] if newest else b"0-0"}
         while await self._hear(redis):
             pass
 

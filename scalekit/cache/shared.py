@@ -344,21 +344,7 @@ class SharedKeyValue:
         said = self._log.publish(purges)
         for key in keys:
             self._wake(key)
-        if not self._log.is_asked:
-            return Purged.HERE
-        return self._in_time(said)
-
-    def _in_time(self, said: Deferred[None]) -> Deferred[Purged]:
-        answer: Deferred[Purged] = Deferred(lambda _: patience.cancel())
-        patience = self.clock.callLater(self._log.patience_seconds, answer.callback, Purged.HERE)
-
-        def confirm(_: None) -> None:
-            if patience.active():
-                patience.cancel()
-                answer.callback(Purged.EVERYWHERE)
-
-        said.addCallback(confirm)
-        return answer
+        return self._log.confirm(said)
 
     # What others do
 

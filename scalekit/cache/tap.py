@@ -26,7 +26,6 @@ from typing import Any, NamedTuple, cast
 from prometheus_client.registry import Collector
 from twisted.internet import reactor as _reactor
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from scalekit.cache.eviction import Eviction, LeastRecentlyUsed, Sieve
 from scalekit.cache.keeping import SnapshotKeeper
@@ -52,7 +51,6 @@ from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 from scalekit.ops.serving import add_private_listener
 
 reactor = cast(Any, _reactor)
-_log = Logger(namespace="scalekit.cache")
 
 # Requests take milliseconds; this is for a megabyte that is just coming in over a slow line.
 DRAIN_SECONDS = 5.0
@@ -193,11 +191,5 @@ def _purge_log(settings: Config) -> PurgeLog | None:
         return None
     password = load_password(settings.redis.password_file, "redis.password_file")
 
-    def tell(is_up: bool, why: str) -> None:
-        if is_up:
-            _log.info("values are shared by Redis")
-        else:
-            _log.warn("Redis is away, going on with what is here: {why}", why=why)
-
     door = redis_door(settings.redis.url, password, reactor)
-    return PurgeLog(door, NAMESPACE, secrets.token_hex(8), reactor, random.random, tell)
+    return PurgeLog(door, NAMESPACE, secrets.token_hex(8), reactor, random.random)

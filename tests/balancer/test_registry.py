@@ -8,12 +8,11 @@ at another balancer.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any, cast
+from unittest.mock import patch
 
 from twisted.internet import reactor
 from twisted.internet.defer import succeed
-from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
@@ -32,12 +31,11 @@ from scalekit.errors import ClientFault, ConfigurationFault
 from scalekit.net import redis
 from tests.redis_server import RedisServer
 from tests.scenarios.running import free_ports
+from tests.waiting import settled, until
 
 HTTP = Endpoint("http", "10.0.0.7", 3000)
 CLAIM = Claim.of("shop", ["shop.example"], "/x")
 FULL = Registration("a", Endpoint("h2c", "10.0.0.7", 3001), 2**63 - 2, 5, 30.0, CLAIM, {"zone": "b"}, 65.0, "s", 8)
-POLL_SECONDS = 0.01
-POLLS = 3000  # half a minute
 
 
 def now() -> float:
@@ -55,15 +53,6 @@ def members(roster: Roster) -> dict[tuple[str, str], Any]:
         for one in roster.instances(service)
         if one.state not in LEAVING
     }
-
-
-async def until(condition: Callable[[], Any], what: str) -> None:
-    """Let the reactor run until it holds; AssertionError when it does not in time."""
-    for _ in range(POLLS):
-        if condition():
-            return
-        await deferLater(cast(Any, reactor), POLL_SECONDS)
-    raise AssertionError(f"not in time: {what}")
 
 
 class Conformance:
@@ -185,7 +174,7 @@ class Sharer:
 
     async def stop(self) -> None:
         await succeed(self.link.stopService())
-        await deferLater(cast(Any, reactor), POLL_SECONDS)  # txredisapi takes what it has received in several turns
+        await settled()
 
     async def connected(self) -> Sharer:
         await until(lambda: not self.link.is_degraded, "the link stands")
@@ -199,7 +188,9 @@ class Sharer:
 class MissingTests(SynchronousTestCase):
     def test_without_txredisapi(self) -> None:
         """It is an extra: who asks for Redis is told how to get it."""
-        self.patch(sys, "modules", sys.modules | {"txredisapi": None})
+        hiding = patch.dict(sys.modules, {"txredisapi": None})
+        hiding.start()
+        self.addCleanup(hiding.stop)
         registry = SharedRegistry(Roster(lambda: 0.5), list, True)
         fault = self.assertRaises(
             ConfigurationFault, new_link, registry, RedisURL("shared"), "", "run", reactor, lambda: 0.5, print

@@ -14,6 +14,7 @@ Open `front` first: what becomes of a request.
 * `fetch`: one request to the origin, and what comes of it for all in the line of `waiting`; `sharing`: an answer that
   is for everybody, and `streaming`: its body on the way to them.
 * `purging`: ``PURGE``, and what ``/v1/purge`` of the registration port does.
+* `elsewhere`: the same at other balancers.
 * `passing`: requests that no cache may answer, and what they make invalid.
 * `sought`: what has been found out about a request's head; what is asked of the balancer.
 * `shelf`: stored answers, the variants of one URL together, as values of the store; `bodies`: their bytes.

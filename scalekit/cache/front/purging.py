@@ -29,19 +29,28 @@ class Purging:
     """
     :param clock: tells the store's seconds.
     :param hurry: called after a purge that has left something to `Store.sweep`.
+    :param confirm: tells what to answer after a purge: True, a `scalekit.cache.keyvalue.Purged`, or a Deferred of it.
     """
 
-    def __init__(self, store: Store, clock: Any, hurry: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Any,
+        hurry: Callable[[], None] = lambda: None,
+        confirm: Callable[[], Any] = lambda: True,
+    ) -> None:
         self.store = store
         self._clock = clock
         self._hurry = hurry
+        self._confirm = confirm
 
-    def purge(self, keys: Sequence[bytes], tags: Sequence[bytes], prefix: bytes | None, is_soft: bool) -> bool:
+    def purge(self, keys: Sequence[bytes], tags: Sequence[bytes], prefix: bytes | None, is_soft: bool) -> Any:
         """
         Purge what lies under these URLs, what bears these tags, and what begins like this URL; with an empty one, all.
 
         :raises ClientFault: 400 for what is no http(s) URL.
-        :return: False if too many purges by prefix are being carried out; the others have been, then.
+        :return: False if too many purges by prefix are being carried out; the others have been, then.  Else what there
+            is to confirm.
         """
         now = self._clock.seconds()
         for key in [one for url in keys for one in keys_of(url)]:
@@ -52,7 +61,7 @@ class Purging:
         for one in () if prefix is None else keys_of(prefix) if prefix else (b"",):
             is_done = self.store.purge_prefix(one, now, is_soft) and is_done
         self._hurry()
-        return is_done
+        return is_done and self._confirm()
 
     def purge_url(self, url: bytes, is_soft: bool) -> bool:
         """Purge what lies under this URL; whether there was anything."""
