@@ -34,7 +34,6 @@ MOST_SECONDS = 300
 OVERTAKEN = {
     "age-parse-": "RFC 9111 section 5.1: the first of several counts, and what is no number is left aside",
     "stale-close-": "it takes the 502 of a proxy whose origin is gone for an answer out of the cache",
-    "surrogate-": "Surrogate-Control was never a standard; CDN-Cache-Control is (RFC 9213)",
 }
 
 #: Whatever listens does so on the loopback address: the suite itself listens on all of them.
