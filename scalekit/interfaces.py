@@ -254,3 +254,15 @@ class IPurgeObserver(Interface):
 
     def doubted() -> None:
         """Nobody knows what was purged: make everything stale."""
+
+
+class IPanel(Interface):
+    """A part of the balancer's dashboard that another feature brings."""
+
+    def view() -> dict[str, Any]:
+        """
+        What to show now, as plain data; called at most once a second, and must not wait.
+
+        ``name``; ``facts``: (value, what it is) each; ``note``: a sentence or nothing; ``head`` and ``rows`` of a table
+        whose first column is text and the others numbers.  All of it is text, which the dashboard escapes.
+        """

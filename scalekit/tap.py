@@ -69,10 +69,10 @@ def makeService(options: Options) -> DrainingService:
     certificate = add_certificate(daemon, options, names, reactor, time.time, offered(settings))
     collector, logs = add_logs(daemon, settings, names, certificate)
     cache = add_cache(daemon, settings, names, certificate)
-    balancer = add_balancer(daemon, settings, names, certificate, collector.sink("balancer"))
+    balancer = add_balancer(daemon, settings, names, certificate, collector.sink("balancer"), [cache.panel])
     if demo is not None:
         # In the turn after the one in which the daemon takes the signals over: starting processes takes its time.
-        reactor.callWhenRunning(reactor.callLater, 0, demo.start, balancer, cache, logs)
+        reactor.callWhenRunning(reactor.callLater, 0, demo.start, balancer, cache.listening, logs)
     return daemon
 
 

@@ -15,6 +15,8 @@ import random
 import secrets
 import socket
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -64,6 +66,7 @@ from scalekit.cache.front.front import CacheFront
 from scalekit.cache.front.metrics import FrontCollector
 from scalekit.cache.front.purging import PublicPurge, Purging
 from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.panel import CachePanel, store_stats
 from scalekit.cache.purge_log import PurgeLog
 from scalekit.cache.rules.storing import Policy
 from scalekit.cache.service import CacheService
@@ -72,8 +75,10 @@ from scalekit.config import Config
 from scalekit.config.loading import load_password, load_tokens
 from scalekit.config.model import Balancer as BalancerTable
 from scalekit.http.forwarding import Forwarder
-from scalekit.interfaces import ILogSink
+from scalekit.interfaces import ILogSink, IPanel
+from scalekit.kit.cache_stats import CacheStats
 from scalekit.kit.daemons import open_client, open_logging
+from scalekit.kit.token_file import TokenFile
 from scalekit.net.addresses import local_names
 from scalekit.net.contexts import HTTP, HTTP_1
 from scalekit.net.deadlines import Wheel
@@ -89,6 +94,7 @@ from scalekit.ops.draining import INTERRUPTED_DRAIN_SECONDS
 from scalekit.ops.metrics import BUCKETS, ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
 from scalekit.ops.trust import UpstreamTrust
+from scalekit.places import is_here
 from scalekit.web.access import registration_role
 from scalekit.web.compress import Compress
 from scalekit.web.covered import CoveredHosts
@@ -154,12 +160,14 @@ def add_balancer(
     names: list[str],
     certificate: ServerTLS | None,
     sink: ILogSink | None,
+    panels: Sequence[IPanel] = (),
 ) -> Balancer:
     """
     Add the balancer's services to a daemon.
 
     :param names: what this machine is called.
     :param sink: takes an entry for every request.
+    :param panels: what other features show on the dashboard.
     """
     config = settings.balancer
     wheel = Wheel(reactor)
@@ -289,6 +297,7 @@ def add_balancer(
         Rates(BUCKETS),
         lambda name: len(proxy.traffic[name].waiting) if name in proxy.traffic else 0,
         reactor.seconds,
+        [*panels, *_panels(settings, cache)],
     )
     dashboard = Dashboard(overview)
     explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or policies.traffic(name), reactor)
@@ -341,9 +350,24 @@ def add_balancer(
     return Balancer(roster, public, private)
 
 
+def _panels(settings: Config, cache: _HTTPCache | None) -> list[CachePanel]:
+    """What the dashboard shows of the HTTP cache, and of a cache service elsewhere."""
+    panels = []
+    if cache is not None:
+        panels.append(CachePanel("HTTP cache", partial(store_stats, cache.store)))
+    url = settings.registration.cache
+    if url:
+        token = TokenFile("" if is_here(url) else settings.registration.cache_token_file, None)
+        token.headers()  # what is wrong with the file is told at the start
+        stats = CacheStats(url, open_client(settings, reactor), reactor, token.headers)
+        panels.append(CachePanel("Cache", stats))
+    return panels
+
+
 class _HTTPCache(NamedTuple):
     """The HTTP cache, and what it is told and tells."""
 
+    store: Store
     front: CacheFront
     services: CachedServices
     purging: Purging
@@ -385,7 +409,7 @@ def _add_http_cache(
 
     daemon.on_reload(reload, "registration.token_file")
     return _HTTPCache(
-        front, services, purging, (FrontCollector(front.counts), StoreCollector(store, "scalekit_http_cache"))
+        store, front, services, purging, (FrontCollector(front.counts), StoreCollector(store, "scalekit_http_cache"))
     )
 
 

@@ -22,6 +22,6 @@ time is an argument.
 * `shared`: the same service for several caches with one Redis; `purge_log`: who hears of whose purges; `redis_records`:
   what stands in Redis; `later`: answers that are not there at once.
 * `keeping`: what is kept over a restart; `snapshot`: as what bytes.
-* `metrics`: the store's counters for Prometheus.
+* `metrics`: the store's counters for Prometheus; `panel`: for the dashboard.
 * `tap`: the daemon, ``twistd scalekit-cache``.
 """

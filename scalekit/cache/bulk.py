@@ -32,6 +32,7 @@ from scalekit.cache.keys import check_key
 from scalekit.cache.keyvalue import Purged
 from scalekit.cache.labels import check_tag
 from scalekit.cache.later import rendered
+from scalekit.cache.panel import store_stats
 from scalekit.cache.store import Store
 from scalekit.errors import ClientFault
 from scalekit.interfaces import ICacheStore
@@ -41,8 +42,6 @@ from scalekit.web.answers import ProblemResource, json_answer, problem, read_bod
 MOST_NAMES = 1000
 # What one answer may hold; the rest is named in "left_out".
 MOST_BYTES = 4 * 1024 * 1024
-# A page or a terminal full.
-MOST_HOT = 20
 # A thousand names of the usual lengths, many times over; it is also what the site takes.
 _LARGEST_BODY = 1024 * 1024
 
@@ -144,14 +143,6 @@ class GetMany(ProblemResource):
         return json_answer(request, 200, {"values": values, "missing": missing, "left_out": left_out})
 
 
-def hottest(store: Store) -> list[dict[str, Any]]:
-    """Those keys that are served most, as JSON; a key that is no text has ``\\x`` in it."""
-    return [
-        {"key": key.decode(errors="backslashreplace"), "share": round(share, 6)}
-        for key, share in store.hottest.top(MOST_HOT)
-    ]
-
-
 class StatsResource(ProblemResource):
     """``/v1/stats``"""
 
@@ -160,9 +151,8 @@ class StatsResource(ProblemResource):
         self._service = service
 
     def render_GET(self, request: Request) -> bytes:
-        numbers = msgspec.structs.asdict(self._service.store.stats())
-        numbers |= {"leases": len(self._service.leases), "waiting": self._service.waiting}
-        return json_answer(request, 200, numbers | {"hottest": hottest(self._service.store)})
+        waiting = {"leases": len(self._service.leases), "waiting": self._service.waiting}
+        return json_answer(request, 200, store_stats(self._service.store) | waiting)
 
 
 class LeasesResource(ProblemResource):

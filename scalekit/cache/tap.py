@@ -20,6 +20,7 @@ import random
 import secrets
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -30,6 +31,7 @@ from twisted.internet.interfaces import IReactorTime
 from scalekit.cache.eviction import Eviction, LeastRecentlyUsed, Sieve
 from scalekit.cache.keeping import SnapshotKeeper
 from scalekit.cache.metrics import SharedMetrics, SnapshotMetrics, StoreCollector
+from scalekit.cache.panel import CachePanel, store_stats
 from scalekit.cache.purge_log import PurgeLog
 from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource
 from scalekit.cache.s3fifo import S3FIFO
@@ -56,6 +58,15 @@ reactor = cast(Any, _reactor)
 DRAIN_SECONDS = 5.0
 #: What the keys in Redis begin with; another format would be another number.
 NAMESPACE = "scalekit:1:cache:"
+
+
+class AddedCache(NamedTuple):
+    """
+    :ivar panel: for the dashboard of a balancer in the same process.
+    """
+
+    listening: HTTPListening
+    panel: CachePanel
 
 
 class CacheRoot(NamedTuple):
@@ -143,9 +154,7 @@ def makeService(options: Options) -> DrainingService:
     return daemon
 
 
-def add_cache(
-    daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None
-) -> HTTPListening:
+def add_cache(daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None) -> AddedCache:
     """
     Add the cache to a daemon.
 
@@ -169,7 +178,7 @@ def add_cache(
     if log is not None:
         log.setServiceParent(daemon)
         collectors.append(SharedMetrics(cast(SharedKeyValue, cache.resource.service), log))
-    return add_private_listener(
+    listening = add_private_listener(
         daemon,
         settings,
         "cache",
@@ -183,6 +192,7 @@ def add_cache(
         body_limit=LARGEST_VALUE_BYTES,
         ahead=((PATH, cache.resource.values),),
     )
+    return AddedCache(listening, CachePanel("Cache", partial(store_stats, cache.store)))
 
 
 def _purge_log(settings: Config) -> PurgeLog | None:

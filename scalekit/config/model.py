@@ -175,6 +175,8 @@ class Registration(Table, frozen=True, kw_only=True):
 
     listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(2001)
     token_file: Annotated[str, kinds.PATH] = ""
+    cache: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""
+    cache_token_file: Annotated[str, kinds.PATH] = ""
 
 
 class Redis(Table, frozen=True, kw_only=True):

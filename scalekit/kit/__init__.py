@@ -13,7 +13,7 @@ The kit: what an application imports to live behind the balancer.  Importing it 
 * `cached`: a function whose results are kept in the cache, and made by one caller at a time (`decorating`; `lookup` has
   the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`, `connections`); `cache`:
   `AsyncCache`, the same for Twisted.  For both "away" is a miss, never an error; what they say to the service is in
-  `cache_requests`.
+  `cache_requests`; `cache_stats`: how it does, for the dashboard.
 * `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
   `twisted.logger`, and `queue` is its bounded memory; `sinks`: where entries go without a log service.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;

@@ -106,11 +106,16 @@ class Case(SynchronousTestCase):
             Rates(BOUNDS),
             lambda service: 3,
             self.clock.seconds,
+            [self],
         )
         self.root = RegistrarResource(
             self.roster, routing, self.clock, list, str, Missing(), dashboard=Dashboard(self.overview)
         )
         self.site = Site(self.root)
+
+    def view(self) -> dict[str, Any]:
+        """A panel of another feature."""
+        return {"name": "Cache", "facts": [("75%", "hits")], "note": "", "head": ["Key", "Hits"], "rows": [["/a", "9"]]}
 
     def ask(self, path: str, *fields: tuple[bytes, bytes], method: bytes = b"GET") -> Any:
         return ask(self.site, method, path.encode(), list(fields), client=Client("127.0.0.1", 1, True, 2001))
@@ -136,6 +141,7 @@ class OverviewTests(Case):
         self.assertEqual(one["probes"], {"recent": "++-", "last": "answered 500", "seconds": 2.0})
         self.assertEqual(one["rate"]["per_second"], 5.0)
         self.assertEqual((shop["rate"], shop["waiting"], shop["total"]), (one["rate"], 3, 1))
+        self.assertEqual(view["panels"], [self.view()])
         self.assertEqual([event["after"] for event in view["events"]], ["joining", "up"])
         self.assertEqual(json.loads(self.ask("/v1/overview").sent)["services"][1]["name"], "shop")
 
@@ -224,14 +230,20 @@ class PageTests(Case):
         events = [event | {"reason": evil}, {"event": "panic", "at": 0.0, "service": "", "detail": evil}]
 
         hidden = {"services": 0, "instances": 0}
+        panel = {"name": evil, "facts": [(evil, evil)], "note": evil, "head": [evil, evil], "rows": [[evil, evil]]}
 
         def shape(view: dict[str, Any], one: dict[str, Any]) -> list[tuple[str, list[str]]]:
             services = [view | {"instances": [one]}]
-            shown = Tags(page({"services": services, "hidden": hidden, "events": events}))
+            shown = Tags(page({"services": services, "hidden": hidden, "panels": [panel], "events": events}))
             return [(tag, sorted(attributes)) for tag, attributes in shown.tags]
 
         tame_one = one | dict.fromkeys(("id", "scheme", "address", "state", "reason"), "down") | {"meta": {"x": "x"}}
         self.assertEqual(shape(view, one), shape(view | {"name": "x", "routes": ["x"]}, tame_one))
+
+    def test_panels(self) -> None:
+        said = Tags(self.ask("/", HTML).sent.decode()).said
+        for text in ("Cache", "75%", "hits", "/a"):
+            self.assertIn(text, said)
 
     def test_drain_and_weight(self) -> None:
         """The places that the page names are those of the API, whatever an id has in it."""

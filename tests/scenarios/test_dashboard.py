@@ -8,6 +8,7 @@ import re
 import signal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tests.scenarios import test_browser
 from tests.scenarios.running import until
@@ -85,6 +86,24 @@ class DashboardTests(test_browser.BrowserCase):
         until(lambda: self.view("fixed", server).get("state") == "up", "the server is back")
         self.assertNotIn("evil", browser.title)
         self.assertTrue(browser.run("return window.isSame"))
+
+    def test_the_cache(self) -> None:
+        """How it does, and which keys are hot; what clients have named them is text."""
+        browser, demo = self.browser, self.demo
+        browser.open(f"https://localhost:{demo.registration}/")
+        self.shown(r"\blive\b")
+        for key, times in ((quote(EVIL, safe=""), 3), ("%2Fposts%2F1", 9)):
+            place = f"/v1/keys/{key}"
+            demo.ask(demo.cache, "PUT", place, b"value", {"Cache-Control": "max-age=60"})
+            for _ in range(times):
+                demo.ask(demo.cache, "GET", place)
+        demo.ask(demo.cache, "DELETE", place)
+        self.shown(r"Cache[\s\S]*?/posts/1\s+[\d.]+%")
+        for text in (EVIL, "purged\n1"):
+            self.assertIn(text, self.text())
+        self.assertFalse(browser.run("return !!document.querySelector('.panel script, .panel img')"))
+        self.shoot("cache")
+        self.assertNotIn("evil", browser.title)
 
     def view(self, service: str, id: str) -> dict[str, Any]:
         """What the balancer says of an instance; empty: it is not there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scalekit.balancer.dashboard.rates import Counts, Rate, Rates
@@ -23,6 +23,7 @@ class Overview:
     :param counts: requests by how long they took, of each instance of each service.
     :param waiting: how many requests of a service wait in line.
     :param clock: of the roster's time.
+    :param panels: what other features show, `scalekit.interfaces.IPanel` each.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Overview:
         rates: Rates,
         waiting: Callable[[str], int],
         clock: Callable[[], float],
+        panels: Sequence[Any] = (),
     ) -> None:
         self._roster = roster
         self._listing = listing
@@ -42,6 +44,7 @@ class Overview:
         self._rates = rates
         self._waiting = waiting
         self._clock = clock
+        self._panels = panels
         self._kept: dict[str, Any] = {}
         self._kept_at = float("-inf")
         self._kept_of = (-1, -1)
@@ -83,6 +86,7 @@ class Overview:
         return {
             "services": services,
             "hidden": {"services": max(0, len(names) - SERVICES_SHOWN), "instances": hidden},
+            "panels": [panel.view() for panel in self._panels],
             "events": self._events.recent(EVENTS_SHOWN),
         }
 

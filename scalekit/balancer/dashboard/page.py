@@ -49,6 +49,7 @@ def page(view: dict[str, Any], may_change: bool = True, can_leave: bool = False)
     title = f"{sick} down · scalekit" if sick else "scalekit"
     parts = [_service(each, may_change) for each in view["services"]]
     parts.append(_hidden(view["hidden"]))
+    parts += [_panel(each) for each in view["panels"]]
     parts.append(_events(view["events"]))
     now = "\n".join(filter(None, parts))
     return _PAGE.format(title=_text(title), seconds=RELOAD_SECONDS, leave=_LEAVE if can_leave else "", now=now)
@@ -127,6 +128,25 @@ def _instance(service: str, one: dict[str, Any], may_change: bool) -> str:
         f'<td class="n" data-name="p99">{seconds_for_people(rate["p99"])}'
         f'<td data-name="Probes"><span class="ticks">{ticks}</span><small>{_text(told)}</small>'
         f'<td class="n" data-name="Weight">{weight}{share}<td class="last">{drain}'
+    )
+
+
+def _panel(view: dict[str, Any]) -> str:
+    """What another feature shows, see `scalekit.interfaces.IPanel`."""
+    facts = "".join(_fact(_text(value), _text(name)) for value, name in view["facts"])
+    note = f'<p class="none">{_text(view["note"])}</p>' if view["note"] else ""
+    table = ""
+    if view["rows"]:
+        first, *others = view["head"]
+        head = f"<th>{_text(first)}" + "".join(f'<th class="n">{_text(each)}' for each in others)
+        rows = "".join(
+            f"<tr><td><b>{_text(row[0])}</b>" + "".join(f'<td class="n">{_text(each)}' for each in row[1:])
+            for row in view["rows"]
+        )
+        table = f'<div class="wide"><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>'
+    return (
+        f'<section class="panel"><div class="top"><h2>{_text(view["name"])}</h2><dl>{facts}</dl></div>'
+        f"{note}{table}</section>"
     )
 
 
