@@ -2,7 +2,8 @@
 A client's HTTP/2 connection: frames to exchanges, many at a time (RFC 9113).
 
 The session (`scalekit.http.h2.session`) knows the protocol; here are the socket, the deadlines, the budgets and the
-streams' exchanges.  Whatever the answers of one turn of the loop are, they leave in one write at its end.
+streams' exchanges.  Whatever the answers of one turn of the loop are, they leave in one write at its end;
+one that is the only one under way leaves at once.
 
 ========== =========================================== ====================================================
 deadline   while                                       what it is for
