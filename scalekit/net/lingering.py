@@ -41,6 +41,11 @@ class Lingering:
         return f"<Lingering {self._untaken} bytes untaken>"
 
 
+def unread_bytes(transport: Any) -> int:
+    """What the client has sent and nobody has read, which a close would answer with a reset; 0 of a foreign one."""
+    return getattr(transport, "unread_bytes", 0)
+
+
 def untaken_bytes(transport: Any) -> int:
     """What of all that was written to it the client has not acknowledged; 0 of a foreign transport."""
     return getattr(transport, "untaken_bytes", 0)

@@ -33,7 +33,7 @@ from scalekit.http.serializer import CLOSE, CONTINUE, content_length, response_h
 from scalekit.net.answering import NOWHERE, tell_aborted
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE, WireExchange
-from scalekit.net.lingering import LINGER_SECONDS, Lingering, untaken_bytes
+from scalekit.net.lingering import LINGER_SECONDS, Lingering, unread_bytes, untaken_bytes
 from scalekit.net.transports import client_of
 from scalekit.net.tunnel import ServerTunnel
 
@@ -417,10 +417,12 @@ class ServerConnection(Protocol):
 
     def _over(self) -> None:
         """Request and answer are complete."""
-        self._exchange = None
+        exchange, self._exchange = self._exchange, None
         if not self.keeps_alive:
-            # Closed over unread bytes a connection is reset, and the reset may overtake the answer.
-            if self._reader.ready or not self._is_reading:
+            # Closed over unread bytes a connection is reset, and the reset may overtake the answer.  A client that has
+            # not asked for the end may have sent its next request, which is on its way.
+            may_say_more = exchange is None or exchange.head.keep_alive or unread_bytes(self.transport)
+            if self._reader.ready or not self._is_reading or may_say_more:
                 self._linger()
             else:
                 self._close()
@@ -557,8 +559,12 @@ class ServerConnection(Protocol):
             assert self._lingering is not None
             if self._lingering.goes_on(self._wheel.now):
                 self._wheel.arm(self, LINGER_SECONDS)
-            else:
+            elif self._body != NO_BODY or untaken_bytes(self.transport):
                 self.transport.abortConnection()
+            else:
+                # It has all of it, and may look at it later: then the end of it is no error.
+                self._wait_for(PROGRESS)
+                self.transport.loseConnection()
 
     def _check_rate(self) -> None:
         exchange = self._exchange

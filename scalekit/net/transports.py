@@ -68,6 +68,14 @@ class WriteAtOnce(_Connection):
         (sent,) = struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4)))
         return self.queued_bytes + int(sent)
 
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes of the peer's the kernel has, that nobody has read (tcp(7))."""
+        if not self.connected:
+            return 0
+        (unread,) = struct.unpack("i", fcntl.ioctl(self.socket, termios.FIONREAD, bytes(4)))
+        return int(unread)
+
     def write(self, data: bytes) -> None:
         """Send ``data`` now as far as the socket takes it, the rest when it can."""
         if not self.connected or self._writeDisconnected or not data:

@@ -73,6 +73,10 @@ class MemoryTransport:
     def untaken_bytes(self) -> int:
         return len(self._queue) + self.unacknowledged
 
+    @property
+    def unread_bytes(self) -> int:
+        return len(self._inbox)
+
     def write(self, data: bytes) -> None:
         if self.loss is not None or self.has_shut or self._is_aborting:
             return

@@ -133,6 +133,8 @@ class Streamed(Case):
         it, exchange = self.ask(request(b"GET", b"1.0", b"Connection: keep-alive"))
         self.stream(exchange, None, [(b"X-Sum", b"1")])
         self.assertEqual(it.hears(), b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+        self.assertTrue(it.wire.has_shut)
+        it.leaves()
         self.assertTrue(it.is_over)
         self.assertFalse(it.was_cut)
 

@@ -39,6 +39,7 @@ class Draining(SynchronousTestCase):
         it.wire.hear(GET)
         drained = it.factory.drain()
         self.assertEqual(it.hears(), HELLO_CLOSE)
+        it.leaves()
         self.assertIsNone(self.successResultOf(drained))
 
     def test_an_answer_that_is_taken_slowly_is_not_in_a_hurry(self) -> None:
@@ -62,6 +63,7 @@ class Draining(SynchronousTestCase):
         self.assertNoResult(drained)
         it.seen[0].exchange.answer(*ok())
         self.assertEqual(it.hears(), HELLO_CLOSE)
+        it.leaves()
         self.assertIsNone(self.successResultOf(drained))
 
     def test_a_request_whose_head_has_begun_is_answered(self) -> None:
@@ -70,6 +72,7 @@ class Draining(SynchronousTestCase):
         drained = it.factory.drain()
         it.says(GET[10:])
         self.assertEqual(it.hears(), HELLO_CLOSE)
+        it.leaves()
         self.assertIsNone(self.successResultOf(drained))
 
     def test_a_connection_that_comes_later_gets_one_answer(self) -> None:
@@ -77,6 +80,7 @@ class Draining(SynchronousTestCase):
         it.factory.is_draining = True
         it.says(GET)
         self.assertEqual(it.hears(), HELLO_CLOSE)
+        it.leaves()
         self.assertTrue(it.is_over)
 
     def test_who_has_just_connected_is_answered(self) -> None:
@@ -85,6 +89,7 @@ class Draining(SynchronousTestCase):
         it.waits(FIRST_SECONDS - 0.25)
         it.says(GET)
         self.assertEqual(it.hears(), HELLO_CLOSE)
+        it.leaves()
         self.assertIsNone(self.successResultOf(drained))
 
     def test_but_must_say_something_soon(self) -> None:

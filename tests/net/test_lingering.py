@@ -19,7 +19,7 @@ from tests.net import conversation
 from tests.net.conversation import Conversation, Listener, MemoryTransport
 from tests.net.h2_conversation import H2Conversation, say_hello
 from tests.net.listener import receive_all
-from tests.net.messages import GET, ok, post
+from tests.net.messages import GET, get, ok, post
 from tests.net.wire import PATIENCE_SECONDS, WireTestCase, in_thread, trusting
 
 PATIENCE = 60.0
@@ -139,7 +139,11 @@ class OnSockets(WireTestCase):
         self.addCleanup(self.http.drain)
         self.addCleanup(self.port.stopListening)
 
+    def meanwhile(self) -> None:
+        """What happens between a request and its answer."""
+
     def respond(self, exchange: Any) -> None:
+        self.meanwhile()
         exchange.answer(*ok(self.body))
 
     def dial(self) -> Any:
@@ -168,6 +172,16 @@ class OnSockets(WireTestCase):
 
     async def test_http_1(self) -> None:
         heard = await self.answered(post(100_000_000))
+        self.assertTrue(heard.endswith(b"\r\n\r\n" + self.body))
+
+    async def test_what_has_come_since_the_request_was_read(self) -> None:
+        """It lies in the kernel when the answer is given: closed over it, the connection would be reset."""
+        sock = await in_thread(self.dial)
+        self.patch(self, "meanwhile", lambda: sock.sendall(GET * 50))
+        await in_thread(sock.sendall, get(b"/", b"Connection: close"))
+        await self.until(lambda: self.looks > 0)
+        heard = bytes(await in_thread(receive_all, sock))
+        sock.close()
         self.assertTrue(heard.endswith(b"\r\n\r\n" + self.body))
 
 

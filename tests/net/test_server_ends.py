@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionLost
+from typing import Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault, UpstreamFault
 from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Timeouts
 from tests.net.conversation import Conversation, take_body
-from tests.net.messages import GET, HELLO, get, ok, post, say_hello
+from tests.net.messages import GET, HELLO, HELLO_CLOSE, get, ok, post, say_hello
 
 
 class Deadlines(SynchronousTestCase):
@@ -151,6 +153,42 @@ class Deadlines(SynchronousTestCase):
         it.says(post(10))
         it.waits(2.75)
         self.assertTrue(it.hears().startswith(b"HTTP/1.1 408 "))
+
+
+class Last(SynchronousTestCase):
+    """After the last answer: closed over what is unread, or still comes, a connection is reset."""
+
+    def test_who_has_asked_for_the_end_is_closed_at_once(self) -> None:
+        it = Conversation(say_hello)
+        it.says(get(b"/", b"Connection: close"))
+        self.assertIs(it.wire.loss, ConnectionDone)
+
+    def test_but_not_over_what_it_has_said_since(self) -> None:
+        def say_more(seen: Any) -> None:
+            it.wire.hear(GET)
+            say_hello(seen)
+
+        it = Conversation(say_more)
+        it.says(get(b"/", b"Connection: close"))
+        self.assertTrue(it.wire.has_shut)
+        self.assertIsNone(it.wire.loss)
+        it.leaves()
+        self.assertIs(it.wire.loss, ConnectionDone)
+        self.assertEqual(it.hears(), HELLO_CLOSE)
+
+    def test_who_has_not_asked_may_have_something_on_its_way(self) -> None:
+        it = Conversation()
+        it.says(GET)
+        it.factory.drain()
+        say_hello(it.seen[0])
+        it.settle()
+        self.assertTrue(it.wire.has_shut)
+        it.says(GET)
+        it.waits(1)
+        self.assertIsNone(it.wire.loss)
+        it.waits(2)
+        self.assertIs(it.wire.loss, ConnectionDone, "it may look at its answer later")
+        self.assertEqual(it.hears(), HELLO_CLOSE)
 
 
 class Losses(SynchronousTestCase):
