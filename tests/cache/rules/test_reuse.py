@@ -1,3 +1,5 @@
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.rules.reuse import Verdict, fresh_hit, plan_reuse
@@ -101,3 +103,44 @@ class ReuseTests(SynchronousTestCase):
         stored = [kept("Cache-Control: max-age=10")]
         self.assertIsNone(fresh_hit(stored, get("Range: bytes=0-1"), NOW))
         self.assertIsNone(fresh_hit(stored, get(method="POST"), NOW))
+
+
+class ShortWayTests(SynchronousTestCase):
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(
+                    ["max-age=0", "max-age=10", "s-maxage=5, max-age=20", "no-cache", "max-age=10, no-cache"]
+                ),
+                st.sampled_from([None, "Foo", "Foo, Bar"]),
+                st.sampled_from(["", "Foo: 1", "Foo: 2"]),
+                st.integers(0, 9),
+            ),
+            max_size=3,
+        ),
+        st.lists(
+            st.sampled_from(["Foo: 1", "Foo: 2", "Bar: 1", "Cache-Control: max-age=7", "Pragma: no-cache"]), max_size=2
+        ),
+        st.sampled_from(["GET", "HEAD", "POST"]),
+        st.integers(0, 40),
+    )
+    def test_it_says_what_the_long_one_says(
+        self, answers: list[tuple[str, str | None, str, int]], lines: list[str], method: str, after: int
+    ) -> None:
+        """A plain request that the short way answers is fresh by all rules, and it answers all that are."""
+        variants = [
+            kept(
+                f"Cache-Control: {said}",
+                'ETag: "a"',
+                *([f"Vary: {vary}"] if vary else []),
+                asked=get(*([line] if line else [])),
+                at=NOW + at,
+            )
+            for said, vary, line, at in answers
+        ]
+        asked = get(*lines, method=method)
+        found, reuse = fresh_hit(variants, asked, NOW + after), plan_reuse(variants, asked, NOW + after)
+        if found is not None:
+            self.assertEqual((reuse.verdict, reuse.stored), (Verdict.FRESH, found))
+        elif asked.is_plain:
+            self.assertNotEqual(reuse.verdict, Verdict.FRESH)
