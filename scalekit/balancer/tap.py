@@ -61,19 +61,14 @@ from scalekit.balancer.swapping import LIVE_KEYS, Parts, Swap
 from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.cache.bulk import Purge
-from scalekit.cache.front.elsewhere import SharedStore
-from scalekit.cache.front.front import CacheFront
-from scalekit.cache.front.metrics import FrontCollector
-from scalekit.cache.front.purging import PublicPurge, Purging
-from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.front.assembly import HTTPCache, new_http_cache
+from scalekit.cache.front.elsewhere import HTTP_PURGES
 from scalekit.cache.panel import CachePanel, store_stats
 from scalekit.cache.purge_log import PurgeLog
-from scalekit.cache.rules.storing import Policy
-from scalekit.cache.service import CacheService
-from scalekit.cache.store import Store
 from scalekit.config import Config
 from scalekit.config.loading import load_password, load_tokens
 from scalekit.config.model import Balancer as BalancerTable
+from scalekit.config.tokens import Tokens
 from scalekit.http.forwarding import Forwarder
 from scalekit.interfaces import ILogSink, IPanel
 from scalekit.kit.cache_stats import CacheStats
@@ -105,10 +100,6 @@ _log = Logger(namespace="scalekit.balancer")
 
 #: How long a load balancer above us gets to see that we are going.
 ANNOUNCE_SECONDS = 5.0
-#: As of the key/value service, the tutorial's: what has expired is never served, but takes its room until then.
-SWEEP_SECONDS = 5.0
-#: What the keys in Redis begin with by which HTTP caches share their purges; another format would be another number.
-HTTP_PURGES = "scalekit:1:http:"
 #: What an app has to say about itself fits.
 REGISTRATION_BYTES = 16 * 1024
 
@@ -209,7 +200,8 @@ def add_balancer(
     wheel.every_tick(proxy.tick)
     is_name_decisive = certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen)
 
-    cache = _add_http_cache(daemon, settings, proxy, routing, wheel) if config.http_cache.enabled else None
+    services = CachedServices(proxy, routing, config)
+    cache = _add_http_cache(daemon, settings, proxy, services, wheel) if config.http_cache.enabled else None
 
     def responder(balancer: BalancerTable) -> Any:
         inner: Any = proxy
@@ -275,8 +267,8 @@ def add_balancer(
         factory.reconfigure(client_timeouts_of(fresh), h2_limits_of(fresh))
         public.admission.limit = fresh.limits.max_connections
         if cache is not None:
-            cache.services.adopt(fresh)
-            cache.front.policy = _policy_of(fresh)
+            services.adopt(fresh)
+            cache.adopt(fresh.http_cache)
         if fresh.compression != old.compression:
             factory.respond = responder(fresh).respond
 
@@ -350,7 +342,7 @@ def add_balancer(
     return Balancer(roster, public, private)
 
 
-def _panels(settings: Config, cache: _HTTPCache | None) -> list[CachePanel]:
+def _panels(settings: Config, cache: HTTPCache | None) -> list[CachePanel]:
     """What the dashboard shows of the HTTP cache, and of a cache service elsewhere."""
     panels = []
     if cache is not None:
@@ -364,70 +356,30 @@ def _panels(settings: Config, cache: _HTTPCache | None) -> list[CachePanel]:
     return panels
 
 
-class _HTTPCache(NamedTuple):
-    """The HTTP cache, and what it is told and tells."""
-
-    store: Store
-    front: CacheFront
-    services: CachedServices
-    purging: Purging
-    collectors: tuple[Collector, ...]
-
-
 def _add_http_cache(
-    daemon: DrainingService, settings: Config, proxy: ReverseProxy, routing: Routing, wheel: Wheel
-) -> _HTTPCache:
+    daemon: DrainingService, settings: Config, proxy: ReverseProxy, services: CachedServices, wheel: Wheel
+) -> HTTPCache:
     """The cache in front of the proxy, which is told later who stands between them."""
-    config = settings.balancer
-    log = _add_purge_log(daemon, settings)
-    size = config.http_cache.max_bytes
-    store: Store = Store(size) if log is None else SharedStore(size, log, reactor)
-    sweeping = CacheService(store, SWEEP_SECONDS, reactor)
-    sweeping.setServiceParent(daemon)
-    services = CachedServices(proxy, routing, config)
-    purging = Purging(store, reactor, sweeping.hurry)
-    if isinstance(store, SharedStore):
-        store.hurry = sweeping.hurry
-        purging = Purging(store, reactor, sweeping.hurry, store.confirm)
-    tokens = load_tokens(settings.registration.token_file, "registration.token_file")
-    public_purge = PublicPurge(purging, tokens, proxy.forwarder.via)
-    front = CacheFront(
-        proxy,
-        store,
-        services,
-        reactor,
-        time.time,
-        proxy=proxy.forwarder.via,
-        policy=_policy_of(config),
-        purge=public_purge,
-        hurry=sweeping.hurry,
-    )
-    wheel.every_tick(front.tick)
+    log: PurgeLog | None = None
+    if settings.redis.url is not None:
+        password = load_password(settings.redis.password_file, "redis.password_file")
+        door = redis_door(settings.redis.url, password, reactor)
+        log = PurgeLog(door, HTTP_PURGES, secrets.token_hex(8), reactor, random.random)
+        log.setServiceParent(daemon)
+
+    def tokens(config: Config) -> Tokens | None:
+        return load_tokens(config.registration.token_file, "registration.token_file")
+
+    table, name = settings.balancer.http_cache, proxy.forwarder.via
+    cache = new_http_cache(table, proxy, services, log, tokens(settings), reactor, time.time, name)
+    cache.sweeping.setServiceParent(daemon)
+    wheel.every_tick(cache.front.tick)
 
     def reload(fresh: Config) -> None:
-        public_purge.tokens = load_tokens(fresh.registration.token_file, "registration.token_file")
+        cache.public_purge.tokens = tokens(fresh)
 
     daemon.on_reload(reload, "registration.token_file")
-    return _HTTPCache(
-        store, front, services, purging, (FrontCollector(front.counts), StoreCollector(store, "scalekit_http_cache"))
-    )
-
-
-def _policy_of(config: BalancerTable) -> Policy:
-    """What its operator leaves to the cache."""
-    return Policy(stores_cookies=config.http_cache.cookies)
-
-
-def _add_purge_log(daemon: DrainingService, settings: Config) -> PurgeLog | None:
-    """What the HTTP caches of several balancers share their purges by; None: each has its own."""
-    if settings.redis.url is None:
-        return None
-    password = load_password(settings.redis.password_file, "redis.password_file")
-    log = PurgeLog(
-        redis_door(settings.redis.url, password, reactor), HTTP_PURGES, secrets.token_hex(8), reactor, random.random
-    )
-    log.setServiceParent(daemon)
-    return log
+    return cache
 
 
 class _Ticking(Service):

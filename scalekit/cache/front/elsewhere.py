@@ -21,6 +21,8 @@ from scalekit.cache.redis_records import Purge
 from scalekit.cache.store import Store
 from scalekit.interfaces import IPurgeObserver
 
+#: What the keys in Redis begin with by which HTTP caches share their purges; another format would be another number.
+HTTP_PURGES = "scalekit:1:http:"
 #: Entries; where others purge by prefix faster than this cache can sweep, they wait for it.
 SWEPT_AT_ONCE = 10_000
 
