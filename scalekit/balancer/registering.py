@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.web.http import parse_qs
 from twisted.web.server import Request
@@ -27,6 +28,10 @@ from scalekit.web.guard import grant_of
 
 WEIGHTS = range(1, 257)  # HAProxy's, without its 0: what should get nothing is drained
 HOSTS_LIMIT = 64  # names in one registration; beyond it a wildcard is meant
+
+#: How often it is looked whether one that somebody waits for has nothing in flight any more: a deploy waits for each of
+#: its app servers in turn.  The requests themselves do not look, for none of them is to pay for it.
+LOOK_SECONDS = 0.02
 
 _SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 
@@ -90,6 +95,12 @@ class Registrar:
             self.roster.stop_waiting(instance, answer)
             if timer.active():
                 timer.cancel()
+            if looking.running:
+                looking.stop()
+
+        def look() -> None:
+            if not instance.in_flight:
+                self.roster.let_go(instance, self.clock.seconds())
 
         def answer(instance: Instance) -> None:
             forget(None)
@@ -97,6 +108,11 @@ class Registrar:
 
         over: Deferred[Instance] = Deferred(forget)  # cancelled when the client goes away
         timer = self.clock.callLater(seconds, answer, instance)
+        looking = LoopingCall(look)
+        looking.clock = self.clock
+        looking.start(LOOK_SECONDS, now=False).addErrback(
+            lambda failure: _log.failure("waiting for {instance}", failure, instance=instance)
+        )
         self.roster.wait_drained(instance, answer)
         return over.addCallback(lambda instance: self._told(request, instance))
 

@@ -288,6 +288,11 @@ class Roster:
         self.retired.expire(now)
         self._tell()
 
+    def let_go(self, instance: Instance, now: float) -> None:
+        """If this one is draining, and has nothing in flight, it is gone now, and not only at the next `expire`."""
+        self._turnover.let_go(instance, now)
+        self._tell()
+
     def next_deadline(self) -> float | None:
         """When there is something to do next even if nothing happens; None: never."""
         deadlines = [*self._turnover.deadlines(), *self._judge.deadlines(), *self._leases.deadlines()]

@@ -83,6 +83,11 @@ class Turnover:
         instance.drain_deadline = now
         self._let_go(instance, now)
 
+    def let_go(self, instance: Instance, now: float) -> None:
+        """One that is draining is gone, if it has nothing in flight."""
+        if instance.state is State.DRAINING:
+            self._let_go(instance, now)
+
     def expire(self, now: float) -> None:
         """Let go of those that have nothing in flight, or whose time is over."""
         for instance in self._directory.leaving():
