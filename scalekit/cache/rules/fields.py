@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+
+from scalekit.http.heads import Fields
 
 #: The greatest number of seconds; larger ones are as large (RFC 9111 section 1.2.2).
 LONGEST = 2**31
@@ -21,11 +23,23 @@ _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _SECONDS = re.compile(rb"[0-9]{1,64}")
 
+#: The values of fields, by their names in lower case.
+Values = Mapping[bytes, list[bytes]]
 Directives = dict[bytes, bytes]
 _NONE: Directives = {}
 
 #: What stands for a value that differs from another of the same name.
 _CONFLICT = b"?"
+
+
+def values_by_name(fields: Fields, names: frozenset[bytes]) -> Values:
+    """The values of the fields of these (lower-case) names, in order; a name without any is not there."""
+    found: dict[bytes, list[bytes]] = {}
+    for raw, value in fields:
+        name = raw.lower()
+        if name in names:
+            found.setdefault(name, []).append(value)
+    return found
 
 
 @lru_cache(1024)  # an application has a handful of them; the bound is for those that make them up

@@ -11,14 +11,14 @@ import msgspec
 
 from scalekit.cache.labels import tags_of
 from scalekit.cache.rules.asking import Asked
-from scalekit.cache.rules.fields import Directives, seconds
-from scalekit.cache.rules.freshness import HEURISTIC, age_on_arrival, lifetime
+from scalekit.cache.rules.fields import Directives, Values, seconds, values_by_name
+from scalekit.cache.rules.freshness import HEURISTIC, TIMES, age_on_arrival, lifetime
 from scalekit.cache.rules.key import scoped
 from scalekit.cache.rules.stored import Stored
-from scalekit.cache.rules.targeted import controls
+from scalekit.cache.rules.targeted import CONTROLS, controls
 from scalekit.cache.rules.vary import STAR, nominated, variant_of
 from scalekit.errors import ClientFault
-from scalekit.http.heads import Fields, ResponseHead, values_of
+from scalekit.http.heads import Fields, ResponseHead
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -72,6 +72,8 @@ _NEVER_KEPT = frozenset(
     b"proxy-authenticate proxy-authentication-info proxy-authorization age cache-status".split()
 )
 
+_LOOKED_AT = CONTROLS | TIMES | frozenset(b"vary etag pragma set-cookie cache-groups surrogate-key".split())
+
 
 def plan_store(
     asked: Asked, head: ResponseHead, requested_at: float, received_at: float, policy: Policy = USUAL
@@ -83,23 +85,23 @@ def plan_store(
     """
     if asked.head.method != b"GET" or not asked.is_lookup:
         return Refusal.METHOD
-    fields = head.fields
-    said, is_targeted = controls(fields)
-    refusal = _refusal(asked, head, said, policy)
+    found = values_by_name(head.fields, _LOOKED_AT)
+    said, is_targeted = controls(found)
+    refusal = _refusal(asked, head.status, found, said, policy)
     if refusal is not None:
         return refusal
-    fresh = lifetime(head.status, fields, said, is_targeted, received_at, policy.guesses)
+    fresh = lifetime(head.status, found, said, is_targeted, received_at, policy.guesses)
     must_validate = said.get(b"no-cache") == b"" or (
-        not is_targeted and not said and any(b"no-cache" in value.lower() for value in values_of(fields, b"pragma"))
+        not is_targeted and not said and any(b"no-cache" in value.lower() for value in found.get(b"pragma", ()))
     )
     must_revalidate = not said.keys().isdisjoint((b"must-revalidate", b"proxy-revalidate", b"s-maxage"))
-    can_validate = _has_validator(fields)
+    can_validate = b"etag" in found or b"last-modified" in found
     if fresh is None and not (can_validate and head.status in HEURISTIC):
         return Refusal.NO_FRESHNESS
-    names = nominated(values_of(fields, b"vary"))
+    names = nominated(found[b"vary"]) if b"vary" in found else ()
     if names is STAR:
         return Refusal.VARY
-    age = age_on_arrival(fields, requested_at, received_at)
+    age = age_on_arrival(found, requested_at, received_at)
     while_revalidating = _window(said, b"stale-while-revalidate", 0.0)
     if_error = _window(said, b"stale-if-error", policy.if_error)
     usable = 0.0 if must_validate else (fresh or 0.0) + (0.0 if must_revalidate else max(while_revalidating, if_error))
@@ -108,7 +110,7 @@ def plan_store(
     return Stored(
         head.status,
         head.reason,
-        _dated(kept_fields(fields, said), received_at),
+        kept_fields(head.fields, said) if b"date" in found else [*kept_fields(head.fields, said), _date(received_at)],
         received_at,
         age=age,
         lifetime=fresh or 0.0,
@@ -120,14 +122,13 @@ def plan_store(
         keeps=policy.keeps_validated if can_validate else 0.0,
         names=names,
         variant=variant_of(names, asked.head.fields),
-        tags=_tags(fields, asked.key),
+        tags=_tags(found, asked.key),
     )
 
 
-def _refusal(asked: Asked, head: ResponseHead, said: Directives, policy: Policy) -> Refusal | None:
+def _refusal(asked: Asked, status: int, found: Values, said: Directives, policy: Policy) -> Refusal | None:
     if asked.no_store:
         return Refusal.REQUEST
-    status = head.status
     if status in (206, 416):
         return Refusal.PARTIAL
     # The last two are about conditions of this request, which are no part of the key.
@@ -145,7 +146,7 @@ def _refusal(asked: Asked, head: ResponseHead, said: Directives, policy: Policy)
     is_shared = b"public" in said or b"s-maxage" in said
     if asked.has_authorization and not is_shared and b"must-revalidate" not in said:
         return Refusal.AUTHORIZATION
-    if not is_shared and not policy.stores_cookies and values_of(head.fields, b"set-cookie"):
+    if not is_shared and not policy.stores_cookies and b"set-cookie" in found:
         return Refusal.COOKIE
     return None
 
@@ -162,15 +163,9 @@ def kept_fields(fields: Fields, said: Directives) -> Fields:
     return [pair for pair in fields if pair[0].lower() not in dropped]
 
 
-def _dated(fields: Fields, received_at: float) -> Fields:
-    """With the Date that whoever takes in an answer without one writes (RFC 9110 section 6.6.1)."""
-    if values_of(fields, b"date"):
-        return fields
-    return [*fields, (b"Date", formatdate(received_at, usegmt=True).encode())]
-
-
-def _has_validator(fields: Fields) -> bool:
-    return bool(values_of(fields, b"etag") or values_of(fields, b"last-modified"))
+def _date(received_at: float) -> tuple[bytes, bytes]:
+    """The Date that whoever takes in an answer without one writes (RFC 9110 section 6.6.1)."""
+    return b"Date", formatdate(received_at, usegmt=True).encode()
 
 
 def _window(said: Directives, name: bytes, usual: float) -> float:
@@ -178,8 +173,8 @@ def _window(said: Directives, name: bytes, usual: float) -> float:
     return float(seconds(said[name]) or 0) if name in said else usual
 
 
-def _tags(fields: Fields, key: bytes) -> tuple[bytes, ...]:
-    groups, surrogates = values_of(fields, b"cache-groups"), values_of(fields, b"surrogate-key")
+def _tags(found: Values, key: bytes) -> tuple[bytes, ...]:
+    groups, surrogates = found.get(b"cache-groups", ()), found.get(b"surrogate-key", ())
     if not groups and not surrogates:
         return ()
     try:

@@ -10,12 +10,13 @@ means that a directive is for somebody else, and a second number in ``max-age=60
 
 from __future__ import annotations
 
-from scalekit.cache.rules.fields import Directives, directives, directives_of, elements
+from scalekit.cache.rules.fields import Directives, Values, directives, directives_of, elements
 from scalekit.cache.rules.structured import dictionary
-from scalekit.http.heads import Fields, values_of
 
 _TARGETED = b"cdn-cache-control"
 _SURROGATE = b"surrogate-control"
+#: The fields that `controls` looks at.
+CONTROLS = frozenset((_TARGETED, _SURROGATE, b"cache-control"))
 
 #: Directives whose value is a number; one of another type makes the field unreadable (section 2.1).
 _NUMBERS = (b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error")
@@ -24,15 +25,14 @@ _NUMBERS = (b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error
 _OF_SURROGATES = frozenset((*_NUMBERS, b"no-store", b"no-cache", b"private", b"must-revalidate"))
 
 
-def controls(fields: Fields) -> tuple[Directives, bool]:
+def controls(found: Values) -> tuple[Directives, bool]:
     """The directives of an answer, and whether they are targeted: then Expires and Pragma do not count."""
     for field, read in ((_TARGETED, _targeted), (_SURROGATE, _surrogate)):
-        values = values_of(fields, field)
-        if values:
-            targeted = read(b",".join(values))
+        if field in found:
+            targeted = read(b",".join(found[field]))
             if targeted:
                 return targeted, True
-    return directives_of(values_of(fields, b"cache-control")), False
+    return directives_of(found.get(b"cache-control", ())), False
 
 
 def _targeted(value: bytes) -> Directives | None:

@@ -1,6 +1,7 @@
 """Requests, answers and what is stored of them, in one line each."""
 
 from scalekit.cache.rules.asking import Asked
+from scalekit.cache.rules.fields import Values, values_by_name
 from scalekit.cache.rules.stored import Stored
 from scalekit.cache.rules.storing import USUAL, Policy, Refusal, plan_store
 from scalekit.http.heads import Fields, RequestHead, ResponseHead
@@ -15,6 +16,12 @@ def fields(*lines: str) -> Fields:
         (name.encode("latin-1"), value.strip().encode("latin-1"))
         for name, _, value in (x.partition(":") for x in lines)
     ]
+
+
+def values(*lines: str) -> Values:
+    """The values of these fields by their names."""
+    found = fields(*lines)
+    return values_by_name(found, frozenset(name.lower() for name, _ in found))
 
 
 def get(*lines: str, method: str = "GET", target: str = "/", length: int | None = 0, host: str = "h") -> Asked:

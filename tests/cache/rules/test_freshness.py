@@ -3,7 +3,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.cache.rules.fields import LONGEST
 from scalekit.cache.rules.freshness import age_on_arrival, lifetime
 from scalekit.cache.rules.targeted import controls
-from tests.cache.rules.asking import NOW, fields
+from tests.cache.rules.asking import NOW, values
 
 DATE = "Date: Sun, 06 Nov 1994 08:49:37 GMT"
 HOUR_AGO = "Sun, 06 Nov 1994 07:49:37 GMT"
@@ -14,7 +14,7 @@ class LifetimeTests(SynchronousTestCase):
     """RFC 9111 section 4.2.1."""
 
     def check(self, expected: float | None, *lines: str, status: int = 200) -> None:
-        found = fields(*lines)
+        found = values(*lines)
         self.assertEqual(lifetime(status, found, *controls(found), NOW), expected, lines)
 
     def test_the_first_of_these(self) -> None:
@@ -55,7 +55,7 @@ class LifetimeTests(SynchronousTestCase):
         self.check(None, DATE)
         self.check(None, DATE, "Last-Modified: foo")
         self.check(None, DATE, "Last-Modified: " + IN_AN_HOUR)
-        found = fields(DATE, "Last-Modified: " + HOUR_AGO)
+        found = values(DATE, "Last-Modified: " + HOUR_AGO)
         self.assertIsNone(lifetime(200, found, {}, False, NOW, guesses=False))
 
     def test_targeted_without_an_age(self) -> None:
@@ -75,4 +75,4 @@ class AgeTests(SynchronousTestCase):
             (("Date: foo", "Age: foo"), 2),
             (("Date: " + IN_AN_HOUR,), 2),
         ):
-            self.assertEqual(age_on_arrival(fields(*lines), NOW + 3, NOW + 5), age, lines)
+            self.assertEqual(age_on_arrival(values(*lines), NOW + 3, NOW + 5), age, lines)

@@ -1,7 +1,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.rules.targeted import controls
-from tests.cache.rules.asking import NOW, fields, kept, planned
+from tests.cache.rules.asking import NOW, kept, planned, values
 
 
 class TargetedTests(SynchronousTestCase):
@@ -10,7 +10,7 @@ class TargetedTests(SynchronousTestCase):
     def test_replaces_cache_control_and_expires(self) -> None:
         """Section 2.2."""
         both = ("Cache-Control: no-store", "CDN-Cache-Control: max-age=600", "Expires: 0")
-        self.assertEqual(controls(fields(*both)), ({b"max-age": b"600"}, True))
+        self.assertEqual(controls(values(*both)), ({b"max-age": b"600"}, True))
         self.assertEqual(kept(*both).fresh_until, NOW + 600)
 
     def test_forbids_what_cache_control_allows(self) -> None:
@@ -34,13 +34,13 @@ class TargetedTests(SynchronousTestCase):
             "no-store=?0",
         ):
             self.assertEqual(
-                controls(fields("Cache-Control: max-age=5", "CDN-Cache-Control: " + value)),
+                controls(values("Cache-Control: max-age=5", "CDN-Cache-Control: " + value)),
                 ({b"max-age": b"5"}, False),
                 value,
             )
 
     def test_values(self) -> None:
-        said, _ = controls(fields("CDN-Cache-Control: max-age=5, must-revalidate, foo=7", "CDN-Cache-Control: bar=x"))
+        said, _ = controls(values("CDN-Cache-Control: max-age=5, must-revalidate, foo=7", "CDN-Cache-Control: bar=x"))
         self.assertEqual(said, {b"max-age": b"5", b"must-revalidate": b"", b"foo": b"7", b"bar": b"x"})
 
     def test_negative_is_stale(self) -> None:
@@ -59,14 +59,14 @@ class SurrogateTests(SynchronousTestCase):
             ("no-store", {b"no-store": b""}),
             ("max-age=600, max-age=9;other", {b"max-age": b"600"}),
         ):
-            head = fields("Cache-Control: no-cache", "Surrogate-Control: " + value)
+            head = values("Cache-Control: no-cache", "Surrogate-Control: " + value)
             self.assertEqual(controls(head), (said, True), value)
 
     def test_what_is_for_others(self) -> None:
         for value in ("max-age=600;other", 'content="ESI/1.0"', "foo", ""):
-            head = fields("Cache-Control: max-age=5", "Surrogate-Control: " + value)
+            head = values("Cache-Control: max-age=5", "Surrogate-Control: " + value)
             self.assertEqual(controls(head), ({b"max-age": b"5"}, False), value)
 
     def test_the_standard_goes_first(self) -> None:
-        head = fields("Surrogate-Control: max-age=5", "CDN-Cache-Control: max-age=6")
+        head = values("Surrogate-Control: max-age=5", "CDN-Cache-Control: max-age=6")
         self.assertEqual(controls(head), ({b"max-age": b"6"}, True))
