@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -23,8 +23,12 @@ from scalekit.cache.redis_records import (
     LAST,
     PURGE,
     SCRIPTS,
+    SWEEP,
+    SWEPT,
     Purge,
     fields_of,
+    pattern_of,
+    prefixes_of,
     purge_arguments,
     purge_of,
     sha,
@@ -37,6 +41,8 @@ PATIENCE_SECONDS = 0.05
 LISTEN_COUNT = 500
 #: In one script: 100 take some 2 ms of Redis' time, in which nobody else is served.
 MOST_AT_ONCE = 100
+#: Keys that SCAN looks at; those that match are swept in one script, 10 us each.
+SCAN_COUNT = 100
 #: Of those that wait to be said; beyond it, all is purged once Redis is back.
 MOST_UNSAID = ENTRIES_KEPT
 #: A connection that has lasted so long was no accident.
@@ -83,6 +89,9 @@ class PurgeLog(RedisPair):
         self._wanted: Deferred[None] | None = None  # somebody waits for something to say
         self._speaking: Any = None
         self._overdue: set[Deferred[Any]] = set()
+        self._unswept: Deferred[None] = succeed(
+            None
+        )  # a purge by prefix came; or somebody has ended in the middle of it
         # By stream, the id of the latest entry that was read; empty: we begin.
         self._read = {b"purges": b"", b"stores": b""}
         self._was_told: bool | None = None
@@ -179,7 +188,9 @@ class PurgeLog(RedisPair):
         self._overdue.clear()
         self.is_up = True
         self._told(True, "")
-        await together(self._listen(listening), self._speak(speaking), self._watch(speaking), self._prove())
+        self._unswept = succeed(None)  # somebody may have ended in the middle of it
+        parts = (self._listen(listening), self._speak(speaking), self._sweep(speaking))
+        await together(*parts, self._watch(speaking), self._prove())
 
     def degrade(self, why: BaseException) -> None:
         self._told(False, str(why) or type(why).__name__)
@@ -218,9 +229,31 @@ class PurgeLog(RedisPair):
         for first in range(0, len(purges), MOST_AT_ONCE):
             arguments = purge_arguments(purges[first : first + MOST_AT_ONCE], self.run)
             self.known = await redis.execute_command("EVALSHA", sha(PURGE), 1, self._namespace, *arguments)
+        if any(purge.kind is Kind.PREFIX and purge.name for purge in purges) and not self._unswept.called:
+            self._unswept.callback(None)
         saying = self._sayings.popleft()
         self.unsaid -= len(saying.purges)
         saying.said.callback(None)
+
+    async def _sweep(self, redis: Any) -> None:
+        """Look through the values after purges by prefix, which are held against every read until then."""
+        while True:
+            await self._unswept
+            self._unswept = Deferred()
+            row = await redis.execute_command("HGETALL", self._namespace + b"tag:")
+            swept = prefixes_of(row)
+            if not swept:
+                continue
+            first = len(self._namespace + b"value:")
+            match, cursor = pattern_of(self._namespace, swept), b"0"
+            while True:
+                cursor, names = await redis.execute_command("SCAN", cursor, "MATCH", match, "COUNT", SCAN_COUNT)
+                if names:
+                    keys = [name[first:] for name in names]
+                    await redis.execute_command("EVALSHA", sha(SWEEP), 1, self._namespace, *keys)
+                if int(cursor) == 0:
+                    break
+            await redis.execute_command("EVALSHA", sha(SWEPT), 1, self._namespace, *swept)
 
     def _wake(self) -> None:
         wanted, self._wanted = self._wanted, None
@@ -240,7 +273,7 @@ class PurgeLog(RedisPair):
                 )
             for observer in self._observers:
                 observer.doubted()
-            # What is left of the purges is carried out; of the stores, what is here is stale in any case.
+            # What is left of the purges is carried out.
             begun = last if not self._read[b"purges"] else b"0-0"
             newest = await redis.execute_command("XREVRANGE", self._namespace + b"stores", "+", "-", "COUNT", 1)
             self._read = {b"purges": begun, b"stores": newest[0][0] if newest else b"0-0"}

@@ -18,13 +18,15 @@ key, after its namespace   holds
 =========================  ============================================================================================
 
 A purge by tag removes the tag's row: values that bear the old generation count as gone from then on, and leave when
-they are read, or by PEXPIRE.  So whatever Redis may evict, a value is lost and none comes back.
+they are read, or by PEXPIRE.  So whatever Redis may evict, a value is lost and none comes back.  Purges by prefix are
+noted, held against every value that is read, and forgotten once somebody has looked through all of them.
 
 Keys are made in the scripts, from tags too, so this is not for a Redis Cluster.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from hashlib import blake2b, sha1
 from typing import NamedTuple
@@ -71,8 +73,9 @@ local function prefixed(key, own)
     return false, moment
 end
 
--- The name and the times of what is under this key; nil if there is nothing, or it was purged.
-local function live(key)
+-- The name and the times of what is under this key; nil if there is nothing, or it was purged.  What soft purges have
+-- made of the times is written down if it is to be.
+local function live(key, is_written)
     local name = ns .. 'value:' .. key
     local held = redis.call('HMGET', name, 'expires', 'revalidates', 'leaves', 'tags', 'serial')
     if not held[1] then
@@ -89,6 +92,11 @@ local function live(key)
     local expires, revalidates, leaves = tonumber(held[1]), tonumber(held[2]), tonumber(held[3])
     if not is_gone and moment < expires then
         revalidates, leaves, expires = moment + revalidates - expires, moment + leaves - expires, moment
+        if is_written then
+            redis.call('HSET', name, 'expires', whole(expires), 'revalidates', whole(revalidates),
+                       'leaves', whole(leaves))
+            redis.call('PEXPIREAT', name, whole(leaves))
+        end
     end
     if is_gone or leaves <= now then
         redis.call('UNLINK', name)
@@ -267,7 +275,29 @@ return id
 """
 )
 
-SCRIPTS = (LAST, READ, ASK, PUT, RELEASE, PURGE)
+#: ARGV: keys.  Carries out on them what purges by prefix, and soft ones, have left to do.
+SWEEP = (
+    _COMMON
+    + """
+for _, key in ipairs(ARGV) do
+    live(key, true)
+end
+"""
+)
+
+#: ARGV: for each: "hard" or "soft" and a prefix, serial and moment.  Of all values none is left that these mean.
+SWEPT = (
+    _COMMON
+    + """
+for at = 1, #ARGV, 2 do
+    if redis.call('HGET', ns .. 'tag:', ARGV[at]) == ARGV[at + 1] then
+        redis.call('HDEL', ns .. 'tag:', ARGV[at])
+    end
+end
+"""
+)
+
+SCRIPTS = (LAST, READ, ASK, PUT, RELEASE, PURGE, SWEEP, SWEPT)
 _KINDS = {b"key": Kind.KEY, b"tag": Kind.TAG, b"prefix": Kind.PREFIX}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -335,6 +365,21 @@ def purge_of(fields: dict[bytes, bytes]) -> Purge | None:
     """The purge of an entry; None: it is none of ours."""
     kind = _KINDS.get(fields.get(b"is", b""))
     return None if kind is None else Purge(kind, fields.get(b"name", b""), fields.get(b"soft") == b"1")
+
+
+def prefixes_of(states: list[bytes]) -> list[bytes]:
+    """What `SWEPT` takes for all purges by prefix in the row ``tag:``."""
+    pairs = zip(states[::2], states[1::2], strict=True)
+    return [part for field, content in pairs if field[:4] in (b"hard", b"soft") for part in (field, content)]
+
+
+def pattern_of(namespace: bytes, swept: list[bytes]) -> bytes:
+    """What SCAN takes, for the values that these purges by prefix may mean."""
+    prefixes = [field[4:] for field in swept[::2]]
+    first, last = min(prefixes), max(prefixes)
+    same = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    common = namespace + b"value:" + first[:same]
+    return re.sub(rb"([][*?\\])", rb"\\\1", common) + b"*"
 
 
 def verdict(key: bytes, tags: Iterable[bytes], since: bytes, entries: list[list[object]]) -> Verdict:

@@ -282,11 +282,31 @@ class SharingTests(TestCase):
         keys = sorted(f"{NAMESPACE}{name}".encode() for name in ("purges", "serial", "stores"))
         await until(lambda: self.redis.ask("DBSIZE") == b":%d\r\n" % len(keys), "only these are there")
 
+    async def test_purges_by_prefix_are_swept(self) -> None:
+        """Then they are forgotten, and each has done what it should."""
+        for number in range(300):
+            await self.put(self.one, key=b"[x]*%d" % number, times=Lifetimes(3600, 3600))
+        await self.purge(self.one, prefix=b"[x]*1")
+        await self.purge(self.one, prefix=b"[x]*2", is_soft=True)
+        fields = ("HLEN", f"{NAMESPACE}tag:")
+        await until(lambda: self.redis.ask(*fields) == b":1\r\n", "they are swept")
+        self.assertEqual([await self.get(self.two, b"[x]*%d" % number) for number in (19, 20, 30)], [None, None, b"v"])
+        self.assertEqual(await self.get(self.two, b"[x]*20", Window.REVALIDATING), b"v")
+        self.assertEqual(self.redis.ask("EXISTS", f"{NAMESPACE}value:[x]*19"), b":0\r\n")
+
     async def test_too_many_purges_to_be_told_apart(self) -> None:
-        await self.put(self.one, times=Lifetimes(3600, 3600))
+        """Of a tag, softly; of prefixes, if nobody sweeps."""
+        times = Lifetimes(3600, 3600)
+        await self.put(self.one, times=times, tags=(b"t",))
+        for _ in range(70):
+            await self.put(self.one, key=b"other", times=times, tags=(b"t",))
+            await self.purge(self.one, tags=[b"t"], is_soft=True)
+        self.assertIsNone(await self.get(self.two, window=Window.REVALIDATING))
+
+        await self.put(self.one)
         for number in range(70):
-            await self.purge(self.one, prefix=b"x%d" % number)
-            self.one.near.store.sweep(0.0, 1000)
+            self.redis.ask("HSET", f"{NAMESPACE}tag:", f"hardx{number}", "1 1")
+        await self.purge(self.one, prefix=b"y")
         self.assertIsNone(await self.get(self.two))
 
     async def test_forgotten_scripts(self) -> None:
