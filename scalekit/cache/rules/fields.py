@@ -21,7 +21,12 @@ _ELEMENT = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*+")++', re.DOTALL)
 _DIRECTIVE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++)(?:=(.*+))?+", re.DOTALL)
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _PAIR = re.compile(rb"\\(.)", re.DOTALL)
+#: ``Wednesday, 01-Jan-20 00:00:00 GMT`` is as long as a date gets.
+_LONGEST_DATE = 40
 _SECONDS = re.compile(rb"[0-9]{1,64}")
+
+#: What is longer is made anew each time: clients may send a thousand that no application would, of 32 KiB each.
+REMEMBERED_BYTES = 256
 
 #: The values of fields, by their names in lower case.
 Values = Mapping[bytes, list[bytes]]
@@ -42,7 +47,6 @@ def values_by_name(fields: Fields, names: frozenset[bytes]) -> Values:
     return found
 
 
-@lru_cache(1024)  # an application has a handful of them; the bound is for those that make them up
 def directives(value: bytes) -> Directives:
     """
     The directives of Cache-Control (RFC 9111 section 5.2), of all its fields joined by commas: names in lower case,
@@ -50,6 +54,11 @@ def directives(value: bytes) -> Directives:
 
     Of a directive that comes twice with two values the value is one that is no number.
     """
+    return _directives(value) if len(value) <= REMEMBERED_BYTES else _directives.__wrapped__(value)
+
+
+@lru_cache(1024)  # an application has a handful of them; the bound is for those that make them up
+def _directives(value: bytes) -> Directives:
     if value.count(b'"') and not _is_closed(value):
         return {b"no-store": b""}
     found: Directives = {}
@@ -66,7 +75,7 @@ def directives(value: bytes) -> Directives:
         if quoted is not None:
             argument = _PAIR.sub(rb"\1", quoted[1])
         if name in found and found[name] != argument:
-            argument = _merged(name, found[name], argument)
+            argument = _merged(name)
         found[name] = argument
     return found
 
@@ -80,11 +89,9 @@ def _is_closed(value: bytes) -> bool:
     return b'"' not in re.sub(rb'"(?:[^"\\]|\\.)*+"', b"", value, flags=re.DOTALL)
 
 
-def _merged(name: bytes, one: bytes, other: bytes) -> bytes:
-    if name not in (b"no-cache", b"private"):
-        return _CONFLICT
-    # The unqualified form forbids more than one that names fields.
-    return one + b"," + other if one and other else b""
+def _merged(name: bytes) -> bytes:
+    # The form without fields forbids more than two that name some.
+    return b"" if name in (b"no-cache", b"private") else _CONFLICT
 
 
 def directives_of(values: Iterable[bytes]) -> Directives:
@@ -115,7 +122,6 @@ _RFC850 = re.compile(
 _ASCTIME = re.compile(_DAY + b" " + _MONTH + rb" ([0-9 ][0-9]) " + _TIME + rb" ([0-9]{4})", re.IGNORECASE)
 
 
-@lru_cache(1024)  # the dates of this second are those of most answers
 def http_date(value: bytes) -> float | None:
     """
     A date in one of its three forms as seconds since the epoch (RFC 9110 section 5.6.7); None if it is none.
@@ -123,6 +129,11 @@ def http_date(value: bytes) -> float | None:
     Case is not looked at (RFC 9110 wants it right, RFC 9111 section 4.2 gives in); everything else is, so that what is
     no date is stale.  Two digits of a year are one of 1969 to 2068, as with POSIX.
     """
+    return _http_date(value) if len(value) <= _LONGEST_DATE else None
+
+
+@lru_cache(1024)  # the dates of this second are those of most answers
+def _http_date(value: bytes) -> float | None:
     match = _IMF.fullmatch(value)
     if match is not None:
         day, month, year, *time = match.groups()

@@ -59,6 +59,7 @@ class Refusal(Enum):
     VARY = "vary-star"
     UNDERSTOOD = "must-understand"
     NO_FRESHNESS = "no-freshness"
+    TAGS = "bad-tags"
 
 
 #: Whose rules of caching are implemented here (must-understand, section 5.2.2.3): those of RFC 9110 and RFC 7725.
@@ -98,6 +99,9 @@ def plan_store(
     can_validate = b"etag" in found or b"last-modified" in found
     if fresh is None and not (can_validate and head.status in HEURISTIC):
         return Refusal.NO_FRESHNESS
+    tags = _tags(found, asked.key)
+    if tags is None:
+        return Refusal.TAGS
     names = nominated(found[b"vary"]) if b"vary" in found else ()
     if names is STAR:
         return Refusal.VARY
@@ -122,7 +126,7 @@ def plan_store(
         keeps=policy.keeps_validated if can_validate else 0.0,
         names=names,
         variant=variant_of(names, asked.head.fields),
-        tags=_tags(found, asked.key),
+        tags=tags,
     )
 
 
@@ -173,11 +177,19 @@ def _window(said: Directives, name: bytes, usual: float) -> float:
     return float(seconds(said[name]) or 0) if name in said else usual
 
 
-def _tags(found: Values, key: bytes) -> tuple[bytes, ...]:
+def _tags(found: Values, key: bytes) -> tuple[bytes, ...] | None:
+    """What it can be purged by; None if that cannot be known: it would stay when it is to go."""
     groups, surrogates = found.get(b"cache-groups", ()), found.get(b"surrogate-key", ())
     if not groups and not surrogates:
         return ()
     try:
-        return (*tags_of(groups, surrogates), *scoped(tags_of(groups, ()), key))
+        in_groups = tags_of(groups, ())
+    except ClientFault as fault:
+        if fault.reason != "bad-groups":
+            return None
+        in_groups = ()  # RFC 9651 section 4.2: a field that cannot be read is not there
+    try:
+        named = tags_of((), surrogates)
     except ClientFault:
-        return ()  # RFC 9651 section 4.2: a field that cannot be read is not there
+        return None
+    return (*dict.fromkeys((*in_groups, *named)), *scoped(in_groups, key))

@@ -17,6 +17,9 @@ _OF_BYTES = frozenset(
     b"etag content-encoding content-range content-length content-md5 digest content-digest repr-digest".split()
 )
 
+#: App servers take 8 KiB of head at least, cookies included; 32 variants of usual tags are 2 KiB.
+_TAGS_BYTES = 2048
+
 
 class Outgoing(NamedTuple):
     """
@@ -39,16 +42,29 @@ def outgoing(asked: Asked, stored: Stored | None, variants: Sequence[Stored]) ->
     """
     if asked.head.method != b"GET" or (stored is None and (asked.conditions or asked.no_cache)):
         return Outgoing(asked.head, False)
-    tags = [one.etag for one in variants if one.etag]
+    tags = _tags(variants)
     since = stored.last_modified if stored is not None else b""
     if not tags and not since:
         return Outgoing(asked.head, False)
     fields = [pair for pair in asked.head.fields if pair[0].lower() not in CONDITIONAL]
     if tags:
-        fields.append((b"If-None-Match", b", ".join(dict.fromkeys(tags))))
+        fields.append((b"If-None-Match", b", ".join(tags)))
     if since:
         fields.append((b"If-Modified-Since", since))
     return Outgoing(_with_fields(asked.head, fields), True)
+
+
+def _tags(variants: Sequence[Stored]) -> list[bytes]:
+    """Those of the newest, as far as they fit."""
+    tags: dict[bytes, None] = {}
+    room = _TAGS_BYTES
+    for one in variants:
+        if one.etag and one.etag not in tags:
+            room -= len(one.etag)
+            if room < 0:
+                break
+            tags[one.etag] = None
+    return list(tags)
 
 
 def unconditional(asked: Asked) -> RequestHead:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from scalekit.cache.rules.fields import REMEMBERED_BYTES
 from scalekit.http.heads import Fields
 
 #: What is in the way of any reuse.
@@ -46,8 +47,12 @@ def variant_of(names: tuple[bytes, ...], fields: Fields) -> Variant:
     return tuple(None if name not in found else _normal(name, b",".join(found[name])) for name in names)
 
 
-@lru_cache(1024)  # browsers send a handful of them; the bound is for those that make them up
 def _normal(name: bytes, value: bytes) -> bytes:
+    return _made(name, value) if len(value) <= REMEMBERED_BYTES else _made.__wrapped__(name, value)
+
+
+@lru_cache(1024)  # browsers send a handful of them; the bound is for those that make them up
+def _made(name: bytes, value: bytes) -> bytes:
     if b'"' in value:
         return value  # a comma in a quoted string is no separator
     value = _AROUND_COMMAS.sub(b",", value).strip(b" \t,")

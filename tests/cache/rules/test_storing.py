@@ -148,7 +148,13 @@ class KeptTests(SynchronousTestCase):
             kept(FRESH, 'Cache-Groups: "a", "b"', "Surrogate-Key: c d").tags,
             (b"a", b"b", b"c", b"d", b"https://h a", b"https://h b"),
         )
-        self.assertEqual(kept(FRESH, "Cache-Groups: a").tags, ())
+        self.assertEqual(kept(FRESH, "Cache-Groups: a", "Surrogate-Key: c").tags, (b"c",))
+
+    def test_what_could_not_be_purged_by_its_tags_is_not_kept(self) -> None:
+        many = " ".join(f"t{number}" for number in range(200))
+        groups = ", ".join(f'"t{number}"' for number in range(200))
+        for line in (f"Surrogate-Key: {many}", "Surrogate-Key: \xe9", f"Cache-Groups: {groups}"):
+            self.assertEqual(planned(FRESH, line), Refusal.TAGS)
 
     def test_repr(self) -> None:
         stored = kept(FRESH, "Vary: Foo", asked=get("Foo: 1"))

@@ -37,6 +37,14 @@ class OutgoingTests(SynchronousTestCase):
         self.assertEqual(sent(get("Foo: 1"), one, other, one), (["Foo: 1", 'If-None-Match: W/"b", "a"'], True))
         self.assertEqual(sent(get("Foo: 3"), None, other, one), (["Foo: 3", 'If-None-Match: W/"b", "a"'], True))
 
+    def test_as_many_as_fit(self) -> None:
+        variants = [kept(AGE, f'ETag: "{number:0500}"') for number in range(9)]
+        (line, *_), is_validating = sent(get(), variants[0], *variants)
+        self.assertTrue(is_validating)
+        self.assertEqual(
+            [int(tag.strip('"')) for tag in line.removeprefix("If-None-Match: ").split(", ")], [0, 1, 2, 3]
+        )
+
     def test_the_clients_go_on_where_nothing_can_be_validated(self) -> None:
         asked = get('If-None-Match: "z"')
         plain = kept(AGE)
