@@ -18,5 +18,6 @@ table.py        medians, ratios, tables
 deploy.py       a deploy under load, beside nginx (``make bench-deploy``); deployed.py: its figures and tables
 neighbours.py   what clients of other app servers notice of one that behaves badly; prints a table, stores nothing
 cachetests.py   the public suite for HTTP caches against the balancer's; prints what passed, stores nothing
+memory.py       what a full cache takes, the store's and the HTTP cache's (origin.py is behind it); stores nothing
 servers.py      processes, ports; machine.py: what it all ran on
 """
