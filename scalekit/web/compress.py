@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from scalekit.http.coding import coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
-from scalekit.http.heads import RequestHead, ResponseHead
+from scalekit.http.heads import Amend, RequestHead, ResponseHead
 from scalekit.http.negotiation import pick_coding
 from scalekit.interfaces import IResponder
 from scalekit.web.coder import CodedStream, InThread, Turns
@@ -84,7 +84,8 @@ class Compress:
             picked = asked.picked = self, *self._picked(asked)
         _, coding, head = picked
         if coding is None:
-            exchange.amend = _tell_caches
+            amend = exchange.amend
+            exchange.amend = _tell_caches if amend is None else _then(amend)
             self._responder.respond(exchange if head is asked else WrappedExchange(exchange, head))
         else:
             self._responder.respond(_CodedExchange(exchange, head, coding, self))
@@ -153,6 +154,11 @@ class Compress:
 def _tell_caches(head: ResponseHead, size: int | None) -> ResponseHead:
     """To a client that takes no coding of ours: codable answers tell shared caches that others do."""
     return varied_head(head) if is_codable(head, size) else head
+
+
+def _then(amend: Amend) -> Amend:
+    """The same, and then what a decorator before us wants."""
+    return lambda head, size: amend(_tell_caches(head, size), size)
 
 
 class _CodedExchange(WrappedExchange):

@@ -20,7 +20,7 @@ from scalekit.cache.front.metrics import Counts
 from scalekit.cache.front.passing import Passed
 from scalekit.cache.front.shelf import Kept, Shelf, Variant
 from scalekit.cache.front.sought import Services, Sought, normalised
-from scalekit.cache.front.telling import NAME, fail, ready_head, with_status
+from scalekit.cache.front.telling import NAME, fail, ready_head, tell_unshared, with_status
 from scalekit.cache.front.waiting import Waiter
 from scalekit.cache.rules import answering, status
 from scalekit.cache.rules.asking import ask
@@ -45,6 +45,7 @@ MOST_WAITING = 10_000
 _SKEW_SECONDS = 1.0
 
 _FAILING = Window.FAILING
+_ABSENT = Reuse(Verdict.MISS, None, b"uri-miss")
 
 
 @implementer(IResponder)
@@ -129,6 +130,16 @@ class CacheFront:
                     else:
                         _send(exchange, ready, variant)
                     return
+            elif entry is None and sought.is_get:
+                # The usual miss: there is nothing to be weighed.
+                if self._marks.has(sought.key, now):
+                    sought.counts.miss += 1
+                    exchange.record.cache = "miss"
+                    exchange.amend = tell_unshared
+                    self.responder.respond(exchange)
+                else:
+                    self._ask(exchange, sought, None, _ABSENT, None)
+                return
         elif not sought.is_cached:
             self.responder.respond(exchange)
             return

@@ -54,6 +54,7 @@ class Sought:
         "counts",
         "index",
         "is_cached",
+        "is_get",
         "is_plain",
         "kept_number",
         "key",
@@ -69,6 +70,7 @@ class Sought:
         self.asked = asked
         self.key = asked.key
         self.is_plain = is_cached and asked.is_plain
+        self.is_get = asked.head.method == b"GET"
         self.counts = counts
         self.kept_number = 0
         self.index = 0

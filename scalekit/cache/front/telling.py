@@ -25,6 +25,14 @@ def ttl_of(stored: Stored, now: float) -> float:
     return stored.born + stored.lifetime - now
 
 
+_UNSHARED = status.forwarded(NAME, b"uri-miss", detail="not-shared")
+
+
+def tell_unshared(head: ResponseHead, size: int | None) -> ResponseHead:
+    """An `Amend` for answers of which the last one was for its client only, so that this was not waited for."""
+    return with_status(head, _UNSHARED)
+
+
 def ready_head(variant: Variant, now: float) -> ResponseHead:
     """
     The head of a whole answer out of the store, made once a second: what the wire has made of it stays with it.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from scalekit.cache.front import front, streaming
+from scalekit.cache.front.marks import MARK_SECONDS
 from scalekit.errors import UpstreamFault
+from scalekit.web.compress import Compress
 from tests.cache.front.fronted import EPOCH, Case, Client, Fronted, get
 
 GONE = UpstreamFault(502, "answer-cut", "Cut.")
@@ -385,14 +387,31 @@ class Otherwise(FetchCase):
         self.assertEqual(self.it.origin.fields[b"if-none-match"], b'"v1"')
         self.it.origin.answers(b"", b"private", 304, ETAG)
         self.assertEqual(client.heard().status, 304)
-        # It can be shared after all: the mark is gone.
-        self.ask()
-        self.it.origin.answers(b"ours")
-        self.assertEqual(self.it.get(b"/x").body, b"ours")
-        self.it.passes(60)
+        (client,) = self.ask()
+        self.it.origin.answers(b"mine", b"private")
+        heard = client.heard()
+        self.assertEqual((heard.body, heard.said), (b"mine", b'fwd=uri-miss; detail="not-shared"'))
+        self.assertEqual(client.records[0].cache, "miss")
+        # After a while it is looked whether it can be shared by now.
+        self.it.passes(MARK_SECONDS)
         before = len(self.it.asked)
-        self.ask(2)
+        clients = self.ask(2)
+        self.it.origin.answers(b"ours")
+        self.assertEqual(self.bodies(clients), [b"ours"] * 2)
         self.assertEqual(len(self.it.asked), before + 1)
+
+    def test_what_is_not_shared_says_so_also_where_it_is_coded(self) -> None:
+        compress = Compress(self.it, self.it.clock, lambda *arguments: None)  # type: ignore[arg-type]
+        self.it.front.reconfigure(compress, tuple(compress.codings))
+        body = b"mine " * 300
+        for lines in ((), (), (b"Accept-Encoding: br",)):
+            (client,) = self.ask(1, *lines)
+            self.it.origin.answers(body, b"private", 200, (b"Content-Type", b"text/plain"))
+            heard = client.heard()
+            self.assertIn(b"Vary: Accept-Encoding\r\n", heard.head)
+            self.assertEqual(b"Content-Encoding: br\r\n" in heard.head, bool(lines))
+            self.assertIn(b"fwd=uri-miss; detail=", heard.said)
+        self.assertEqual(heard.said, b'fwd=uri-miss; detail="not-shared"')
 
     def test_hints_and_ranges_go_through(self) -> None:
         (client,) = self.ask(1, b"Range: bytes=0-1")
