@@ -15,6 +15,7 @@ from bench.neighbours import (
     Asked,
     Measured,
     Milliseconds,
+    Turn,
     Turns,
     ask_at_pace,
     configuration,
@@ -58,7 +59,7 @@ class NeighboursTests(SynchronousTestCase):
 
         asked = asyncio.run(run())
         self.assertEqual([one.answer for one in sorted(asked)], ["200"] * 10 + ["cut"] * 10)
-        self.assertTrue(all(one.lag >= 0 and one.took > 0 for one in asked))
+        self.assertTrue(all(one.took > 0 for one in asked))
 
     def test_turns(self) -> None:
         turns = Turns("hung", 100.0, 2)
@@ -71,12 +72,13 @@ class NeighboursTests(SynchronousTestCase):
         self.assertEqual([turns.number(now) for now in moments], [0, 0, 1, 1, 2, 2, 3, 3])
 
     def test_the_calmer_half_counts(self) -> None:
-        turns = [[Asked(0.0, 0.001, seconds, "200")] * 100 for seconds in (0.9, 0.002, 0.004, 0.8)]
+        waits = ((0.9, 0.4), (0.002, 0.008), (0.004, 0.008), (0.001, 0.5))
+        turns = [Turn(wait, [Asked(0.0, seconds, "200")] * 100) for seconds, wait in waits]
         found = Milliseconds.of(turns)
-        self.assertEqual([round(one, 3) for one in found], [3.0, 4.0, 1.0])
-        beside = Milliseconds.of([turns[0]])
-        measured = Measured("hung", found, beside, 2, {"504": 10, "200": 1})
+        self.assertEqual([round(one, 3) for one in found], [3.0, 4.0, 10.0])
+        beside = Milliseconds.of([Turn(0.008, turns[0].asked)])
+        measured = Measured("hung", found, beside, {"cut": 2}, {"504": 10, "200": 1})
         self.assertEqual((round(measured.ratio), measured.is_blurred), (225, False))
-        self.assertTrue(measured._replace(beside=measured.beside._replace(lag=5.0)).is_blurred)
-        self.assertFalse(measured._replace(beside=measured.beside._replace(lag=3.0)).is_blurred)
-        self.assertRegex(measured.line, r"^hung .* 225.00   1 x 200, 10 x 504; 2 of ours failed$")
+        self.assertTrue(measured._replace(beside=measured.beside._replace(held=21.0)).is_blurred)
+        self.assertFalse(measured._replace(beside=measured.beside._replace(held=19.0)).is_blurred)
+        self.assertRegex(measured.line, r"^hung .* 225.00   1 x 200, 10 x 504; ours got 2 x cut$")
