@@ -16,7 +16,7 @@ SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 CONDITIONAL = frozenset(
     (b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range")
 )
-_LOOKED_AT = CONDITIONAL | {b"cache-control", b"pragma", b"authorization"}
+_LOOKED_AT = CONDITIONAL | {b"cache-control", b"pragma", b"authorization", b"cookie"}
 
 
 class Asked:
@@ -30,12 +30,14 @@ class Asked:
         it may be stale, infinite without a number; ``stale_if_error``: that it may be where the origin fails.  None
         where the request does not say.
     :ivar no_cache: it wants the origin asked; ``no_store``: nothing of it kept; ``only_if_cached``: nobody asked.
+    :ivar has_cookie: the answer may be for somebody who is known to the app.
     :ivar conditions: its fields out of `CONDITIONAL`, the first of each, names in lower case.
     """
 
     __slots__ = (
         "conditions",
         "has_authorization",
+        "has_cookie",
         "head",
         "is_lookup",
         "is_plain",
@@ -61,7 +63,7 @@ class Asked:
         self.min_fresh: int | None = None
         self.stale_if_error: int | None = None
         self.max_stale: float | None = None
-        self.no_cache = self.no_store = self.only_if_cached = self.has_authorization = False
+        self.no_cache = self.no_store = self.only_if_cached = self.has_authorization = self.has_cookie = False
         self.conditions: dict[bytes, bytes] = {}
         found: Fields = [(name, value) for raw, value in head.fields if (name := raw.lower()) in _LOOKED_AT]
         if found:
@@ -77,6 +79,8 @@ class Asked:
                 pragma = pragma or b"no-cache" in value.lower()
             elif name == b"authorization":
                 self.has_authorization = True
+            elif name == b"cookie":
+                self.has_cookie = True
             else:
                 self.conditions.setdefault(name, value)
         said = directives_of(controls)

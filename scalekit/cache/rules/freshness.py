@@ -17,13 +17,11 @@ _HEURISTIC_SHARE = 0.1
 _LONGEST_GUESS = 86_400.0
 
 
-def lifetime(
-    status: int, found: Values, said: Directives, is_targeted: bool, received_at: float, guesses: bool = True
-) -> float | None:
+def lifetime(found: Values, said: Directives, is_targeted: bool, received_at: float) -> float | None:
     """
-    Seconds for which an answer is fresh from its making on; None if it says nothing of that and it may not be guessed.
+    Seconds for which an answer is fresh from its making on; None if it says nothing of that.
 
-    s-maxage, then max-age, then Expires less Date, then a guess (section 4.2.1); what cannot be read is stale: 0.
+    s-maxage, then max-age, then Expires less Date (section 4.2.1); what cannot be read is stale: 0.
 
     :param said: its directives; with ``is_targeted`` Expires does not count, see `targeted`.
     """
@@ -38,8 +36,14 @@ def lifetime(
         # Of several the first counts or it is stale (section 4.2.1); of two that differ, it is.
         until = http_date(expires[0]) if len(set(expires)) == 1 else None
         return 0.0 if until is None else min(max(0.0, until - (received_at if date is None else date)), float(LONGEST))
-    if not guesses or (status not in HEURISTIC and b"public" not in said):
+    return None
+
+
+def guess(status: int, found: Values, said: Directives, is_targeted: bool, received_at: float) -> float | None:
+    """Seconds for which an answer that does not say it may be fresh; None if nothing may be guessed (section 4.2.2)."""
+    if is_targeted or (status not in HEURISTIC and b"public" not in said):
         return None
+    date = http_date(found[b"date"][0]) if b"date" in found else None
     changed = found.get(b"last-modified", ())
     since = http_date(changed[0]) if len(changed) == 1 else None
     if since is None:

@@ -38,7 +38,7 @@ def fresh_hit(variants: Sequence[Stored], asked: Asked, now: float) -> Stored | 
     """The answer to a plain request, if what is newest for it is fresh; None: ask `plan_reuse`."""
     if asked.is_plain:
         for stored in variants:
-            if not stored.names or stored.suits(asked.head):
+            if stored.serves(asked):
                 return stored if now < stored.fresh_until else None
     return None
 
@@ -52,7 +52,7 @@ def plan_reuse(variants: Sequence[Stored], asked: Asked, now: float) -> Reuse:
     if b"if-match" in asked.conditions or b"if-unmodified-since" in asked.conditions:
         # They are for the origin to judge: a cache never does (RFC 9111 section 4.3.2).
         return _forwarding(asked, Reuse(Verdict.MISS, None, b"request"))
-    stored = next((one for one in variants if one.suits(asked.head)), None)
+    stored = next((one for one in variants if one.serves(asked)), None)
     if stored is None:
         return _forwarding(asked, Reuse(Verdict.MISS, None, b"vary-miss" if variants else b"uri-miss"))
     if asked.no_cache or not _is_young_enough(stored, asked, now):
@@ -63,7 +63,12 @@ def plan_reuse(variants: Sequence[Stored], asked: Asked, now: float) -> Reuse:
         return _forwarding(asked, Reuse(Verdict.VALIDATE, stored, b"request"))
     if covers_request(stored, asked, now):
         return Reuse(Verdict.FRESH, stored)
-    if asked.min_fresh is None and asked.max_age is None and covers_refresh(stored, now):
+    if (
+        asked.head.method == b"GET"
+        and asked.min_fresh is None
+        and asked.max_age is None
+        and covers_refresh(stored, now)
+    ):
         return Reuse(Verdict.STALE, stored, b"stale")
     return _forwarding(asked, Reuse(Verdict.VALIDATE, stored, b"stale"))
 

@@ -27,7 +27,7 @@ def covers_error(stored: Stored, asked: Asked, status: int | None, now: float) -
     """
     if status is not None and status not in ERRORS:
         return False
-    if stored.must_validate or stored.must_revalidate or asked.no_cache:
+    if stored.must_validate or stored.must_revalidate or asked.no_cache or not stored.serves(asked):
         return False
     if now < stored.revalidates_until or now < (stored.lost_until if status is None else stored.fails_until):
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scalekit.cache.rules.asking import Asked
 from scalekit.cache.rules.vary import Variant, variant_of
 from scalekit.http.heads import Fields, RequestHead
 
@@ -18,6 +19,8 @@ class Stored:
         None of them is before ``fresh_until``.
     :ivar leaves: from then on keeping it is of no use.
     :ivar lifetime: seconds from ``born`` to ``fresh_until``, before no-cache.
+    :ivar is_implicit: it does not say that it may be kept, which is allowed all the same; not for users that the app
+        knows, though.
     :ivar must_validate: it said no-cache; ``must_revalidate``: it is never to be used stale.
     :ivar etag: and ``last_modified``, ``date``: those fields as they came, empty if it has none.
     :ivar names: the fields that Vary nominates, and ``variant`` their values in the request that it answered.
@@ -32,6 +35,7 @@ class Stored:
         "fails_until",
         "fields",
         "fresh_until",
+        "is_implicit",
         "last_modified",
         "leaves",
         "lifetime",
@@ -56,6 +60,7 @@ class Stored:
         *,
         age: float = 0.0,
         lifetime: float = 0.0,
+        is_implicit: bool = False,
         must_validate: bool = False,
         must_revalidate: bool = False,
         while_revalidating: float = 0.0,
@@ -72,6 +77,7 @@ class Stored:
         self.received_at = received_at
         self.born = received_at - age
         self.lifetime = lifetime
+        self.is_implicit = is_implicit
         self.must_validate = must_validate
         self.must_revalidate = must_revalidate
         fresh_until = self.born + lifetime
@@ -93,6 +99,10 @@ class Stored:
                 self.last_modified = value
             elif name == b"date":
                 self.date = value
+
+    def serves(self, asked: Asked) -> bool:
+        """Whether it may be chosen for this request at all, one of its key."""
+        return self.suits(asked.head) and not (self.is_implicit and asked.has_cookie)
 
     def suits(self, head: RequestHead) -> bool:
         """Whether it is for this request, which is one of its key (RFC 9111 section 4.1)."""

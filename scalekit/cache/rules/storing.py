@@ -12,7 +12,7 @@ import msgspec
 from scalekit.cache.labels import tags_of
 from scalekit.cache.rules.asking import Asked
 from scalekit.cache.rules.fields import Directives, Values, seconds, values_by_name
-from scalekit.cache.rules.freshness import HEURISTIC, TIMES, age_on_arrival, lifetime
+from scalekit.cache.rules.freshness import HEURISTIC, TIMES, age_on_arrival, guess, lifetime
 from scalekit.cache.rules.key import scoped
 from scalekit.cache.rules.stored import Stored
 from scalekit.cache.rules.targeted import CONTROLS, controls
@@ -56,6 +56,9 @@ class Refusal(Enum):
     PRIVATE = "private"
     AUTHORIZATION = "authorization"
     COOKIE = "set-cookie"
+    #: The request has a cookie, and the answer does not say that it may be kept: many an app makes pages for those who
+    #: have logged in, puts Last-Modified on them, and has never heard of ``private``.
+    KNOWN = "request-cookie"
     VARY = "vary-star"
     UNDERSTOOD = "must-understand"
     NO_FRESHNESS = "no-freshness"
@@ -72,6 +75,9 @@ _NEVER_KEPT = frozenset(
     b"connection keep-alive proxy-connection te transfer-encoding upgrade trailer "
     b"proxy-authenticate proxy-authentication-info proxy-authorization age cache-status".split()
 )
+
+#: Directives by which somebody who knows of caches says that this may be kept, freshness aside.
+_SAYS_SO = (b"public", b"no-cache", b"must-revalidate", b"proxy-revalidate")
 
 _LOOKED_AT = CONTROLS | TIMES | frozenset(b"vary etag pragma set-cookie cache-groups surrogate-key".split())
 
@@ -91,7 +97,12 @@ def plan_store(
     refusal = _refusal(asked, head.status, found, said, policy)
     if refusal is not None:
         return refusal
-    fresh = lifetime(head.status, found, said, is_targeted, received_at, policy.guesses)
+    fresh = lifetime(found, said, is_targeted, received_at)
+    is_implicit = fresh is None and said.keys().isdisjoint(_SAYS_SO)
+    if is_implicit and asked.has_cookie:
+        return Refusal.KNOWN
+    if fresh is None and policy.guesses:
+        fresh = guess(head.status, found, said, is_targeted, received_at)
     must_validate = said.get(b"no-cache") == b"" or (
         not is_targeted and not said and any(b"no-cache" in value.lower() for value in found.get(b"pragma", ()))
     )
@@ -118,6 +129,7 @@ def plan_store(
         received_at,
         age=age,
         lifetime=fresh or 0.0,
+        is_implicit=is_implicit,
         must_validate=must_validate,
         must_revalidate=must_revalidate,
         while_revalidating=while_revalidating,

@@ -42,7 +42,7 @@ def outgoing(asked: Asked, stored: Stored | None, variants: Sequence[Stored]) ->
     """
     if asked.head.method != b"GET" or (stored is None and (asked.conditions or asked.no_cache)):
         return Outgoing(asked.head, False)
-    tags = _tags(variants)
+    tags = _tags([one for one in variants if not (one.is_implicit and asked.has_cookie)])
     since = stored.last_modified if stored is not None else b""
     if not tags and not since:
         return Outgoing(asked.head, False)

@@ -99,6 +99,16 @@ class ReuseTests(SynchronousTestCase):
             self.check(stored, [], 11, Verdict.VALIDATE, b"stale")
             self.check(stored, ["Cache-Control: max-stale"], 11, Verdict.VALIDATE, b"stale")
 
+    def test_what_says_nothing_is_not_for_users_that_the_app_knows(self) -> None:
+        stored = [kept("Last-Modified: Sun, 06 Nov 1994 07:49:37 GMT", 'ETag: "a"')]
+        self.check(stored, [], 1, Verdict.FRESH)
+        self.check(stored, ["Cookie: session=1"], 1, Verdict.MISS, b"vary-miss")
+        self.assertIsNone(fresh_hit(stored, get("Cookie: session=1"), NOW + 1))
+
+    def test_a_head_request_does_not_refresh(self) -> None:
+        stored = [kept("Cache-Control: max-age=10, stale-while-revalidate=5")]
+        self.assertEqual(plan_reuse(stored, get(method="HEAD"), NOW + 12).verdict, Verdict.VALIDATE)
+
     def test_conditions_are_no_plain_request(self) -> None:
         stored = [kept("Cache-Control: max-age=10")]
         self.assertIsNone(fresh_hit(stored, get("Range: bytes=0-1"), NOW))

@@ -43,6 +43,11 @@ class ErrorTests(SynchronousTestCase):
         stored = kept("Cache-Control: max-age=10")
         self.assertFalse(covers_error(stored, get("Cache-Control: no-cache"), None, NOW + 1))
 
+    def test_it_is_for_somebody_else(self) -> None:
+        stored = kept('ETag: "a"')
+        self.assertTrue(covers_error(stored, get(), None, NOW + 1))
+        self.assertFalse(covers_error(stored, get("Cookie: a=b"), None, NOW + 1))
+
     def test_the_request_takes_it(self) -> None:
         stored = kept("Cache-Control: max-age=10")
         asked = get("Cache-Control: stale-if-error=5")

@@ -68,6 +68,20 @@ class RefusalTests(SynchronousTestCase):
         self.assertIsInstance(planned("Cache-Control: max-age=9, public", cookie), Stored)
         self.assertIsInstance(planned(FRESH, cookie, policy=Policy(stores_cookies=True)), Stored)
 
+    def test_users_that_the_app_knows(self) -> None:
+        """Without a word on it their answers are not kept, and nobody else's are for them."""
+        known = get("Cookie: session=1")
+        for validator in VALIDATORS:
+            self.assertEqual(planned(validator, asked=known), Refusal.KNOWN)
+            self.assertFalse(kept(validator).serves(known))
+            for said in ("max-age=9", "public", "no-cache", "must-revalidate"):
+                self.assertTrue(kept(validator, f"Cache-Control: {said}", asked=known).serves(known))
+        self.assertTrue(kept(FRESH, asked=known).serves(get()))
+
+    def test_no_guesses(self) -> None:
+        stored = kept(VALIDATORS[1], policy=Policy(guesses=False))
+        self.assertEqual(stored.fresh_until, NOW)
+
     def test_neither_freshness_nor_validator(self) -> None:
         self.assertEqual(planned(), Refusal.NO_FRESHNESS)
         self.assertEqual(planned("Cache-Control: max-age=9", "Age: 9"), Refusal.NO_FRESHNESS)

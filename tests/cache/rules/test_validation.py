@@ -53,6 +53,13 @@ class OutgoingTests(SynchronousTestCase):
         tagged = kept(AGE, 'ETag: "a"')
         self.assertEqual(sent(asked, None, tagged), (['If-None-Match: "z"'], False))
 
+    def test_nothing_of_others_for_users_that_the_app_knows(self) -> None:
+        implicit = kept(CHANGED, 'ETag: "a"')
+        self.assertEqual(sent(get("Cookie: a=b"), None, implicit), (["Cookie: a=b"], False))
+        self.assertEqual(
+            sent(get("Cookie: a=b"), None, kept(AGE, 'ETag: "a"')), (["Cookie: a=b", 'If-None-Match: "a"'], True)
+        )
+
     def test_a_head_request_is_not_ours(self) -> None:
         stored = kept(AGE, 'ETag: "a"')
         self.assertEqual(sent(get(method="HEAD"), stored, stored), ([], False))
