@@ -213,8 +213,10 @@ class Fetch:
             return
         self._end()
         self._cover(None)
-        leader = self.line.leader
-        waiters = self.line.everybody()
+        self._fail_line(fault)
+
+    def _fail_line(self, fault: Exception) -> None:
+        leader, waiters = self.line.leader, self.line.everybody()
         self.line = Line(self._emptied)
         for waiter in waiters:
             tell_failure(waiter, fault, self.record, self._forwarded, waiter is leader, self._front.proxy)
@@ -229,6 +231,7 @@ class Fetch:
             self._observer = None
             self._end()
             self._shared.stream.cut(fault)
+            self._fail_line(fault)  # there is nobody any more, unless something went wrong here
 
     @property
     def _leader(self) -> Any:
@@ -288,7 +291,10 @@ class Fetch:
             if (is_purged and waiter.since > self._fill.since) or not is_fresh_for(answer.stored, waiter, now):
                 released.append(waiter)
             else:
-                answer.serve(waiter, now)
+                try:
+                    answer.serve(waiter, now)
+                except Exception as fault:  # the others are served all the same
+                    waiter.exchange.fail(fault)
         return released
 
     def _leave_alone(self, head: ResponseHead, body: Body, why: str) -> None:

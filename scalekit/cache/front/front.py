@@ -325,7 +325,10 @@ class CacheFront:
         :param names: what Vary has turned out to nominate: those with the same values there go on together.
         """
         for waiter in waiters:
-            self._consider(waiter.exchange, waiter.sought, names)
+            try:
+                self._consider(waiter.exchange, waiter.sought, names)
+            except Exception as fault:  # as a listener does, and the others go on
+                waiter.exchange.fail(fault)
 
     def mark(self, key: bytes) -> None:
         """Nobody is to wait for answers to this key for a while."""

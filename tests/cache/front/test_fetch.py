@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from scalekit.cache.front import front, streaming
 from scalekit.cache.front.marks import MARK_SECONDS
+from scalekit.cache.front.sharing import Shared
+from scalekit.cache.front.waiting import Waiter
 from scalekit.errors import UpstreamFault
 from scalekit.web.compress import Compress
 from tests.cache.front.fronted import EPOCH, Case, Client, Fronted, get
@@ -424,6 +426,28 @@ class Otherwise(FetchCase):
         heard = client.heard()
         self.assertEqual((heard.status, heard.body), (206, b"he"))
         self.assertEqual(self.it.get(b"/x").body, b"hello")
+
+    def test_a_mistake_of_ours_leaves_nobody_waiting(self) -> None:
+        serve = Shared.serve
+
+        def mistaken(shared: Shared, waiter: Waiter, now: float) -> None:
+            if waiter.exchange.head.get(b"x-odd"):
+                raise ValueError("a mistake")
+            serve(shared, waiter, now)
+
+        self.patch(Shared, "serve", mistaken)
+        clients = [*self.ask(2), *self.ask(1, b"X-Odd: 1"), *self.ask(1)]
+        self.it.origin.answers()
+        self.assertEqual([client.heard().status for client in clients], [200, 200, 500, 200])
+        self.patch(self.it.front, "plan", lambda *arguments: 1 / 0)
+        clients = self.ask(2, path=b"/y")
+        try:
+            self.it.origin.answers()
+        except ZeroDivisionError as mistake:  # the proxy does as much
+            self.it.origin.exchange.fail(mistake)
+        self.assertEqual([client.heard().status for client in clients], [500, 500])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError, ZeroDivisionError)), 3)
+        self.assert_rest()
 
     def test_no_answer_and_no_switch(self) -> None:
         self.ask()
