@@ -15,13 +15,14 @@ from scalekit.balancer.instance import Instance
 from scalekit.balancer.retrying import IDEMPOTENT, MOST_ATTEMPTS, Refusal, after_answer, after_failure
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.tunnels import Tunnel
+from scalekit.balancer.upload import Upload
 from scalekit.balancer.waiting import PATIENCE_SECONDS
-from scalekit.errors import ClientFault, Fault, UpstreamFault
+from scalekit.errors import Fault, UpstreamFault
 from scalekit.http.forwarding import safe_trailers
 from scalekit.http.heads import Fields
 from scalekit.http.proxy_status import passed_on
 from scalekit.http.upgrade import Handshake, handshake_of
-from scalekit.interfaces import IAnswerObserver, IAnswerReceiver, IBodyReceiver
+from scalekit.interfaces import IAnswerObserver, IAnswerReceiver
 from scalekit.net.h2_stream import H2Stream
 from scalekit.net.pool import Pool
 from scalekit.net.upstream import UNUSED, UpstreamConnection
@@ -29,68 +30,13 @@ from scalekit.net.upstream import UNUSED, UpstreamConnection
 if TYPE_CHECKING:
     from scalekit.balancer.proxy import ReverseProxy
 
-#: What is kept of a body so that it can be sent again; a form or a JSON call fits, an upload does not.
-REPLAYED_BODY_BYTES = 64 * 1024
-
 #: A client that waits for 100 gets it after this even if the app server does not speak of it (RFC 9110 section 10.1.1
 #: lets it go on without anyway); curl itself waits 1 s.
 CONTINUE_SECONDS = 1.0
 
 
-def too_large(limit: int) -> ClientFault:
-    """A request's body is over so many bytes."""
-    return ClientFault(413, "body-too-large", f"The body of the request is over {limit} bytes.")
-
-
 def _busy(reason: str, detail: str) -> UpstreamFault:
     return UpstreamFault(503, reason, detail, round(PATIENCE_SECONDS))
-
-
-@implementer(IBodyReceiver)
-class _Body:
-    """
-    A request's body on its way: handed on piece by piece, and its beginning kept, so that it can be sent again.
-
-    :ivar kept: what has come so far; None once that is too much.
-    :ivar trailers: those that may go on.
-    """
-
-    __slots__ = ("_forward", "_limit", "_size", "has_ended", "kept", "trailers")
-
-    def __init__(self, forward: Forward, limit: int | None) -> None:
-        self._forward = forward
-        self._limit = limit
-        self._size = 0
-        self.kept: list[bytes] | None = []
-        self.trailers: Fields = []
-        self.has_ended = False
-
-    def data(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._limit is not None and self._size > self._limit:
-            self._forward.refuse(too_large(self._limit))
-            return
-        if self.kept is not None:
-            if self._size <= REPLAYED_BODY_BYTES:
-                self.kept.append(piece)
-            else:
-                self.kept = None
-        connection = self._forward.connection
-        if connection is not None:
-            connection.write(piece)
-
-    def end(self, trailers: Fields) -> None:
-        self.has_ended = True
-        if trailers:
-            self.trailers = safe_trailers(trailers)
-        connection = self._forward.connection
-        if connection is not None:
-            self.finish(connection)
-
-    def finish(self, connection: UpstreamConnection | H2Stream) -> None:
-        """It has been handed on whole."""
-        # An app server of HTTP/1.1 has no way to say beforehand that it takes trailers.
-        connection.finish(self.trailers if connection.takes_trailers else [])
 
 
 @implementer(IAnswerReceiver, IAnswerObserver)
@@ -126,7 +72,7 @@ class Forward:
         self._instance: Instance | None = None
         self._give_up: Callable[[], None] | None = None
         self._outgoing = b""
-        self._body: _Body | None = None
+        self._body: Upload | None = None
         self._has_begun = False
         self._has_informed = False
         self._has_replayed = False
@@ -227,7 +173,7 @@ class Forward:
         """Ask the client for its body."""
         self._stop_waiting()
         if self._body is None:
-            body = self._body = _Body(self, self._proxy.max_body_bytes)
+            body = self._body = Upload(self, self._proxy.max_body_bytes)
             self._exchange.receive(body)
 
     def _stop_waiting(self) -> None:

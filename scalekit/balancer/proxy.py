@@ -14,12 +14,13 @@ from zope.interface import implementer
 
 from scalekit.balancer.explain import algorithm_of
 from scalekit.balancer.explained import ExplainedExchange, explanation, is_asked
-from scalekit.balancer.forward import Forward, too_large
+from scalekit.balancer.forward import Forward
 from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.tunnels import Tunnels
+from scalekit.balancer.upload import too_large
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, Fault, UpstreamFault
 from scalekit.http.forwarding import Forwarder, is_last_hop
