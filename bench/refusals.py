@@ -130,7 +130,7 @@ def forward(data: bytes) -> str:
     return f"{len(found)} readings, {len(sent)} bytes"
 
 
-FORWARDER = Forwarder(b"a1", (ipaddress.ip_network("10.0.0.0/8"),), lambda: (1, 1))
+FORWARDER = Forwarder(b"a1", (ipaddress.ip_network("10.0.0.0/8"),), lambda: 1 << 64 | 1)
 
 TAKEN = (
     {

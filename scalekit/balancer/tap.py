@@ -184,7 +184,7 @@ def add_balancer(
     streams.setServiceParent(daemon)
     daemon.on_drain(lambda is_hurried: streams.close())
     name = secrets.token_hex(4).encode()
-    forwarder = Forwarder(name, config.trusted_proxies, lambda: (random.getrandbits(128), random.getrandbits(64)))
+    forwarder = Forwarder(name, config.trusted_proxies, partial(random.getrandbits, 192))
 
     def sticky_key(balancer: BalancerTable) -> bytes:
         if not any(service.sticky for service in balancer.service):

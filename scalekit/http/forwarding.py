@@ -9,6 +9,7 @@ made from the parsed names and values, with one framing of our choosing.
 from __future__ import annotations
 
 import re
+from binascii import hexlify
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -91,10 +92,10 @@ class Forwarder:
 
     :param name: our own token in Via; differs between processes.
     :param trusted: peers whose forwarding fields are believed.
-    :param trace_ids: gives ``(trace id, span id)`` as integers of 128 and 64 random bits.
+    :param trace_ids: gives 192 random bits as an integer: a trace id's 128, and a span id's 64.
     """
 
-    def __init__(self, name: bytes, trusted: tuple[Network, ...], trace_ids: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, name: bytes, trusted: tuple[Network, ...], trace_ids: Callable[[], int]) -> None:
         self.via = _VIA_NAME + name
         self._own_via = re.compile(rb"(?:^|[ \t,])" + re.escape(self.via) + rb"(?:[ \t,(]|$)")
         self._trusted = trusted
@@ -136,7 +137,8 @@ class Forwarder:
                 head.made = made
         _, before, trace, after = made
         if not trace:
-            trace = b"00-%032x-%016x-00" % self._trace_ids()
+            # 16 bytes and 8, in half of the time that padded numbers take.
+            trace = b"00-%b-00" % hexlify(self._trace_ids().to_bytes(24, "big"), b"-", -16)
         return b"%b%b\r\ntraceparent: %b\r\n%b%b" % (before, request_id, trace, upgrade, after)
 
     def _make(self, head: RequestHead, client: Client, fallback_host: bytes) -> tuple[Client, bytes, bytes, bytes]:

@@ -67,6 +67,7 @@ class RequestHead:
         "version",
     )
 
+    logged: Any
     made: Any
     picked: Any
     routed: Any
@@ -104,8 +105,7 @@ class RequestHead:
         self.expects_continue = expects_continue
         self.hop = hop
         self.upgrade = upgrade
-        self.made = self.picked = self.routed = self.sought = None
-        self.logged = b""
+        self.made = self.picked = self.routed = self.sought = self.logged = None
 
     def get(self, lower_name: bytes) -> bytes | None:
         """The values of this field joined by ``, `` (RFC 9110 section 5.3); None if it is absent."""

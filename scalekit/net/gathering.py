@@ -73,7 +73,7 @@ class GatheringTransport(ClientTransport):
         """What has arrived, for `deliver`: bytes, or why no more will come; None: nothing."""
         ahead = self._ahead
         if ahead is None:
-            return super().read()
+            return WriteAtOnce.read(self)
         self._ahead = None
         return ahead
 

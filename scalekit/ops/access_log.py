@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -64,7 +63,7 @@ class AccessLog(Service):
         self._wall = wall
         self._sink = sink
         self._file: BinaryIO | None = None
-        self._waiting: deque[tuple[Any, float, float]] = deque()
+        self._waiting: list[tuple[Any, float, float]] = []
         self._turn: IDelayedCall | None = None
         self._complained_at = float("-inf")
         self._is_torn = False
@@ -147,7 +146,8 @@ class AccessLog(Service):
 
     def _write_batch(self) -> None:
         waiting = self._waiting
-        batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+        batch = waiting[:BATCH]
+        del waiting[:BATCH]
         if self._file is not None:
             try:
                 self._write(self._file, b"".join([line_of(*entry) for entry in batch]))
@@ -211,24 +211,25 @@ def line_of(exchange: Any, seconds: float, wall: float) -> bytes:
     an HTTP cache: what it made of the request.
     """
     head, client, record = exchange.head, exchange.client, exchange.record
-    asked = head.logged
-    if not asked:
+    logged = head.logged
+    if logged is None or logged[0] is not client:
         # Once for a head that comes again and again on its connection.
         words = (_encoder.encode(str(word, "latin-1")) for word in (head.method, head.host, head.target))
-        asked = head.logged = b'"method":%b,"host":%b,"target":%b' % tuple(words)
+        asked = b'","client":%b,"method":%b,"host":%b,"target":%b,"status":' % (_quoted(client.address), *words)
+        logged = head.logged = client, asked, _ENDS[client.is_secure, head.version]
+    _, asked, end = logged
     second = int(wall)
     # Request ids are tokens (RFC 9110 section 5.6.2), which JSON takes as they are.
-    return b'{"time":"%b.%bZ","request_id":"%b","client":%b,%b,"status":%d,"sent":%d,"seconds":%.6f,%b%b' % (
+    return b'{"time":"%b.%bZ","request_id":"%b%b%d,"sent":%d,"seconds":%.6f,%b%b' % (
         _second(second),
         _MILLISECONDS[int((wall - second) * 1000)],
         exchange.request_id,
-        _quoted(client.address),
         asked,
         record.status,
         record.sent,
         seconds,
         _course(record.service, record.instance, record.attempts, record.reason, record.retry, record.cache),
-        _ENDS[client.is_secure, head.version],
+        end,
     )
 
 

@@ -53,7 +53,7 @@ class Proxied(Conversation):
         self.blamed: list[str] = []
         self.tunnels = Tunnels(self.factory.wheel, lambda: 0.5)
         self.roster.observe(self.tunnels.transition)
-        forwarder = Forwarder(b"test", (), lambda: (1, 2))
+        forwarder = Forwarder(b"test", (), lambda: 1 << 64 | 2)
         self.routing = Routing(claims)
         self.proxy: Any = ReverseProxy(
             self.roster,

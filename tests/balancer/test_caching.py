@@ -47,7 +47,7 @@ class ServicesTests(SynchronousTestCase):
     def test_whether_it_came_over_tls(self) -> None:
         services = self.services()
         network = ipaddress.ip_network("192.0.2.0/24")
-        self.it.proxy.forwarder = Forwarder(b"x", (network,), lambda: (1, 2))
+        self.it.proxy.forwarder = Forwarder(b"x", (network,), lambda: 1 << 64 | 2)
         head = RequestHead(b"GET", b"/", [(b"X-Forwarded-Proto", b"https")])
         for address, is_secure, expected in (
             ("192.0.2.7", False, True),
@@ -67,7 +67,7 @@ class ServicesTests(SynchronousTestCase):
 class CachedTests(Case):
     def cached(self) -> Proxied:
         def wrap(proxy: Any, clock: Any) -> Any:
-            proxy.forwarder = Forwarder(b"test", (ipaddress.ip_network("192.0.2.0/24"),), lambda: (1, 2))
+            proxy.forwarder = Forwarder(b"test", (ipaddress.ip_network("192.0.2.0/24"),), lambda: 1 << 64 | 2)
             services = CachedServices(proxy, proxy._routing, Balancer())
             return Explaining(CacheFront(proxy, Store(1_000_000), services, clock, clock.seconds), proxy)
 

@@ -36,7 +36,7 @@ class ExplainedCase(Case):
     def proxied(self, *arguments: Any, is_trusted: bool = True, **options: Any) -> Proxied:
         it = Proxied(*arguments, **options)
         trusted = (ip_network("192.0.2.7"),) if is_trusted else ()
-        it.proxy.forwarder = Forwarder(b"test", trusted, lambda: (1, 2))
+        it.proxy.forwarder = Forwarder(b"test", trusted, lambda: 1 << 64 | 2)
         return it
 
 

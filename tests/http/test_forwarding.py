@@ -23,8 +23,8 @@ def parse(data: bytes) -> RequestHead:
 
 class ForwardingTestCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.forwarder = Forwarder(b"a1", (), lambda: (7, 8))
-        self.trusting = Forwarder(b"a1", (ip_network("10.0.0.0/8"),), lambda: (7, 8))
+        self.forwarder = Forwarder(b"a1", (), lambda: 7 << 64 | 8)
+        self.trusting = Forwarder(b"a1", (ip_network("10.0.0.0/8"),), lambda: 7 << 64 | 8)
 
     def raw(self, data: bytes, client: Client = CLIENT) -> bytes:
         return self.trusting.head(parse(data), client, b"id-1", b"fall.back")
@@ -81,13 +81,13 @@ class HeadTests(ForwardingTestCase):
     def test_a_peer_is_judged_once(self) -> None:
         judged: list[str] = []
         self.patch(forwarding, "is_within", lambda address, networks: bool(judged.append(address)) or address == "a")
-        forwarder = Forwarder(b"a1", (ip_network("10.0.0.0/8"),), lambda: (7, 8))
+        forwarder = Forwarder(b"a1", (ip_network("10.0.0.0/8"),), lambda: 7 << 64 | 8)
         for address in "abab":
             self.assertEqual(forwarder.is_trusted(Client(address, 1, False, 2)), address == "a")
         self.assertEqual(judged, ["a", "b"])
 
     def test_a_repeated_head_gets_its_own_id_and_trace(self) -> None:
-        traces = iter([(1, 2), (3, 4)])
+        traces = iter([1 << 64 | 2, 3 << 64 | 4])
         forwarder = Forwarder(b"a1", (), lambda: next(traces))
         request = parse(head())
         first, second = (forwarder.head(request, CLIENT, name, b"") for name in (b"r1", b"r2"))

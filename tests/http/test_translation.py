@@ -31,7 +31,7 @@ from tests.http.oracles import (
 from tests.http.sides import SIDES, Side, changed_messages, odd_messages
 
 CLIENT = Client("192.0.2.1", 4711, False, 2000)
-FORWARDER = Forwarder(b"a1", (), lambda: (7, 8))
+FORWARDER = Forwarder(b"a1", (), lambda: 7 << 64 | 8)
 #: llhttp knows only registered methods; any token may be one (RFC 9110 section 9.1).
 REGISTERED = (b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH")
 

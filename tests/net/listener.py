@@ -238,6 +238,6 @@ class ProxyTestCase(ListenerTestCase):
             roster.settle_static(service, [Endpoint("http", "127.0.0.1", port.getHost().port)], REACTOR.seconds())
         upstreams = Upstreams(REACTOR, self.wheel, UpstreamTimeouts(), no_tls, "/ping")
         self.addCleanup(self.backend.close_all)
-        forwarder = Forwarder(b"t", (), lambda: (1, 1))
+        forwarder = Forwarder(b"t", (), lambda: 1 << 64 | 1)
         tunnels = Tunnels(self.wheel, lambda: 0.5)
         return ReverseProxy(roster, routing, upstreams, tunnels, forwarder, REACTOR, max_body_bytes=self.max_body_bytes)

@@ -113,7 +113,7 @@ class StockSiteTests(TestCase):
         if port is not None:
             roster.settle_static("default", [Endpoint("http", "127.0.0.1", port)], reactor.seconds())
             self.addCleanup(upstreams.pool(roster.instances("default")[0]).close)
-        forwarder = Forwarder(b"test", (), lambda: (1, 2))
+        forwarder = Forwarder(b"test", (), lambda: 1 << 64 | 2)
         return ReverseProxy(roster, Routing(()), upstreams, Tunnels(wheel, lambda: 0.5), forwarder, reactor)
 
     async def ask(self, method: str, path: str, body: bytes | None = None, **fields: str) -> tuple[Any, bytes]:

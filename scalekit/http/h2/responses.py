@@ -9,6 +9,9 @@ from scalekit.http.heads import Fields, ResponseHead
 #: Fields of one connection: dropped, as what they say is not said in HTTP/2 (RFC 9113 section 8.2.2).
 _DROPPED = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 
+#: What a named tuple's own constructor calls, in a third of its time.
+_made = tuple.__new__
+
 
 def response_fields(head: ResponseHead, length: int | None, date: bytes, request_id: bytes) -> Fields:
     """
@@ -23,7 +26,7 @@ def response_fields(head: ResponseHead, length: int | None, date: bytes, request
         made = head.field_list = length, [(b":status", b"%d" % head.status), *plain_fields(head.fields)]
         if length is not None:
             made[1].append((b"content-length", b"%d" % length))
-    fields = [*made[1], Unindexed(b"x-request-id", request_id)]
+    fields = [*made[1], _made(Unindexed, (b"x-request-id", request_id))]
     if not head.has_date:
         fields.append((b"date", date))
     return fields

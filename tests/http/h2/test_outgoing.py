@@ -21,7 +21,7 @@ VALUES = st.from_regex(
 
 
 def forwarded(head: RequestHead) -> bytes:
-    return Forwarder(b"t", (), lambda: (7, 8)).head(head, CLIENT, b"id", b"fall.back")
+    return Forwarder(b"t", (), lambda: 7 << 64 | 8).head(head, CLIENT, b"id", b"fall.back")
 
 
 class RequestTests(SynchronousTestCase):
@@ -84,7 +84,7 @@ class ConnectTests(SynchronousTestCase):
         )
         handshake = handshake_of(head, b"id")
         assert handshake is not None
-        data = Forwarder(b"t", (), lambda: (7, 8)).head(head, CLIENT, b"id", b"a", handshake.lines)
+        data = Forwarder(b"t", (), lambda: 7 << 64 | 8).head(head, CLIENT, b"id", b"a", handshake.lines)
         fields = connect_fields(request_fields(data, b"https"))
         self.assertEqual(
             fields[:5],
