@@ -22,12 +22,12 @@ class CachedServices:
     """
     Whose a request is, and which services want their answers kept.
 
-    :ivar settings: those in force; when they change, the routing has another table.
+    :ivar routing: has another table whenever what is told here may be otherwise.
     """
 
     def __init__(self, proxy: ReverseProxy, routing: Routing, settings: Balancer) -> None:
         self._proxy = proxy
-        self._routing = routing
+        self.routing = routing
         self._services: dict[str, Service] = {}
         self.adopt(settings)
 
@@ -35,11 +35,6 @@ class CachedServices:
         """Take what the configuration says now."""
         self._settings = settings
         self._services = {service.name: service for service in settings.service}
-
-    @property
-    def table(self) -> object:
-        """Another object whenever the answers below may be others."""
-        return self._routing.table
 
     def service_of(self, head: RequestHead) -> str:
         """The service of this request; raises `scalekit.errors.Fault` if it is to be refused."""

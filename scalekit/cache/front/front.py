@@ -20,7 +20,7 @@ from scalekit.cache.front.metrics import Counts
 from scalekit.cache.front.passing import Passed
 from scalekit.cache.front.shelf import Kept, Shelf, Variant
 from scalekit.cache.front.sought import Services, Sought, normalised
-from scalekit.cache.front.telling import NAME, fail, ready_head, tell_unshared, with_status
+from scalekit.cache.front.telling import NAME, fail, make_ready, tell_unshared, with_status
 from scalekit.cache.front.waiting import Waiter
 from scalekit.cache.rules import answering, status
 from scalekit.cache.rules.asking import ask
@@ -84,6 +84,7 @@ class CacheFront:
         self.counts: dict[str, Counts] = {}
         self._wall = wall
         self._services = services
+        self._routing = services.routing
         self._offered = offered
         self._purge = purge
         self._get = store.get
@@ -105,7 +106,7 @@ class CacheFront:
     def respond(self, exchange: Any) -> None:
         head: RequestHead = exchange.head
         sought: Sought | None = head.sought
-        if sought is None or sought.table is not self._services.table:
+        if sought is None or sought.table is not self._routing.table:
             sought = head.sought = self._seek(head, exchange.client)
         if sought.is_plain:
             now = self.seconds()
@@ -117,18 +118,15 @@ class CacheFront:
                     variant: Variant | None = kept.variants[sought.index]
                 else:
                     variant = _choose(kept, sought, wall)
-                if variant is not None and variant.stored.fresh_until > wall:
+                if variant is not None and (wall < variant.ready_until or make_ready(variant, wall)):
                     record = exchange.record
                     record.service = sought.service
                     record.cache = "hit"
                     sought.counts.hit += 1
-                    ready = variant.head
-                    if ready is None or int(wall - variant.stored.born) != variant.age:
-                        ready = ready_head(variant, wall)
                     if variant.whole is not None:
-                        exchange.answer(ready, variant.whole)
+                        exchange.answer(variant.head, variant.whole)
                     else:
-                        _send(exchange, ready, variant)
+                        _send(exchange, variant.head, variant)
                     return
             elif entry is None and sought.is_get:
                 # The usual miss: there is nothing to be weighed.
@@ -154,7 +152,7 @@ class CacheFront:
             counts = self.counts[service] = Counts()
         # What becomes a tunnel is nothing that could be kept.
         is_cached = services.is_cached(service) and not head.upgrade
-        return Sought(services.table, service, is_cached, asked, counts)
+        return Sought(self._routing.table, service, is_cached, asked, counts)
 
     def _consider(self, exchange: Any, sought: Sought, names: tuple[bytes, ...] | None = None) -> None:
         """Answer what is no plain hit; ``names``: what Vary is known to nominate."""

@@ -26,6 +26,8 @@ MOST_VARIANTS = 32
 VARIANT_OVERHEAD_BYTES = 1600
 _FIELD_OVERHEAD_BYTES = 200
 
+_NOT_READY = ResponseHead(500, [])
+
 
 class Variant:
     """
@@ -33,10 +35,11 @@ class Variant:
 
     :ivar stored: what the rules know of it.
     :ivar service: whose it is: another one's answers are not for who is routed elsewhere meanwhile.
-    :ivar head: an answer's head made of it, for the second ``age``, see `hits`.
+    :ivar head: that of a whole answer made of it, good for plain requests until ``ready_until``, see `telling`.
+    :ivar whole: its body, if that can be sent in one write.
     """
 
-    __slots__ = ("age", "body", "charge", "head", "service", "stored", "whole")
+    __slots__ = ("body", "charge", "head", "ready_until", "service", "stored", "whole")
 
     def __init__(self, stored: Stored, body: Body, service: str) -> None:
         self.stored = stored
@@ -48,8 +51,8 @@ class Variant:
             + VARIANT_OVERHEAD_BYTES
             + sum(2 * (len(name) + len(value)) + _FIELD_OVERHEAD_BYTES for name, value in stored.fields)
         )
-        self.age = -1
-        self.head: ResponseHead | None = None
+        self.ready_until = -inf
+        self.head = _NOT_READY
 
     def __repr__(self) -> str:
         return f"<Variant of {self.service}: {self.stored!r} {self.body!r}>"

@@ -19,12 +19,20 @@ from scalekit.web.wrapping import with_fields
 _VALIDATING = frozenset((b"if-none-match", b"if-modified-since"))
 
 
+class Routing(Protocol):
+    """What routes are read from."""
+
+    @property
+    def table(self) -> object:
+        """Replaced whole."""
+
+
 class Services(Protocol):
     """Whose requests are, in the balancer's words."""
 
     @property
-    def table(self) -> object:
-        """Another object whenever the answers below may be others."""
+    def routing(self) -> Routing:
+        """Whose table is another object whenever the answers below may be others."""
 
     def service_of(self, head: RequestHead) -> str:
         """The service of this request; raises `scalekit.errors.Fault` if it is to be refused."""

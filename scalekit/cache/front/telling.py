@@ -33,24 +33,25 @@ def tell_unshared(head: ResponseHead, size: int | None) -> ResponseHead:
     return with_status(head, _UNSHARED)
 
 
-def ready_head(variant: Variant, now: float) -> ResponseHead:
+def make_ready(variant: Variant, now: float) -> bool:
     """
-    The head of a whole answer out of the store, made once a second: what the wire has made of it stays with it.
+    Make the head of a whole answer out of the store, for as long as its Age stays the same: what the wire makes of it
+    stays with it.  False if it is not fresh any more.
 
     :param now: on the rules' clock.
     """
-    age = int(now - variant.stored.born)
-    if age == variant.age and variant.head is not None:
-        return variant.head
     stored = variant.stored
+    if now >= stored.fresh_until:
+        return False
+    age = int(now - stored.born)
     fields = [
         *stored.fields,
         (b"Age", b"%d" % max(0, age)),
         (status.FIELD, status.hit(NAME, stored, stored.born + age)),
     ]
-    head = ResponseHead(stored.status, fields, variant.body.size, stored.reason, True)
-    variant.age, variant.head = age, head
-    return head
+    variant.head = ResponseHead(stored.status, fields, variant.body.size, stored.reason, True)
+    variant.ready_until = min(stored.born + age + 1, stored.fresh_until)
+    return True
 
 
 def adopt(record: Outcome, of: Outcome, decision: str, attempts: int = 0) -> None:

@@ -27,6 +27,7 @@ class Services:
     """One service, ``web``; hosts that begin with ``other`` are another's, ``plain`` is not cached."""
 
     def __init__(self) -> None:
+        self.routing = self
         self.table = object()
         self.cookie = b""
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.front.bodies import Body
 from scalekit.cache.front.shelf import MOST_VARIANTS, Kept, Shelf, Variant
-from scalekit.cache.front.telling import ready_head
+from scalekit.cache.front.telling import make_ready
 from scalekit.cache.rules.stored import Stored
 from scalekit.cache.store import Put, Store
 from scalekit.http.serializer import response_head
@@ -89,7 +89,8 @@ class ShelfTests(SynchronousTestCase):
         def made(number: int) -> Variant:
             fields = [(b"X-Field-%d" % n, b"%d" % number * 10) for n in range(10)]
             one = Variant(Stored(200, b"", fields, 0.0, lifetime=60.0), Body([b"x%d" % number], True), "web")
-            response_head(ready_head(one, 1.0), b"", b"", b"", b"")
+            self.assertTrue(make_ready(one, 1.0))
+            response_head(one.head, b"", b"", b"", b"")
             return one
 
         made(0)
