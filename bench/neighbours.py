@@ -49,6 +49,8 @@ MOST_SECONDS = 10.0
 MOST_RATIO = 2.0
 #: Milliseconds of a second for which the machine may hold up the two processes: twice what shows in a 99th percentile.
 MOST_HELD = 20.0
+#: And if it does so for half of the time, nothing can be told.
+TOO_MUCH_HELD = 500.0
 #: How often it is measured again where the machine was not calm enough.
 MOST_TRIES = 3
 FINE = "fine"
@@ -230,9 +232,9 @@ class Measured(NamedTuple):
 
     @property
     def is_blurred(self) -> bool:
-        """Whether the machine was not the same for both."""
+        """Whether the machine did too much else, or not the same for both."""
         both = self.fine.held, self.beside.held
-        return max(both) > max(MOST_RATIO * min(both), MOST_HELD)
+        return max(both) > min(max(MOST_RATIO * min(both), MOST_HELD), TOO_MUCH_HELD)
 
     @property
     def line(self) -> str:
@@ -243,7 +245,7 @@ class Measured(NamedTuple):
             f"{fine.p50:>13.2f}{fine.p99:>7.2f}{fine.held:>7.1f}{self.ratio:>8.2f}   "
             + _told(self.theirs)
             + (f"; ours got {_told(self.failed)}" if self.failed else "")
-            + ("; the machine was not the same for both" if self.is_blurred else "")
+            + ("; the machine was too busy" if self.is_blurred else "")
         )
 
 

@@ -81,4 +81,6 @@ class NeighboursTests(SynchronousTestCase):
         self.assertEqual((round(measured.ratio), measured.is_blurred), (225, False))
         self.assertTrue(measured._replace(beside=measured.beside._replace(held=21.0)).is_blurred)
         self.assertFalse(measured._replace(beside=measured.beside._replace(held=19.0)).is_blurred)
+        busy = measured.beside._replace(held=501.0)
+        self.assertTrue(measured._replace(fine=busy, beside=busy).is_blurred)
         self.assertRegex(measured.line, r"^hung .* 225.00   1 x 200, 10 x 504; ours got 2 x cut$")
