@@ -30,12 +30,14 @@ class Sought(NamedTuple):
     """
     What a request is about.
 
+    :ivar is_plain: whether that is all: no lease is wanted, and there is no body.
     :ivar is_whole: whether the value is wanted whole, and whatever the client has already.
     :ivar lease: what it says about one; None: nothing.
     :ivar window: how stale it takes a value.
     """
 
     key: bytes
+    is_plain: bool
     is_whole: bool
     lease: bytes | None
     window: Window
@@ -43,10 +45,13 @@ class Sought(NamedTuple):
 
 def sought(head: RequestHead, key: bytes) -> Sought:
     """Find out what a request is about."""
+    is_whole = _CONDITIONS.isdisjoint([name.lower() for name, _ in head.fields])
+    lease = head.get(b"cache-lease")
     return Sought(
         key,
-        _CONDITIONS.isdisjoint([name.lower() for name, _ in head.fields]),
-        head.get(b"cache-lease"),
+        is_whole and lease is None and head.length == 0,
+        is_whole,
+        lease,
         Window.FAILING if takes_stale(values_of(head.fields, b"cache-control")) else Window.REVALIDATING,
     )
 

@@ -70,6 +70,15 @@ class Values:
         known: Sought | None = head.sought
         if known is None:
             known = head.sought = sought(head, _key(head.path))
+        if known.is_plain and method == b"GET":
+            entry = self._service.get(known.key, known.window)
+            if type(entry) is Entry:
+                now = self._service.clock.seconds()
+                if entry.expires > now:
+                    exchange.answer(self._ready.of(entry, now), entry.value)
+                    return
+            self._got(exchange, known, entry)
+            return
         key = known.key
         if method == b"PUT":
             receiving = Receiving(self._service, exchange, key, self._largest, self._default_max_age)
@@ -100,15 +109,11 @@ class Values:
 
     def _read(self, exchange: Any, known: Sought) -> None:
         head: RequestHead = exchange.head
-        key, _, asked, window = known
-        if asked is None:
-            entry = self._service.get(key, window)
-            if isinstance(entry, Deferred):
-                then(entry, lambda entry: self._found(exchange, known, Found(entry)), exchange)
-            else:
-                self._found(exchange, known, Found(entry))
+        key = known.key
+        if known.lease is None:
+            self._got(exchange, known, self._service.get(key, known.window))
             return
-        lease = _LEASE.match(asked)
+        lease = _LEASE.match(known.lease)
         if lease is None or head.method != b"GET":
             raise ClientFault(400, "bad-lease", "Of a lease a GET says: Cache-Lease: request, or request;for=SECONDS.")
         seconds = float(lease[1]) if lease[1] else USUAL_SECONDS
@@ -117,6 +122,13 @@ class Values:
             self._service.ask(key, seconds) if prefer is None else self._service.wait(key, seconds, float(prefer[1]))
         )
         then(found, lambda found: self._found(exchange, known, found), exchange)
+
+    def _got(self, exchange: Any, known: Sought, entry: Entry | Deferred[Entry | None] | None) -> None:
+        """Answer with what came of looking, or will come."""
+        if isinstance(entry, Deferred):
+            then(entry, lambda entry: self._found(exchange, known, Found(entry)), exchange)
+        else:
+            self._found(exchange, known, Found(entry))
 
     def _found(self, exchange: Any, known: Sought, found: Found) -> None:
         """Answer a GET or HEAD."""
