@@ -11,7 +11,7 @@ TESTS ?= tests
 TEST_PROGRAMS := ab:apache2-utils certutil:libnss3-tools chromedriver:chromium-driver chromium:chromium curl:curl \
 	h2load:nghttp2-client haproxy:haproxy nghttp:nghttp2-client node:nodejs npm:npm \
 	redis-server:redis-server sslscan:sslscan wrk:wrk
-BENCH_PROGRAMS := h2load:nghttp2-client haproxy:haproxy nginx:nginx wrk:wrk
+BENCH_PROGRAMS := h2load:nghttp2-client haproxy:haproxy nginx:nginx varnishd:varnish wrk:wrk
 
 # "compat" puts the checkout itself on the path, the only editable form in which twistd finds twisted/plugins.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat

@@ -14,6 +14,7 @@ idle.py         memory of 10,000 idle connections
 cpu.py          what a process and its children have used
 transaction.py  the tutorial's transaction: the blog's list, from the app server and through the balancer
 compression.py  100 KiB of JSON by each coding, against nginx' gzip
+caches.py       answers out of a cache, against nginx and Varnish
 table.py        medians, ratios, tables
 deploy.py       a deploy under load, beside nginx (``make bench-deploy``); deployed.py: its figures and tables
 neighbours.py   what clients of other app servers notice of one that behaves badly; prints a table, stores nothing

@@ -36,6 +36,7 @@ def versions() -> dict[str, str]:
         "pyopenssl": version("pyopenssl"),
         "nginx": number(first_line("nginx", "-v")),
         "haproxy": number(first_line("haproxy", "-v")),
+        "varnish": number(first_line("varnishd", "-V")),
         "wrk": number(first_line("wrk", "-v")),
         "h2load": number(first_line("h2load", "--version")),
         "libnghttp2": version("ngh2"),

@@ -79,7 +79,7 @@ http {{
 
 
 def start_backend(place: Place) -> Server:
-    """nginx with ``/small``, ``/large`` and ``/fields``, which answers with what it got."""
+    """nginx with ``/small``, ``/large``, ``/kept``, which may be cached, and ``/fields``, which tells what it got."""
     folder = place.folder / "backend"
     folder.mkdir()
     (folder / "large").write_bytes(os.urandom(LARGE_BYTES))
@@ -96,6 +96,7 @@ def start_backend(place: Place) -> Server:
         location / {{ return 200 "{SMALL.decode()}"; }}
         location = /fields {{ return 200 "{fields}"; }}
         location = /large {{ root {folder}; }}
+        location = /kept {{ add_header Cache-Control max-age=3600; return 200 "{SMALL.decode()}"; }}
         location = /page.json {{ root {folder}; default_type application/json; }}
     }}""",
         )
@@ -105,8 +106,12 @@ def start_backend(place: Place) -> Server:
     )
 
 
-def start_nginx(place: Place) -> Proxy:
-    """nginx."""
+def start_nginx(place: Place, http: str = "", location: str = "", locations: str = "") -> Proxy:
+    """
+    nginx.
+
+    :param http: further lines of this block; ``location``: of the one that proxies; ``locations``: others beside it.
+    """
     clear, tls = free_ports(2)
     folder = place.folder / "nginx"
     folder.mkdir()
@@ -131,6 +136,7 @@ def start_nginx(place: Place) -> Proxy:
     ssl_certificate {place.certificate};
     ssl_certificate_key {place.key};
     ssl_protocols TLSv1.2 TLSv1.3;
+    {http}
     upstream backend {{
         server 127.0.0.1:{place.backend_port};
         keepalive 256;
@@ -139,7 +145,9 @@ def start_nginx(place: Place) -> Proxy:
     server {{
         listen 127.0.0.1:{clear};
         listen 127.0.0.1:{tls} ssl http2;
+        {locations}
         location / {{
+            {location}
             proxy_pass http://backend;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -224,8 +232,12 @@ def start_stock(place: Place) -> Proxy:
     return Proxy("ReverseProxyResource", server, clear, tls, log, ())
 
 
-def start_scalekit(place: Place) -> Proxy:
-    """Ours: the daemon, with its defaults."""
+def start_scalekit(place: Place, tables: str = "") -> Proxy:
+    """
+    Ours: the daemon, with its defaults.
+
+    :param tables: further ones of its configuration.
+    """
     clear, tls, registration = free_ports(3)
     folder = place.folder / "scalekit"
     folder.mkdir()
@@ -243,7 +255,7 @@ access_log = "{log}"
 servers = ["http://127.0.0.1:{place.backend_port}"]
 [registration]
 listen = ["https://127.0.0.1:{registration}"]
-"""
+{tables}"""
     )
     command = twistd("scalekit-balancer", "--config", str(config))
     server = Server("scalekit", command, place.proxy_core, folder, [clear, tls, registration])

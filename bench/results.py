@@ -137,6 +137,11 @@ def goals(results: Results) -> list[Goal]:
     for name, wanted in (("clear", 0.5), ("tls", 0.5), ("http2", 0.7), ("large", 0.5)):
         if name in cases:
             add(f"{cases[name].title}: requests/s to nginx's", wanted, cases[name].rate_ratio(OURS))
+    for name, wanted in (("keyvalue", 0.5), ("cached", 0.9), ("cached-http2", 1.0)):
+        if name in cases:
+            add(f"{cases[name].title}: requests/s to nginx's", wanted, cases[name].rate_ratio(OURS))
+    if "cached" in cases:
+        add(f"{cases['cached'].title}: requests/s to Varnish's", 1.0, cases["cached"].rate_ratio(OURS, "varnish"))
     if "clear" in cases:
         add(f"{cases['clear'].title}: requests/s to {STOCK}'s", 8.0, cases["clear"].rate_ratio(OURS, STOCK))
     ours = results.idle.row(OURS) if results.idle is not None else None

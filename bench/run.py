@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import compression, idle, transaction
+from bench import caches, compression, idle, transaction
 from bench.checks import WrongAnswer, check
 from bench.h2load import run_h2load
 from bench.handshakes import run_dialer
@@ -42,7 +42,7 @@ HANDSHAKES = ("full", "resumed")
 #: What came later than the comparison with twisted.web, whose proxy has no HTTP/2.
 WITHOUT_STOCK = ("http2", *HANDSHAKES)
 #: Parts with modules of their own.
-OTHERS = ("idle", "compression", "transaction")
+OTHERS = ("idle", "compression", "caches", "transaction")
 PARTS = (*(case[0] for case in CASES), *OTHERS)
 
 
@@ -78,6 +78,15 @@ def main() -> int:
                 print(case_table(case), end="\n\n", flush=True)
             except FAULTS as fault:
                 print(f"compression was not measured: {fault}", file=sys.stderr)
+        if "caches" in wanted:
+            try:
+                place = folder / "caches"
+                place.mkdir()
+                for case in caches.measure(_place(place), rounds, 1):  # a second is ten thousand requests and more
+                    results.cases.append(case)
+                    print(case_table(case), end="\n\n", flush=True)
+            except FAULTS as fault:
+                print(f"caches were not measured: {fault}", file=sys.stderr)
         if "transaction" in wanted:
             try:
                 results.transaction = transaction.measure(folder / "transaction", *cores(), transactions)
