@@ -23,14 +23,14 @@ HELD_BYTES = 4096
 class GatheringTransport(ClientTransport):
     """See the module."""
 
-    _is_held = False
-    _is_reading = False
-    #: What was read for a protocol that has paused meanwhile: bytes, or why there are no more.
-    _ahead: bytes | BaseException | None = None
-
     def __init__(self, sock: Any, peer: Any, protocol: Any, reactor: Any) -> None:
         super().__init__(sock, peer, protocol, reactor)
         self.reactor: Any = reactor
+        # Also what the class has: on the instance, where every write looks, it is found in a tenth of the time.
+        self._is_held = self._is_reading = self._writeDisconnected = False
+        self.dataBuffer = b""
+        #: What was read for a protocol that has paused meanwhile: bytes, or why there are no more.
+        self._ahead: bytes | BaseException | None = None
         self._at_turn_end: Callable[[Callable[[], None]], object] | None = getattr(reactor, "at_turn_end", None)
 
     # Writing.
@@ -63,9 +63,11 @@ class GatheringTransport(ClientTransport):
     def _send_held(self) -> None:
         if self._is_held:
             self._is_held = False
-            pieces, self._tempDataBuffer = self._tempDataBuffer, []
+            pieces = self._tempDataBuffer
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
             self._tempDataLen = 0
-            WriteAtOnce.write(self, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            WriteAtOnce.write(self, data)
 
     # Reading.
 
