@@ -84,6 +84,11 @@ class Server:
                 except subprocess.TimeoutExpired:
                     continue
 
+    def kill(self) -> None:
+        """End it as a crash would: SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
     def __enter__(self) -> Server:
         return self
 

@@ -25,5 +25,6 @@ position, and `LogReader.after` a sequence number.
 Beside it:
 
 * `counts`: what it has done, as plain integers; `metrics`: that for Prometheus.
-* `resource`, `bodies`: the HTTP interface on port 6000; `budget`: what each source may write.  `tap`: the daemon.
+* `taking`, `bodies`: entries over HTTP on port 6000; `resource`: the same for any ``twisted.web`` site.
+* `budget`: what each source may write.  `tap`: the daemon.
 """

@@ -47,8 +47,10 @@ from scalekit.logs.upkeep import GRACE_SECONDS, Upkeep
 MEMORY_BYTES = 96 * 1024 * 1024
 # How long entries wait at most that are due: a flush costs four syncs, so at leisure it gathers for its interval.
 TICK_SECONDS = 0.25
-# From here on every tick is a flush: what is due then takes a tenth of a second to format.
+# From here on every tick is a flush.
 HURRY_BYTES = 8 * 1024 * 1024
+# What one flush takes at most: as objects and lines it is ten times as much, and takes a tenth of a second to format.
+FLUSH_BYTES = 4 * 1024 * 1024
 # Of what is written, the journal keeps this much for those who read it on from a sequence number.
 JOURNAL_BYTES = 64 * 1024 * 1024
 # Enough to write to the volumes what the journal has taken.
@@ -263,7 +265,7 @@ class Collector(Service):
         self._flushed_at = self._clock.seconds()
         # What still waits for its sync has come in time, however slow the disk is.
         now = min(self._now(), self._received[0]) if self._received else self._now()
-        release = self._buffer.release(now)
+        release = self._buffer.release(now, FLUSH_BYTES)
         if not release.on_time and not release.late:
             return
         sequence = self._applied
@@ -312,6 +314,12 @@ class Collector(Service):
         self._writing_out = 0
         self._flushing = None
         flushing.callback(None)
+        if self._is_open and not self._flush_failed and self._buffer.weight > HURRY_BYTES and self._is_behind():
+            self._flush()
+
+    def _is_behind(self) -> bool:
+        """Whether more is due than the last flush could take."""
+        return self._buffer.watermark < self._now() - self._buffer.delay - int(TICK_SECONDS * 1e9)
 
     def sink(self, source: str) -> InProcessSink:
         """A `scalekit.interfaces.ILogSink` for this process, which writes entries of this source."""

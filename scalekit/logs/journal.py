@@ -39,12 +39,10 @@ _log = Logger()
 
 
 class Unavailable(Fault):
-    """503: cannot be taken now; try again in `retry_after_seconds`."""
-
-    retry_after_seconds = 1
+    """503: cannot be taken now; try again in a second."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(503, reason, detail)
+        super().__init__(503, reason, detail, retry_after=1)
 
 
 class Segment:

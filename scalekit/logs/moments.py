@@ -26,25 +26,29 @@ def parse_timestamp(text: str) -> int:
     (before 1677, after 2262) becomes the nearest that they can.
     """
     # Nearly every one is in UTC with a fraction, and of a second that was asked for a moment ago.
-    if text[-1:] == "Z" and text[19:20] == "." and text[20:-1].isdecimal() and len(text) < 31 and text.isascii():
-        try:
-            second: int = _whole_second(text[:19])
-            return second + int(text[20:-1]) * _SCALE[len(text) - 21]
-        except OverflowError:
-            pass
-    return _parse(text)
+    second = _seconds.get(text[:19])
+    digits = text[20:-1]
+    if (
+        second is not None
+        and digits.isdecimal()
+        and digits.isascii()
+        and len(digits) < 10
+        and text[19] + text[-1] == ".Z"
+    ):
+        return second + int(digits) * _SCALE[len(digits)]
+    moment = _parse(text)
+    if _EARLIEST < moment < _LATEST - _BILLION and text[-1] == "Z" and text.isascii():
+        if len(_seconds) > _SECONDS_LIMIT:
+            _seconds.clear()
+        _seconds[text[:19]] = moment // _BILLION * _BILLION
+    return moment
 
 
 # What the number in one to nine digits behind the point counts in.
 _SCALE: list[int] = [10**power for power in range(9, -1, -1)]
-
-
-@lru_cache(maxsize=256)
-def _whole_second(text: str) -> int:
-    moment = _parse(text)
-    if not _EARLIEST < moment < _LATEST - _BILLION:
-        raise OverflowError
-    return moment
+# Seconds as they are written, and what they are; clients speak of the last minutes.
+_seconds: dict[str, int] = {}
+_SECONDS_LIMIT = 1000
 
 
 def _parse(text: str) -> int:

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from itertools import repeat
+from operator import itemgetter
 from typing import NamedTuple
 
 from scalekit.logs.entry import Entry
@@ -33,13 +35,9 @@ EVER = (1 << 63) - 1
 _CHUNK_BYTES = 400
 
 
-class Row(NamedTuple):
-    """An entry to be written; rows sort by (time, sequence number), which no two share."""
-
-    time: int
-    sequence: int
-    entry: Entry
-    received: int
+# An entry to be written: its effective time, its sequence number, itself, and when it was received.  A plain tuple: to
+# make a named one takes as long as everything else until it is written.
+Row = tuple[int, int, Entry, int]
 
 
 def effective_times(said: Iterable[int | None], received: int) -> array[int]:
@@ -103,17 +101,18 @@ class Release(NamedTuple):
 
 
 def rows(spans: Iterable[Span]) -> list[Row]:
-    """The entries of these spans, sorted."""
+    """The entries of these spans, sorted by time and sequence number."""
     result: list[Row] = []
-    for chunk, low, high in spans:
+    # In the order of their numbers, a sort by time alone keeps it: that takes a third of comparing both.
+    for chunk, low, high in sorted(spans, key=lambda span: span.chunk.first):
         entries = decode_entries(chunk.payload)
         numbers = range(chunk.first, chunk.first + len(entries))
-        found = map(Row, chunk.times, numbers, entries, [chunk.received] * len(entries))
+        found = zip(chunk.times, numbers, entries, repeat(chunk.received), strict=False)
         if low < chunk.earliest and chunk.latest <= high:
             result.extend(found)
         else:
-            result.extend(row for row in found if low < row.time <= high)
-    result.sort()
+            result.extend(row for row in found if low < row[0] <= high)
+    result.sort(key=itemgetter(0))
     return result
 
 
@@ -163,9 +162,13 @@ class ReorderBuffer:
                 freed += span.chunk.weight
         return freed
 
-    def release(self, now: int) -> Release:
-        """Raise the watermark and take out what is due."""
-        self.watermark = watermark = max(self.watermark, now - self.delay)
+    def release(self, now: int, limit: int = EVER) -> Release:
+        """
+        Raise the watermark and take out what is due.
+
+        :param limit: about so many bytes at once; then the watermark rises only as far as they reach.
+        """
+        self.watermark = watermark = self._reach(max(self.watermark, now - self.delay), limit)
         due: list[Span] = []
         kept: list[Span] = []
         for span in self._waiting:
@@ -182,6 +185,21 @@ class ReorderBuffer:
         freed = self._let_go(due) + self._let_go(late)
         self.weight -= freed
         return Release(watermark, due, late, freed)
+
+    def _reach(self, watermark: int, limit: int) -> int:
+        """How far the watermark may rise for chunks of so many bytes; at least to where the first of them ends."""
+        if self.weight <= limit:
+            return watermark
+        reached = self.watermark
+        taken = 0
+        for chunk in sorted((span.chunk for span in self._waiting), key=lambda chunk: chunk.latest):
+            if taken >= limit or chunk.latest >= watermark:
+                break
+            reached = max(reached, chunk.latest)
+            taken += chunk.weight
+        else:
+            return watermark
+        return watermark if taken < limit else reached
 
     def take_back(self, release: Release) -> None:
         """What could not be written is due again; it goes before all that is still waiting, so it stays on time."""

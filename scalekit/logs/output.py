@@ -116,10 +116,10 @@ class Output:
         volume = self._append(replace(old.volume), on_time, LOG, is_late=False)
         if closing is not None and not self.is_frozen:
             until = closing.until
-            older = [row for row in late if row.time <= until]
+            older = [row for row in late if row[0] <= until]
             extent = self._append(closing.extent, older, f"{closing.name}.txt.late", is_late=True)
             closing = replace(closing, extent=extent)
-            volume = self._append(volume, [row for row in late if row.time > until], LATE, is_late=True)
+            volume = self._append(volume, [row for row in late if row[0] > until], LATE, is_late=True)
         else:
             volume = self._append(volume, late, LATE, is_late=True)
         if volume.began == NEVER and volume.entries:
@@ -141,12 +141,12 @@ class Output:
         if not found:
             return extent
         truth, text = format_rows(found, is_late)
-        numbers = [row.sequence for row in found]
+        numbers = [row[1] for row in found]
         extent = replace(
             extent,
             entries=extent.entries + len(found),
-            first_time=min(extent.first_time, found[0].time),
-            last_time=max(extent.last_time, found[-1].time),
+            first_time=min(extent.first_time, found[0][0]),
+            last_time=max(extent.last_time, found[-1][0]),
             first_sequence=min(extent.first_sequence, min(numbers)),
             last_sequence=max(extent.last_sequence, max(numbers)),
         )

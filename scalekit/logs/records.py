@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from scalekit.logs.line import format_line
+from scalekit.logs.line import format_line, format_text
 from scalekit.logs.moments import clock_time, format_timestamp, parse_timestamp
 from scalekit.logs.order import Row
 
@@ -44,6 +44,16 @@ class Record(msgspec.Struct, gc=False):
         return format_line(self.time, self.Level, self.Source, self.Message)
 
 
+class _Usual(msgspec.Struct, gc=False):
+    """A `Record` of which nothing more is to be said: made and encoded in half the time."""
+
+    Sequence: int
+    Timestamp: str
+    Level: str
+    Source: str
+    Message: str
+
+
 class Key(msgspec.Struct, gc=False):
     """What a record is sorted by: read from its line in half the time."""
 
@@ -56,6 +66,9 @@ class Key(msgspec.Struct, gc=False):
         return parse_timestamp(self.Timestamp)
 
 
+_BILLION = 1_000_000_000
+# What is made of so many fits into a core's cache.
+_AT_ONCE = 500
 _encoder = msgspec.json.Encoder()
 _decode_record = msgspec.json.Decoder(Record).decode
 _decode_key = msgspec.json.Decoder(Key).decode
@@ -77,26 +90,36 @@ def parse_key(line: bytes) -> Key | None:
         return None
 
 
-def _record(row: Row, is_late: bool) -> Record:
-    time, sequence, entry, received = row
-    second, nanosecond = divmod(time, 1_000_000_000)
-    record = Record(
-        sequence,
-        f"{clock_time(second)[1]}{nanosecond:09d}Z",
-        entry.level,
-        entry.source,
-        entry.message,
-        UNSET if entry.fields is None else msgspec.Raw(entry.fields.encode()),
-    )
-    if is_late or entry.time != time:
-        record.Received = format_timestamp(received)
-        if entry.time is not None and entry.time != time:
-            record.Said = format_timestamp(entry.time)
-    return record
-
-
 def format_rows(rows: Sequence[Row], is_late: bool = False) -> tuple[bytes, bytes]:
     """The lines of the truth and those of the readable log."""
-    truth = _encoder.encode_lines([_record(row, is_late) for row in rows])
-    text = "".join([format_line(time, entry.level, entry.source, entry.message) for time, _, entry, _ in rows])
-    return truth, text.encode()
+    parts = [_format_some(rows[start : start + _AT_ONCE], is_late) for start in range(0, len(rows), _AT_ONCE)]
+    return b"".join([truth for truth, _ in parts]), b"".join([text for _, text in parts])
+
+
+def _format_some(rows: Sequence[Row], is_late: bool) -> tuple[bytes, bytes]:
+    truth: list[Record | _Usual] = []
+    text: list[str] = []
+    second = None
+    clock = stamp = ""
+    whole = 0
+    for time, sequence, entry, received in rows:
+        if time // _BILLION != second:  # rows come sorted
+            second = time // _BILLION
+            clock, stamp = clock_time(second)
+            whole = (second - 1) * _BILLION
+        # Between one and two billion: the digits behind the first are the nanoseconds.
+        timestamp = f"{stamp}{str(time - whole)[1:]}Z"
+        level, source, message = entry.level, entry.source, entry.message
+        text.append(format_text(clock, level, source, message))
+        if entry.fields is None and entry.time == time and not is_late:
+            truth.append(_Usual(sequence, timestamp, level, source, message))
+            continue
+        record = Record(sequence, timestamp, level, source, message)
+        if entry.fields is not None:
+            record.Fields = msgspec.Raw(entry.fields.encode())
+        if is_late or entry.time != time:
+            record.Received = format_timestamp(received)
+            if entry.time is not None and entry.time != time:
+                record.Said = format_timestamp(entry.time)
+        truth.append(record)
+    return _encoder.encode_lines(truth), "".join(text).encode()

@@ -243,7 +243,8 @@ def _seal_left(
     extent, numbers = survey(directory, number)
     names = [name for name in directory.names() if number_of(name) == number]
     name = names[0].split(".")[0] if names else volume_name(number, max(watermark, extent.last_time))
-    _remove(directory, f"{name}.txt", f"{name}.txt.gz")  # nobody knows how far they were
+    if f"{name}.json" not in names:
+        _remove(directory, f"{name}.txt", f"{name}.txt.gz")  # nobody knows how far they were
     manifest = seal(directory, extent, name, is_compressed)
     findings.append(f"volume {number} was left behind; sealed as {name} with {manifest.entries} entries")
     return extent.last_time if numbers else NEVER, numbers

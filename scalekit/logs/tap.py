@@ -13,6 +13,7 @@ loop.install()
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -28,6 +29,7 @@ from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.metrics import LogMetrics
 from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
+from scalekit.logs.taking import Front
 from scalekit.logs.threads import ThreadLane
 from scalekit.net.addresses import local_names
 from scalekit.net.listening import HTTPListening
@@ -104,6 +106,9 @@ def add_logs(
 
     :param names: what this machine is called.
     """
+    # The thread that formats lines gives way to the reactor's after so long; as Python comes, after 5 ms, each time
+    # that the reactor has waited for a socket.
+    sys.setswitchinterval(0.0005)
     collector, root = open_logs(settings.logs, reactor)
     collector.setServiceParent(daemon)
     listening = add_private_listener(
@@ -118,6 +123,7 @@ def add_logs(
         request_name=secrets.token_hex(4).encode(),
         collectors=(LogMetrics(collector),),
         body_limit=BODY_LIMIT,
+        front=lambda site: Front(site, root.one, root.many),
         trouble=lambda: collector.trouble,
     )
     return collector, listening

@@ -55,6 +55,7 @@ def add_private_listener(
     outcomes: Outcomes | None = None,
     login: Login | None = None,
     ahead: Iterable[tuple[bytes, IResponder]] = (),
+    front: Callable[[IResponder], IResponder] = lambda site: site,
 ) -> HTTPListening:
     """
     Add it to the daemon.
@@ -69,6 +70,7 @@ def add_private_listener(
     :param outcomes: is told ``(exchange, seconds)`` at the end of every exchange as well.
     :param login: how people get to its pages off this machine.
     :param ahead: see `Site`.
+    :param front: makes what stands between the guard and the site.
     :param trouble: why the daemon should get no work now, for ``/readyz``; None: nothing.
     """
     registry = CollectorRegistry()
@@ -83,7 +85,7 @@ def add_private_listener(
         for path, resource in login.resources.items():
             root.putChild(path, resource)
     add_operational_routes(root, registry, lambda: "draining" if daemon.is_draining else trouble())
-    site = Site(root, body_limit, parse_forms=False, ahead=ahead)
+    site = front(Site(root, body_limit, parse_forms=False, ahead=ahead))
 
     def token_file(config: Config) -> str | None:
         path: str | None = getattr(getattr(config, section), "token_file", None)

@@ -260,7 +260,7 @@ class CollectorTests(SynchronousTestCase):
         self.append("a")
         self.work()
 
-        def broken(buffer: ReorderBuffer, now: int) -> None:
+        def broken(buffer: ReorderBuffer, now: int, limit: int) -> None:
             raise ValueError("once")
 
         patch = self.patch(ReorderBuffer, "release", broken)

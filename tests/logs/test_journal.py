@@ -82,7 +82,7 @@ class JournalTests(SynchronousTestCase):
         """Beyond it: 503, at once, and what waits is not touched."""
         first, second = self.append(bytes(60)), self.append(bytes(40))
         fault = self.failureResultOf(self.append(b"x"), Unavailable).value
-        self.assertEqual((fault.status, fault.reason, fault.retry_after_seconds), (503, "journal-full", 1))
+        self.assertEqual((fault.status, fault.reason, fault.retry_after), (503, "journal-full", 1))
         self.work()
         self.successResultOf(first)
         self.successResultOf(second)

@@ -32,7 +32,7 @@ def chunk(first: int, *times: int) -> Chunk:
 
 def shown(spans: Sequence[Span]) -> list[tuple[int, int]]:
     """The times and numbers of what comes out."""
-    return [(row.time - NOW, row.sequence) for row in rows(spans)]
+    return [(time - NOW, sequence) for time, sequence, _, _ in rows(spans)]
 
 
 class EffectiveTimeTests(SynchronousTestCase):
@@ -70,6 +70,17 @@ class ReorderBufferTests(SynchronousTestCase):
         self.assertEqual(shown(release.late), [(103, 7), (105, 5)])
         self.assertEqual(shown(buffer.rest()), [(106, 3), (107, 6)])
         self.assertEqual(repr(buffer), f"<ReorderBuffer 2 waiting, 0 late, watermark {NOW + 105}>")
+
+    def test_a_part_at_once(self) -> None:
+        """About as many bytes as are asked for; the watermark rises that far, and nothing becomes late by it."""
+        buffer = ReorderBuffer(delay=0)
+        for first, time in ((1, 10), (2, 30), (3, 20), (4, 50)):
+            buffer.add(chunk(first, time))
+        limit = buffer.weight // 4 + 1
+        for reached, expected in ((20, [(10, 1), (20, 3)]), (40, [(30, 2)])):
+            release = buffer.release(NOW + 40, limit)
+            self.assertEqual((release.watermark - NOW, shown(release.on_time)), (reached, expected))
+        self.assertEqual(shown(buffer.release(NOW + 60, 1).on_time), [(50, 4)])
 
     def test_only_what_is_above(self) -> None:
         """For what was written in part before a crash."""

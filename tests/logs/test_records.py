@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.entry import LEVELS, Entry, parse_entry
-from scalekit.logs.order import Row
 from scalekit.logs.records import format_rows, parse_key, parse_record
 
 T = 1_700_000_000_123_456_789
@@ -23,7 +22,7 @@ class RecordTests(SynchronousTestCase):
     def test_round_trip(self, level: str, source: str, message: str, fields: dict[str, str] | None) -> None:
         """A record has all that its entry had, on one line; and can be sent again as it is."""
         entry = Entry(T, level, source, message, None if fields is None else json.dumps(fields))
-        truth, line = format_rows([Row(T, 7, entry, T + 1)])
+        truth, line = format_rows([(T, 7, entry, T + 1)])
         self.assertEqual((truth.count(b"\n"), truth[-1:], line[-1:]), (1, b"\n", b"\n"))
         record = parse_record(truth)
         assert record is not None
@@ -50,7 +49,7 @@ class RecordTests(SynchronousTestCase):
             ),
             (T, True, {"Received": "2023-11-14T22:13:20.123456789Z"}),
         ):
-            truth, _ = format_rows([Row(T, 7, Entry(said, "INFO", "s", "m"), T)], is_late)
+            truth, _ = format_rows([(T, 7, Entry(said, "INFO", "s", "m"), T)], is_late)
             found = json.loads(truth)
             self.assertEqual(found["Timestamp"], "2023-11-14T22:13:20.123456789Z")
             self.assertEqual({name: found[name] for name in ("Received", "Said") if name in found}, expected)

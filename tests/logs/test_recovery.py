@@ -38,7 +38,7 @@ class RecoveryTests(SynchronousTestCase):
     def recovered(self) -> tuple[Recovered, list[int]]:
         """What is found, and the numbers that are to be written yet."""
         found = recover(self.directory, 0)
-        return found, [row.sequence for row in rows(found.buffer.rest())]
+        return found, [row[1] for row in rows(found.buffer.rest())]
 
     def test_an_empty_directory(self) -> None:
         """The first start ever."""

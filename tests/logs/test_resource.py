@@ -11,11 +11,13 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.interfaces import IResponder
 from scalekit.logs.bodies import BODY_LIMIT
 from scalekit.logs.budget import Budget
 from scalekit.logs.collector import Collector, Settings
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.resource import LogResource
+from scalekit.logs.taking import Front
 from scalekit.web.memory import MemoryExchange, ask
 from scalekit.web.site import Site
 from tests.logs.lanes import SteppedLane
@@ -34,7 +36,7 @@ class LogResourceTests(SynchronousTestCase):
         settings = Settings(memory_bytes=100_000, segment_bytes=1_000_000)
         self.collector = Collector(lambda: self.directory, self.clock, self.lanes, settings)
         self.collector.startService()
-        self.site = Site(LogResource(self.collector), BODY_LIMIT)
+        self.site: IResponder = Site(LogResource(self.collector), BODY_LIMIT)
 
     def post(
         self,
@@ -166,3 +168,12 @@ class LogResourceTests(SynchronousTestCase):
         exchange.leave()
         self.lanes[0].step()
         self.assertEqual(self.collector.counts.accepted, 1)
+
+
+class FrontTests(LogResourceTests):
+    """`Front`: the same answers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        resource = LogResource(self.collector)
+        self.site = Front(Site(resource, BODY_LIMIT), resource.one, resource.many)
