@@ -41,7 +41,8 @@ class RequestHead:
         (RFC 8441), whose method is GET here; else empty.  Who answers may ``switch`` then, and need not.
     :ivar made: what `scalekit.http.forwarding` has made of this head, for the next time that it comes (see `reader`).
     :ivar picked: the same of `scalekit.web.compress`; ``routed``: of `scalekit.balancer.proxy`; ``logged``: of
-        `scalekit.ops.access_log`; ``sought``: of `scalekit.cache.front`.
+        `scalekit.ops.access_log`; ``sought``: of `scalekit.cache.front` and `scalekit.cache.values`;
+        ``passed``: of `scalekit.web.guard`.
 
     A head is shared between requests that came with the same bytes: treat it as immutable.
     """
@@ -57,6 +58,7 @@ class RequestHead:
         "made",
         "method",
         "normal_path",
+        "passed",
         "path",
         "picked",
         "query",
@@ -69,6 +71,7 @@ class RequestHead:
 
     logged: Any
     made: Any
+    passed: Any
     picked: Any
     routed: Any
     sought: Any
@@ -105,7 +108,7 @@ class RequestHead:
         self.expects_continue = expects_continue
         self.hop = hop
         self.upgrade = upgrade
-        self.made = self.picked = self.routed = self.sought = self.logged = None
+        self.made = self.picked = self.routed = self.sought = self.logged = self.passed = None
 
     def get(self, lower_name: bytes) -> bytes | None:
         """The values of this field joined by ``, `` (RFC 9110 section 5.3); None if it is absent."""

@@ -52,11 +52,17 @@ class Guard:
     def respond(self, exchange: Any) -> None:
         """Let the responder answer, or refuse."""
         head, client = exchange.head, exchange.client
+        passed = head.passed
+        if passed is not None and passed[0] is self and passed[1] is client:
+            self._responder.respond(exchange)
+            return
         session = None
         if self._login is not None and not is_local(client.address):
             session = self._login.session(head, client)
         found = verdict(head, client, self._names, self._tokens, self._role_of, session)
         if found is None:
+            # Nothing but the head, the connection and this guard was asked: the next time it is the same.
+            head.passed = self, client
             self._responder.respond(exchange)
         elif isinstance(found, Grant):
             login = self._login if found is session else None

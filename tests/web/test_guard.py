@@ -13,7 +13,7 @@ from scalekit.config.tokens import Grant, Tokens
 from scalekit.http.heads import Client, Fields, RequestHead, ResponseHead
 from scalekit.web.access import data_role, is_local, registration_role, verdict
 from scalekit.web.guard import Guard, grant_of
-from scalekit.web.memory import MemoryExchange, ask
+from scalekit.web.memory import MemoryExchange, ask, respond
 from scalekit.web.site import Site
 
 NAMES = frozenset(("cache.example", "192.0.2.1", "2001:db8::1"))
@@ -184,6 +184,17 @@ class GuardTests(SynchronousTestCase):
     def test_who_passes_without_a_token_gets_the_exchange_itself(self) -> None:
         exchange = self.ask([], LOCAL)
         self.assertEqual((exchange.sent, self.exchanges), (b"in", [exchange]))
+
+    def test_who_has_passed_passes_again_and_nobody_else(self) -> None:
+        """The same head comes again on a connection; neither another's, nor a guard with other tokens, believes it."""
+        head = RequestHead(b"GET", b"/", [], host=b"localhost")
+        answers = []
+        guards = [Guard(self, tokens=TOKENS) for _ in range(2)]  # type: ignore[arg-type]
+        for guard, client in ((0, LOCAL), (0, LOCAL), (0, FAR), (1, LOCAL), (1, FAR)):
+            exchange = MemoryExchange(head, client=client)
+            respond(guards[guard], exchange)
+            answers.append(exchange.status)
+        self.assertEqual(answers, [200, 200, 401, 200, 401])
 
     def test_refused_requests_never_reach_the_responder(self) -> None:
         for fields, tokens, status in (
