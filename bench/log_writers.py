@@ -1,7 +1,8 @@
 """
 Clients of the log in a process of their own: each writes numbered entries, one request at a time, over TLS.
 
-``python -m bench.log_writers PORT LABEL SECONDS WRITERS BATCH [RATE]`` prints a `Written` as JSON.  A batch of 1 is a
+``python -m bench.log_writers PORT LABEL SECONDS WRITERS BATCH [RATE]`` prints a line when all of them are connected, and a
+`Written` as JSON in the end.  A batch of 1 is a
 single entry to ``POST /``, more are NDJSON.  RATE is entries a second of all writers together.  The n-th entry of a
 writer has the message ``LABEL-WRITER n ...`` and a time within the last half second; the writer goes on to the next
 request when it has its 200, so what was acknowledged is a number for each writer.
@@ -115,6 +116,7 @@ def write(port: int, label: str, seconds: float, writers: int, batch: int, rate:
     context.verify_mode = ssl.CERT_NONE
     random = Random(label)
     all_of_them = [_Writer(port, f"{label}-{number}", batch, random, context) for number in range(writers)]
+    print("begun", flush=True)
     began = time.perf_counter()
     end = began + seconds
     poll = select.epoll()

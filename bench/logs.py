@@ -114,7 +114,7 @@ class Log:
 def finished(process: subprocess.Popen[bytes]) -> Written:
     """What a process of writers has written."""
     output, _ = process.communicate(timeout=600)
-    return msgspec.json.decode(output, type=Written)
+    return msgspec.json.decode(output.splitlines()[-1], type=Written)
 
 
 def settle(log: Log) -> None:
@@ -174,7 +174,9 @@ def kill(folder: Path, rounds: int) -> Found:
     for number in range(rounds):
         log = Log(folder)
         process = log.writers(f"k{number}", 60, KILL_WRITERS, random.choice([1, 5, 100]))
-        time.sleep(random.uniform(0.3, 3))
+        assert process.stdout is not None
+        process.stdout.readline()  # they are connected
+        time.sleep(random.uniform(0, 3))
         log.server.kill()
         written.append(finished(process))
         print(f"round {number + 1}: {sum(written[-1].acknowledged):,} acknowledged", flush=True)

@@ -15,7 +15,8 @@ An entry's way, pure unless said otherwise; open `collector` first:
 * `sealing` (I/O): a volume that ended, merged with its late entries; `retention`: which are removed.
   `upkeep` (I/O): when either is done.
 * `checkpoint`: the rule that tells after a crash what is already written.
-* `recovery` (I/O): the state that a start finds on disk; `quarantine` (I/O): what of it cannot be read.
+* `recovery` (I/O): the state that a start finds on disk; `quarantine` (I/O): what of it cannot be read;
+  `rebuilding` (I/O): what is known of sealed volumes, if that is damaged.
 * `collector` (I/O): all of these together; `sink` (I/O) takes entries of the same process.
 * `directory` (I/O) and `memory`: the files, on disk and in memory; `threads` (I/O): where slow calls run.
 

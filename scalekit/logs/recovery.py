@@ -24,6 +24,7 @@ from scalekit.logs.order import NEVER, Chunk, ReorderBuffer, effective_times
 from scalekit.logs.output import Output, read_checkpoint
 from scalekit.logs.quarantine import keep_damage
 from scalekit.logs.reading import manifests
+from scalekit.logs.rebuilding import rebuild_manifests
 from scalekit.logs.records import parse_key, parse_record
 from scalekit.logs.sealing import blocks, seal, survey
 from scalekit.logs.volumes import LATE, LOG, Extent, number_of, open_numbers, volume_name
@@ -186,12 +187,14 @@ def _with_checkpoint(directory: Directory, checkpoint: Checkpoint, is_compressed
     for left in open_numbers(directory.names()):
         if left not in kept:
             _seal_left(directory, left, checkpoint.watermark, is_compressed, findings)
+    rebuild_manifests(directory, kept, findings)
     return _State(output, checkpoint.is_written, checkpoint.sequence)
 
 
 def _without_checkpoint(directory: Directory, is_compressed: bool, findings: list[str]) -> _State:
     """Read all that could hold an entry of the journal."""
     numbers = open_numbers(directory.names())
+    rebuild_manifests(directory, numbers, findings)
     sealed = manifests(directory)
     number = max([*numbers, *(manifest.number + 1 for manifest in sealed), 1])
     extent, written = survey(directory, number)
