@@ -20,7 +20,7 @@ time is an argument.
 * `front`: the HTTP cache itself, a responder that the balancer has in front of its proxy.
 * `service`: sweeps the store, a LoopingCall.
 * `shared`: the same service for several caches with one Redis; `purge_log`: who hears of whose purges; `redis_records`:
-  what stands in Redis; `later`: answers that are not there at once.
+  what stands in Redis, `redis_scripts`: what is done there; `later`: answers that are not there at once.
 * `keeping`: what is kept over a restart; `snapshot`: as what bytes.
 * `metrics`: the store's counters for Prometheus; `panel`: for the dashboard.
 * `tap`: the daemon, ``twistd scalekit-cache``.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
@@ -18,21 +19,8 @@ from twisted.internet.task import deferLater
 
 from scalekit.cache.keyvalue import Purged
 from scalekit.cache.purges import Kind
-from scalekit.cache.redis_records import (
-    ENTRIES_KEPT,
-    LAST,
-    PURGE,
-    SCRIPTS,
-    SWEEP,
-    SWEPT,
-    Purge,
-    fields_of,
-    pattern_of,
-    prefixes_of,
-    purge_arguments,
-    purge_of,
-    sha,
-)
+from scalekit.cache.redis_records import Purge, fields_of, pattern_of, prefixes_of, purge_arguments, purge_of
+from scalekit.cache.redis_scripts import ENTRIES_KEPT, LAST, PURGE, SCRIPTS, SWEEP, SWEPT, sha
 from scalekit.interfaces import IPurgeObserver
 from scalekit.net.redis import LISTEN_MILLISECONDS, RedisDoor, RedisPair, together
 
@@ -225,15 +213,23 @@ class PurgeLog(RedisPair):
 
     async def _say(self, redis: Any) -> None:
         """Some of what is to be said; it is forgotten only when Redis has it."""
-        purges = self._sayings[0].purges
+        sayings = [self._sayings[0]]
+        count = len(sayings[0].purges)
+        for saying in islice(self._sayings, 1, MOST_AT_ONCE):
+            count += len(saying.purges)
+            if count > MOST_AT_ONCE:
+                break
+            sayings.append(saying)
+        purges = [purge for saying in sayings for purge in saying.purges]
         for first in range(0, len(purges), MOST_AT_ONCE):
             arguments = purge_arguments(purges[first : first + MOST_AT_ONCE], self.run)
             self.known = await redis.execute_command("EVALSHA", sha(PURGE), 1, self._namespace, *arguments)
         if any(purge.kind is Kind.PREFIX and purge.name for purge in purges) and not self._unswept.called:
             self._unswept.callback(None)
-        saying = self._sayings.popleft()
-        self.unsaid -= len(saying.purges)
-        saying.said.callback(None)
+        for _ in sayings:
+            saying = self._sayings.popleft()
+            self.unsaid -= len(saying.purges)
+            saying.said.callback(None)
 
     async def _sweep(self, redis: Any) -> None:
         """Look through the values after purges by prefix, which are held against every read until then."""

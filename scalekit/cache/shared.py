@@ -23,12 +23,10 @@ from scalekit.cache.keyvalue import LONGEST_WAIT_SECONDS, MOST_WAITING, Found, K
 from scalekit.cache.leases import LONGEST_SECONDS, USUAL_SECONDS, Lease
 from scalekit.cache.purge_log import ALL, Away, PurgeLog
 from scalekit.cache.purges import Kind, Verdict
-from scalekit.cache.redis_records import ASK, PUT, READ, RELEASE, Purge, Reply, digest_of, reply_of, verdict
+from scalekit.cache.redis_records import Purge, Reply, digest_of, reply_of
+from scalekit.cache.redis_scripts import ASK, PUT, READ, RELEASE
 from scalekit.cache.store import Fill, Put, Window
 from scalekit.interfaces import ICacheStore, IPurgeObserver
-
-#: So often purges may come between asking what was purged and storing.
-ATTEMPTS = 5
 
 #: Entries; where others purge by prefix faster than this cache can sweep, they wait for it.
 SWEPT_AT_ONCE = 10_000
@@ -288,27 +286,14 @@ class SharedKeyValue:
     async def _put_there(self, storing: _Storing) -> tuple[Put, bool]:
         """What came of it, and whether it is stored as stale."""
         key, value, times, tags, fill, token, expected = storing
-        since = b"" if token else fill.position
-        names = (b"", *dict.fromkeys(tags))  # the empty one is borne by all
-        is_soft = False
-        for _ in range(ATTEMPTS):
-            what, *rest = await self._log.ask(
-                PUT,
-                *(key, digest_of(key), token, since, self._log.run, value, etag(value)),
-                0 if is_soft else round(times.max_age * 1000),
-                *(round(times.while_revalidating * 1000), round(times.if_error * 1000)),
-                b"*" if expected is None else expected,
-                b"".join(name + b"\n" for name in names),
-            )
-            if what != b"behind":
-                return _OUTCOMES[what], is_soft
-            begun, entries = rest
-            found = verdict(key, names, begun, entries)
-            is_soft = is_soft or found is Verdict.STALE
-            if found is Verdict.GONE or (is_soft and not (times.while_revalidating or times.if_error)):
-                break
-            since = entries[-1][0]
-        return Put.PURGED, False
+        what, is_stale = await self._log.ask(
+            PUT,
+            *(key, digest_of(key), token, b"" if token else fill.position, self._log.run, value, etag(value)),
+            *(round(seconds * 1000) for seconds in times),
+            b"*" if expected is None else expected,
+            b"".join(name + b"\n" for name in (b"", *dict.fromkeys(tags))),  # the empty one is borne by all
+        )
+        return _OUTCOMES[what], bool(is_stale)
 
     def release(self, token: bytes) -> bool | Deferred[bool]:
         if self._near.release(token):

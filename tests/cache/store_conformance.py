@@ -143,6 +143,14 @@ def make_store_tests(make: Callable[[TestCase], Any]) -> type[TestCase]:
             await self.purge(tags=(b"t",))
             self.assertIsNone(await self.get(window=Window.FAILING))
 
+        async def test_the_worst_of_several_purges_counts(self) -> None:
+            times = Lifetimes(3600, 60, 60)
+            for purges in (((b"", True), (b"k", False)), ((b"k", False), (b"k", True)), ((b"k", True), (b"", False))):
+                await self.put(times=times)
+                for prefix, is_soft in purges:
+                    await self.purge(prefix=prefix, soft=is_soft)
+                self.assertIsNone(await self.get(window=Window.FAILING))
+
         async def test_purged_while_it_was_made(self) -> None:
             for purge in ({"keys": (b"k",)}, {"tags": (b"t",)}, {"prefix": b"k"}, {"prefix": b""}):
                 fill = self.store.begin(b"k")

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.cache.purges import Kind, Verdict
+from scalekit.cache.purges import Kind
 from scalekit.cache.redis_records import (
-    MOST_SINCE,
     Purge,
     digest_of,
     fields_of,
@@ -17,43 +16,7 @@ from scalekit.cache.redis_records import (
     purge_arguments,
     purge_of,
     reply_of,
-    verdict,
 )
-
-
-def entry(number: int, *pairs: bytes) -> list[object]:
-    return [b"%d-0" % number, list(pairs)]
-
-
-class VerdictTests(SynchronousTestCase):
-    def entries(self, *purges: Purge) -> list[list[object]]:
-        """The stream from the entry 1-0 on."""
-        found = [entry(1, b"is", b"begun")]
-        for number, purge in enumerate(purges, 2):
-            _, kind, name, soft, _ = purge_arguments([purge], b"run")
-            found.append(entry(number, b"by", b"run", b"is", kind, b"name", name, b"soft", soft))
-        return found
-
-    def test_what_a_purge_means(self) -> None:
-        cases = [
-            (Purge(Kind.KEY, b"k"), Verdict.GONE),
-            (Purge(Kind.KEY, b"k", True), Verdict.STALE),
-            (Purge(Kind.KEY, b"kk"), Verdict.KEPT),
-            (Purge(Kind.TAG, b"t"), Verdict.GONE),
-            (Purge(Kind.TAG, b"k"), Verdict.KEPT),
-            (Purge(Kind.PREFIX, b""), Verdict.GONE),
-            (Purge(Kind.PREFIX, b"k", True), Verdict.STALE),
-            (Purge(Kind.PREFIX, b"x"), Verdict.KEPT),
-        ]
-        for purge, expected in cases:
-            self.assertIs(verdict(b"k", [b"t"], b"1-0", self.entries(purge)), expected, purge)
-        self.assertIs(verdict(b"k", [], b"1-0", self.entries(*[purge for purge, _ in cases])), Verdict.GONE)
-        self.assertIs(verdict(b"k", [], b"1-0", self.entries()), Verdict.KEPT)
-
-    def test_what_nobody_knows_counts_as_gone(self) -> None:
-        many = self.entries(*[Purge(Kind.KEY, b"x")] * MOST_SINCE)
-        for since, entries in ((b"0-5", self.entries()), (b"1-0", []), (b"1-0", many)):
-            self.assertIs(verdict(b"k", [], since, entries), Verdict.GONE)
 
 
 class RecordTests(SynchronousTestCase):

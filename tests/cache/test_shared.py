@@ -18,6 +18,7 @@ from scalekit.cache.keyvalue import KeyValue, Purged
 from scalekit.cache.purge_log import PurgeLog
 from scalekit.cache.purges import Kind
 from scalekit.cache.redis_records import Purge
+from scalekit.cache.redis_scripts import MOST_SINCE
 from scalekit.cache.shared import SharedKeyValue
 from scalekit.cache.store import Put, Store, Window
 from scalekit.config.urls import parse_redis_url
@@ -166,6 +167,16 @@ class SharingTests(TestCase):
         await self.purge(self.two, tags=[b"t"])
         outcome = await maybeDeferred(self.one.service.put, b"k", b"v", HOUR, (b"t",), fill)
         self.assertEqual((outcome, await self.get(self.one)), (Put.PURGED, None))
+
+    async def test_what_nobody_knows_counts_as_purged(self) -> None:
+        """More purges than are looked through, and a place in the log that is not there any more."""
+        fill = self.one.service.begin(b"k")
+        for _ in range(MOST_SINCE // 100):
+            await self.purge(self.two, *[b"x"] * 100)
+        self.assertEqual(await maybeDeferred(self.one.service.put, b"k", b"v", HOUR, (), fill), Put.PURGED)
+        fill = self.one.service.begin(b"k")
+        self.redis.ask("XTRIM", f"{NAMESPACE}purges", "MAXLEN", "0")
+        self.assertEqual(await maybeDeferred(self.one.service.put, b"k", b"v", HOUR, (), fill), Put.PURGED)
 
     async def test_a_lease_is_for_all(self) -> None:
         """Also stored with at another than gave it, and given back there."""
