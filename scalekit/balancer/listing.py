@@ -74,17 +74,22 @@ class Listing:
 
     def text(self) -> str:
         """All of it for a person at a terminal."""
-        lines = []
+        now, lines = self._clock.seconds(), []
         for view in map(self.service_view, self.names()):
             lines.append(f"{view['name']}  {'  '.join(view['routes']) or 'no route'}")
             lines += [
-                f"  {one['scheme']}://{one['id']}  {one['state']} for {one['state_seconds']:.0f} s ({one['reason']})"
-                f"  {one['in_flight']} in flight"
-                for one in view["instances"]
+                f"  {one.scheme}://{one.authority}{_own_name(one)}  {one.state} for {max(0.0, now - one.since):.0f} s"
+                f" ({one.reason})  {one.in_flight} in flight"
+                for one in self._roster.instances(view["name"])
             ]
             if not view["instances"]:
                 lines.append("  no app servers")
         return "\n".join(lines) + "\n"
+
+
+def _own_name(instance: Instance) -> str:
+    """What an instance calls itself, where that is not its address."""
+    return "" if instance.id == instance.authority else f"  {instance.id}"
 
 
 class Missing(Resource):

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
+from scalekit.balancer.instance import Registration
 from scalekit.balancer.listing import Missing
 from scalekit.balancer.registering import LOOK_SECONDS
 from scalekit.balancer.registrar import RegistrarResource
@@ -385,6 +386,13 @@ class ListingTests(RegistrarTestCase):
             "shop  shop.example/\n"
             "  no app servers\n",
         )
+
+    def test_text_of_one_with_a_name(self) -> None:
+        """A name is no address: it stands beside it."""
+        registration = Registration("web-1", Endpoint("http", "127.0.0.1", 3000), 1, 1, 15.0)
+        self.roster.enrol("shop", registration, self.clock.seconds())
+        line = "  http://127.0.0.1:3000  web-1  joining for 0 s (registered)  0 in flight\n"
+        self.assertTrue(self.ask("/").body.decode().endswith(line))
 
     def test_json(self) -> None:
         """``GET /v1/services`` shows the same to machines, draining ones too."""
