@@ -63,7 +63,7 @@ def judge(
         return _refused("not-literal", f"{claimed!r} is not an IP address; names are not taken here")
     kind = _forbidden_kind(address)
     if kind:
-        return _refused(kind, f"{address} is a {kind} address")
+        return _refused(kind, f"{address} is {kind}")
     if asking is None:
         return _refused("unknown-peer", f"{peer!r}, the address that asks, is not an IP address")
     is_both_here = address.is_loopback and asking.is_loopback
