@@ -1,9 +1,9 @@
 """
 Clients of the log in a process of their own: each writes numbered entries, one request at a time, over TLS.
 
-``python -m bench.log_writers PORT LABEL SECONDS WRITERS BATCH [RATE]`` prints a line when all of them are connected, and a
-`Written` as JSON in the end.  A batch of 1 is a
-single entry to ``POST /``, more are NDJSON.  RATE is entries a second of all writers together.  The n-th entry of a
+``python -m bench.log_writers PORT LABEL SECONDS WRITERS BATCH [RATE]`` prints a line when all of them are connected,
+and a `Written` as JSON in the end.  A batch of 1 is a single entry to ``POST /``, more are NDJSON.  RATE is entries a
+second of all writers together.  The n-th entry of a
 writer has the message ``LABEL-WRITER n ...`` and a time within the last half second; the writer goes on to the next
 request when it has its 200, so what was acknowledged is a number for each writer.
 """

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
+import msgspec
 import zstandard
 
 from scalekit.errors import ClientFault
@@ -35,11 +36,13 @@ class Batch(NamedTuple):
 
     :ivar rejected: for each bad one its number in the batch, from 1, and what is wrong; at most `REPORT_LIMIT`.
     :ivar rejected_count: how many there were.
+    :ivar bad: the bad ones themselves, as far as they are in `rejected`.
     """
 
     entries: list[Entry]
     rejected: list[tuple[int, str]]
     rejected_count: int
+    bad: list[bytes]
 
 
 def decode_body(body: bytes, coding: str) -> bytes:
@@ -109,7 +112,7 @@ def parse_lines(body: bytes) -> Batch:
         raise ClientFault(413, "too-many-entries", f"The body has more than {ENTRIES_LIMIT} lines.")
     entries = parse_plain_lines(body)
     if entries is not None:
-        return Batch(entries, [], 0)
+        return Batch(entries, [], 0, [])
     lines = ((number, line) for number, line in enumerate(body.split(b"\n"), 1) if line and not line.isspace())
     return _batch(parse_entry, lines)
 
@@ -122,6 +125,7 @@ def parse_array(body: bytes) -> Batch:
 def _batch(parse: Callable[[T], Entry], numbered: Iterable[tuple[int, T]]) -> Batch:
     entries: list[Entry] = []
     rejected: list[tuple[int, str]] = []
+    bad: list[bytes] = []
     count = 0
     for number, raw in numbered:
         try:
@@ -130,4 +134,5 @@ def _batch(parse: Callable[[T], Entry], numbered: Iterable[tuple[int, T]]) -> Ba
             count += 1
             if len(rejected) < REPORT_LIMIT:
                 rejected.append((number, fault.detail))
-    return Batch(entries, rejected, count)
+                bad.append(raw if isinstance(raw, bytes) else msgspec.json.encode(raw))
+    return Batch(entries, rejected, count, bad)

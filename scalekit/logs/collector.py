@@ -14,7 +14,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from operator import ne
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from scalekit.errors import ClientFault
 from scalekit.logs.batches import BatchName, BatchTable
+from scalekit.logs.bodies import Batch
 from scalekit.logs.budget import Budget
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.clock import LogClock
@@ -32,56 +33,17 @@ from scalekit.logs.counts import Counts
 from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import NOBODY, Frame, make_frame
-from scalekit.logs.journal import SEGMENT_BYTES, Journal, Unavailable
+from scalekit.logs.journal import Journal, Unavailable
 from scalekit.logs.order import Chunk, Release, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
+from scalekit.logs.quarantine import keep_lines
 from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
 from scalekit.logs.redaction import redact
-from scalekit.logs.retention import Rules
+from scalekit.logs.settings import DEFAULTS, FLUSH_BYTES, HURRY_BYTES, TICK_SECONDS, Settings
 from scalekit.logs.sink import InProcessSink
 from scalekit.logs.threads import Lane
-from scalekit.logs.upkeep import GRACE_SECONDS, Upkeep
-
-# Enough for 200,000 entries a second over the two seconds and a bit that one waits; beyond it: 503.
-MEMORY_BYTES = 96 * 1024 * 1024
-# How long entries wait at most that are due: a flush costs four syncs, so at leisure it gathers for its interval.
-TICK_SECONDS = 0.25
-# From here on every tick is a flush.
-HURRY_BYTES = 8 * 1024 * 1024
-# What one flush takes at most: as objects and lines it is ten times as much, and takes a tenth of a second to format.
-FLUSH_BYTES = 4 * 1024 * 1024
-# Of what is written, the journal keeps this much for those who read it on from a sequence number.
-JOURNAL_BYTES = 64 * 1024 * 1024
-# Enough to write to the volumes what the journal has taken.
-RESERVE_BYTES = 64 * 1024 * 1024
-
-
-class Settings(NamedTuple):
-    """
-    What can be configured of a collector.
-
-    :ivar memory_bytes: entries that wait for their place may take; beyond it they are refused.
-    :ivar reserve_bytes: entries are refused when less of the disk is free.
-    :ivar journal_bytes: of what is written already, the journal keeps.
-    :ivar source_rate: entries a second that each source may write; 0: any.
-    :ivar is_compressed: whether sealed volumes are.
-    """
-
-    delay_seconds: float = 2.0
-    flush_seconds: float = 2.0
-    memory_bytes: int = MEMORY_BYTES
-    reserve_bytes: int = RESERVE_BYTES
-    journal_bytes: int = JOURNAL_BYTES
-    segment_bytes: int = SEGMENT_BYTES
-    grace_seconds: float = GRACE_SECONDS
-    source_rate: float = 0.0
-    is_compressed: bool = False
-    rules: Rules = Rules()
-
-
-DEFAULTS = Settings()
-
+from scalekit.logs.upkeep import Upkeep
 
 _log = Logger()
 
@@ -113,6 +75,7 @@ class Collector(Service):
         self._sinks: list[InProcessSink] = []
         self._is_open = False
         self._is_short = False  # of room on the disk
+        self._is_keeping = False  # malformed entries are on their way to quarantine
         self._flushing: Deferred[None] | None = None
         self._flushed_at = 0.0
         self._writing_out = 0  # bytes of the release that is being written
@@ -217,6 +180,19 @@ class Collector(Service):
         if wait:
             self.counts.over_budget += len(entries)
         return wait
+
+    def quarantine(self, batch: Batch) -> None:
+        """Keep the malformed entries of a batch, at leisure; not while others are still being kept."""
+        if not self._is_open or self._is_keeping:
+            return
+        self._is_keeping = True
+        time = self._now()
+        keeping = self._upkeep_lane.run(lambda: keep_lines(self._directory, batch, time))
+        keeping.addErrback(lambda failure: _log.warn("malformed entries are not kept: {error}", error=failure.value))
+        keeping.addCallback(self._kept)
+
+    def _kept(self, _: None) -> None:
+        self._is_keeping = False
 
     def _refuse(self, count: int, reason: str, detail: str) -> Deferred[bool]:
         self.counts.refused += count

@@ -1,17 +1,29 @@
 """
-What of the journal cannot be read is kept in files of its own, for somebody to look at, and counted once.
+What cannot be read is kept for somebody to look at: of the journal in files of its own, each counted once; of what
+clients send, malformed entries in ``quarantine-lines.txt``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+
+from scalekit.logs.bodies import Batch
 from scalekit.logs.directory import Directory
+from scalekit.logs.entry import Entry
 from scalekit.logs.frames import Damage
+from scalekit.logs.line import format_line
+from scalekit.logs.redaction import redact
 
 _PREFIX = "quarantine-"
 # A disk that goes bad may damage everything; the first pieces show what is wrong with it.
 FILE_LIMIT = 64
 # Of one piece: a frame is seldom longer.
 PIECE_BYTES = 1024 * 1024
+LINES = "quarantine-lines.txt"
+# A client that is wrong is wrong all the time: the first thousand lines tell how, and who removes the file sees more.
+LINES_BYTES = 1024 * 1024
+# Of one line.
+LINE_LENGTH = 1000
 
 
 def keep_damage(directory: Directory, segment: str, data: bytes, damage: Damage, findings: list[str]) -> bool:
@@ -36,3 +48,21 @@ def keep_damage(directory: Directory, segment: str, data: bytes, damage: Damage,
     else:
         findings.append(f"{sentence}, kept in {name}")
     return True
+
+
+def keep_lines(directory: Directory, batch: Batch, time: int) -> None:
+    """
+    Keep the malformed entries of a batch, each as a line with what is wrong, without secrets; raises OSError.
+
+    :param time: when they came, in nanoseconds since the epoch.
+    """
+    size = directory.size(LINES)
+    if size >= LINES_BYTES:
+        return
+    entries = [
+        Entry(time, "WARN", f"line {number}", f"{error} {raw[:LINE_LENGTH].decode(errors='backslashreplace')}")
+        for (number, error), raw in zip(batch.rejected, batch.bad, strict=True)
+    ]
+    cleaned = redact(entries, Counter())
+    lines = [format_line(time, entry.level, entry.source, entry.message) for entry in cleaned]
+    directory.write_from(LINES, size, "".join(lines).encode())

@@ -111,6 +111,8 @@ class ManyEntries(_Taking):
     def parse(self, head: RequestHead, body: bytes) -> tuple[list[Entry], Any]:
         kind, body = self.read(head, body)
         batch = parse_array(body) if kind in JSON else parse_lines(body)
+        if batch.bad:
+            self.collector.quarantine(batch)
         if batch.rejected_count and _is_strict(head.query):
             self.collector.counts.rejected += batch.rejected_count + len(batch.entries)
             raise Refused(batch)

@@ -24,11 +24,11 @@ from scalekit.config import Config
 from scalekit.config.model import Logs
 from scalekit.logs.bodies import BODY_LIMIT
 from scalekit.logs.collector import Collector
-from scalekit.logs.collector import Settings as CollectorSettings
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.metrics import LogMetrics
 from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
+from scalekit.logs.settings import Settings as CollectorSettings
 from scalekit.logs.taking import Front
 from scalekit.logs.threads import ThreadLane
 from scalekit.net.addresses import local_names

@@ -14,9 +14,10 @@ from twisted.internet import reactor as global_reactor
 from twisted.web.server import Site
 
 from scalekit.logs import volumes
-from scalekit.logs.collector import Collector, Settings
+from scalekit.logs.collector import Collector
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.resource import LogResource
+from scalekit.logs.settings import Settings
 from scalekit.logs.threads import ThreadLane
 
 

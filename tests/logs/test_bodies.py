@@ -79,13 +79,15 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual((len(batch.entries), batch.rejected_count), (3, 2))
         self.assertEqual(batch.rejected[0], (3, "Level: missing."))
         self.assertEqual(batch.rejected[1][0], 6)
-        self.assertEqual(parse_lines(b""), ([], [], 0))
-        self.assertEqual(parse_lines(GOOD + b"\n\n" + GOOD), (batch.entries[:2], [], 0))
+        self.assertEqual(parse_lines(b""), ([], [], 0, []))
+        self.assertEqual(batch.bad, [b"{}", b"nonsense"])
+        self.assertEqual(parse_lines(GOOD + b"\n\n" + GOOD), (batch.entries[:2], [], 0, []))
 
     def test_array(self) -> None:
         """The same by the member's number."""
         batch = parse_array(b"[%s, 7, %s]" % (GOOD, GOOD))
         self.assertEqual((len(batch.entries), batch.rejected), (2, [(2, "An entry has to be a JSON object.")]))
+        self.assertEqual(batch.bad, [b"7"])
 
     def test_bounds(self) -> None:
         """Of entries, and of what is reported."""

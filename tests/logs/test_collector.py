@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,13 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault
 from scalekit.logs.batches import parse_batch_name
-from scalekit.logs.collector import Collector, Settings
-from scalekit.logs.entry import Entry
+from scalekit.logs.collector import Collector
+from scalekit.logs.entry import Entry, parse_entry
 from scalekit.logs.journal import Unavailable
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.order import ReorderBuffer
 from scalekit.logs.output import CHECKPOINTS, read_checkpoint
+from scalekit.logs.records import parse_record
 from scalekit.logs.retention import Rules
+from scalekit.logs.settings import Settings
 from tests.logs.lanes import SteppedLane
 
 SECOND = 1_000_000_000
@@ -242,6 +245,40 @@ class CollectorTests(SynchronousTestCase):
         self.clock.advance(4)
         self.work()
         self.assertEqual((self.messages(), self.collector.counts.late), ("acbd", 0))
+        self.stop()
+
+    def test_clients_with_strange_clocks(self) -> None:
+        """Each is placed: by its time if that can be, else by when it came; none holds back another."""
+        sent = {
+            "hour ahead": "2023-11-14T23:13:20Z",
+            "hour behind": "2023-11-14T21:13:20Z",
+            "year 1": "0001-01-01T00:00:00Z",
+            "year 9999": "9999-12-31T23:59:59Z",
+            "nanoseconds": "2023-11-14T22:13:20.000000001Z",
+            "no zone": "2023-11-14T22:13:19",
+            "elsewhere": "2023-11-15T00:13:18+02:00",
+            "none": None,
+        }
+        for name, time in sent.items():
+            entry = {"Level": "INFO", "Source": "s", "Message": f" {name}", "Timestamp": time}
+            self.collector.append([parse_entry(json.dumps(entry).encode())])
+        for _ in range(3):
+            self.work()
+            self.clock.advance(2)
+        placed = ["hour behind", "elsewhere", "no zone", "hour ahead", "year 1", "year 9999", "none", "nanoseconds"]
+        self.assertEqual(self.messages(), "".join(f" {name}" for name in placed))
+        reader = self.collector.reader
+        records = [parse_record(line) for _, line in reader.lines(reader.volumes()[0])]
+        said = {record.Message.strip(): record.Said for record in records if record and record.Said}
+        self.assertEqual(
+            said,
+            {
+                "hour ahead": "2023-11-14T23:13:20.000000000Z",
+                "year 1": "1677-09-21T00:12:43.145224192Z",
+                "year 9999": "2262-04-11T23:47:16.854775807Z",
+            },
+        )
+        self.assertEqual((self.collector.counts.restamped, self.collector.counts.late), (4, 0))
         self.stop()
 
     def test_a_slow_disk_makes_nothing_late(self) -> None:

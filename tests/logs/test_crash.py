@@ -22,13 +22,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.errors import ClientFault
 from scalekit.logs import sealing, volumes
 from scalekit.logs.batches import parse_batch_name
-from scalekit.logs.collector import Collector, Settings
+from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry
 from scalekit.logs.journal import Unavailable
 from scalekit.logs.memory import MemoryDirectory, PowerLoss
 from scalekit.logs.output import CHECKPOINTS
 from scalekit.logs.reading import LogReader, Volume
 from scalekit.logs.records import parse_record
+from scalekit.logs.settings import Settings
 from tests.logs.lanes import SteppedLane
 
 SECOND = 1_000_000_000
@@ -279,11 +280,11 @@ class CrashTests(SynchronousTestCase):
 
     def test_promises_hold(self) -> None:
         """In some hundred schedules of up to fifty steps."""
-        self.run_machine(LogMachine, 200)
+        self.run_machine(LogMachine, 150)
 
     def test_promises_hold_compressed(self) -> None:
         """Likewise."""
-        self.run_machine(CompressedLogMachine, 50)
+        self.run_machine(CompressedLogMachine, 40)
 
     def run_machine(self, machine: type[LogMachine], examples: int) -> None:
         """Run it that often."""

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.logs.collector import Collector, Settings
+from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.quarantine import FILE_LIMIT
 from scalekit.logs.records import parse_record
+from scalekit.logs.settings import Settings
 from scalekit.logs.threads import DirectLane
 
 START = 1_700_000_000

@@ -12,11 +12,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.interfaces import IResponder
+from scalekit.logs import quarantine
 from scalekit.logs.bodies import BODY_LIMIT
 from scalekit.logs.budget import Budget
-from scalekit.logs.collector import Collector, Settings
+from scalekit.logs.collector import Collector
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.resource import LogResource
+from scalekit.logs.settings import Settings
 from scalekit.logs.taking import Front
 from scalekit.web.memory import MemoryExchange, ask
 from scalekit.web.site import Site
@@ -92,6 +94,20 @@ class LogResourceTests(SynchronousTestCase):
         self.assertEqual((self.collector.counts.accepted, self.collector.counts.rejected), (8, 4))
         nothing = {"accepted": 0, "rejected": [], "rejected_count": 0}
         self.assertEqual(self.done(self.post(b"/v1/entries", b"")), (200, nothing))
+
+    def test_quarantine(self) -> None:
+        """Malformed entries are kept with what is wrong, without secrets, up to a bound."""
+        body = b'{"Level":"INFO"}\n\xff\x1b password=x\n' + GOOD
+        sizes = []
+        for _ in range(3):
+            self.done(self.post(b"/v1/entries", body))
+            self.lanes[2].step()
+            sizes.append(self.directory.size("quarantine-lines.txt"))
+            self.patch(quarantine, "LINES_BYTES", sizes[0] + 1)
+        self.assertEqual(sizes, [sizes[0], 2 * sizes[0], 2 * sizes[0]])
+        lines = self.directory.read("quarantine-lines.txt").decode().splitlines()
+        self.assertEqual(lines[0], '2023-11-14 22:13:20;WARN;line 1;Source: missing. {"Level":"INFO"}')
+        self.assertTrue(lines[1].endswith("\\\\xff\\x1b password=[redacted]"), lines[1])
 
     def test_refusals(self) -> None:
         """Types that another origin's page may send, codings, sizes, methods, paths."""
