@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
@@ -77,9 +76,7 @@ class PurgeLog(RedisPair):
         self._wanted: Deferred[None] | None = None  # somebody waits for something to say
         self._speaking: Any = None
         self._overdue: set[Deferred[Any]] = set()
-        self._unswept: Deferred[None] = succeed(
-            None
-        )  # a purge by prefix came; or somebody has ended in the middle of it
+        self._unswept: Deferred[None] = Deferred()  # a purge by prefix came
         # By stream, the id of the latest entry that was read; empty: we begin.
         self._read = {b"purges": b"", b"stores": b""}
         self._was_told: bool | None = None
@@ -92,10 +89,12 @@ class PurgeLog(RedisPair):
         self._observers.append(IPurgeObserver(observer))
 
     def publish(self, purges: Sequence[Purge]) -> Deferred[None]:
-        """Tell the others; fires once Redis has it."""
+        """Tell the others; fires once Redis has it, unless too much came before that."""
         if self.unsaid + len(purges) > MOST_UNSAID:
-            self._sayings = deque(saying._replace(purges=[]) for saying in self._sayings)
-            self.unsaid, purges = 0, [ALL]
+            # Nobody waits for them any more, see `confirm`.
+            self.unsaid -= sum(len(saying.purges) for saying in self._sayings)
+            self._sayings.clear()
+            purges = [ALL]
         saying = _Saying(list(purges), Deferred())
         self._sayings.append(saying)
         self.unsaid += len(purges)
@@ -213,22 +212,23 @@ class PurgeLog(RedisPair):
 
     async def _say(self, redis: Any) -> None:
         """Some of what is to be said; it is forgotten only when Redis has it."""
-        sayings = [self._sayings[0]]
+        sayings = [self._sayings.popleft()]
         count = len(sayings[0].purges)
-        for saying in islice(self._sayings, 1, MOST_AT_ONCE):
-            count += len(saying.purges)
-            if count > MOST_AT_ONCE:
-                break
-            sayings.append(saying)
+        while self._sayings and count + len(self._sayings[0].purges) <= MOST_AT_ONCE:
+            sayings.append(self._sayings.popleft())
+            count += len(sayings[-1].purges)
         purges = [purge for saying in sayings for purge in saying.purges]
-        for first in range(0, len(purges), MOST_AT_ONCE):
-            arguments = purge_arguments(purges[first : first + MOST_AT_ONCE], self.run)
-            self.known = await redis.execute_command("EVALSHA", sha(PURGE), 1, self._namespace, *arguments)
+        try:
+            for first in range(0, count, MOST_AT_ONCE):
+                arguments = purge_arguments(purges[first : first + MOST_AT_ONCE], self.run)
+                self.known = await redis.execute_command("EVALSHA", sha(PURGE), 1, self._namespace, *arguments)
+        except BaseException:
+            self._sayings.extendleft(reversed(sayings))
+            raise
+        self.unsaid -= count
         if any(purge.kind is Kind.PREFIX and purge.name for purge in purges) and not self._unswept.called:
             self._unswept.callback(None)
-        for _ in sayings:
-            saying = self._sayings.popleft()
-            self.unsaid -= len(saying.purges)
+        for saying in sayings:
             saying.said.callback(None)
 
     async def _sweep(self, redis: Any) -> None:
