@@ -14,6 +14,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from math import inf
 
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.registration import AGAIN_SECONDS, Ask, Left, Registration, doubt_in, refusal_in, secret_in
@@ -23,6 +24,8 @@ from scalekit.kit.siblings import Siblings
 # How often the port is tried until it answers: the server listens some milliseconds after the application is loaded.
 POLL_SECONDS = 0.1
 ANSWER_SECONDS = 2.0
+# Without an answer for so long somebody is told: it may be the wrong port, or an application that takes its time.
+UNANSWERED_SECONDS = 30.0
 # Above the wait that is asked for: the balancer's own deadline must come first, and its answer must get here.
 DRAIN_GRACE_SECONDS = 5.0
 # After what nobody has thought of: often enough to be seen, and not a log full of it.
@@ -72,6 +75,7 @@ class ThreadMembership:
         self._is_known = False
         self._has_been_known = False
         self._doubt = ""  # what was told last
+        self._unanswered_at: float | None = None  # when that is to be told; None: nothing was tried yet
         self.secret = ""
         self.is_leaving = False
 
@@ -115,6 +119,7 @@ class ThreadMembership:
     def step(self) -> float | None:
         """Do what is to be done now; seconds until the next step, None if we are out, see `scalekit.kit.membership`."""
         if not self._has_asked and not self._is_answering():
+            self._tell_unanswered()
             return POLL_SECONDS
         self._has_asked = True
         is_renewal = self._is_known
@@ -142,6 +147,20 @@ class ThreadMembership:
                 _log.warning("the balancer has registered us, but %s", doubt)
                 self._doubt = doubt
         return self._rhythm.succeeded()
+
+    def _tell_unanswered(self) -> None:
+        """Once: the server does not listen where it was said to."""
+        now = self._now()
+        if self._unanswered_at is None:
+            self._unanswered_at = now + UNANSWERED_SECONDS
+        elif now >= self._unanswered_at:
+            self._unanswered_at = inf
+            _log.warning(
+                "not registered with the balancer at %s yet: nobody listens on port %d; is it the server's, and this"
+                " the address it listens on (SCALEKIT_HOST)?",
+                self.registration.balancer,
+                self.registration.port,
+            )
 
     def _failed(self, cause: str, status: int = 0) -> float:
         seconds, is_news = self._rhythm.failed(self._now(), cause, status)

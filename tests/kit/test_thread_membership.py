@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.registration import Ask, Registration
 from scalekit.kit.siblings import HEAR_SECONDS, Siblings
-from scalekit.kit.thread_membership import POLL_SECONDS, ThreadMembership
+from scalekit.kit.thread_membership import POLL_SECONDS, UNANSWERED_SECONDS, ThreadMembership
 
 INSTANCE = "http://lb:2001/v1/services/shop/instances/web1-3000"
 REGISTER = f"PUT {INSTANCE}"
@@ -74,6 +74,18 @@ class ThreadMembershipTests(SynchronousTestCase):
         self.assertEqual((self.member.step(), self.asked), (5.0, [REGISTER, RENEW]))
         self.assertEqual(repr(self.member), "<ThreadMembership of web1-3000 at http://lb:2001: registered>")
         self.assertEqual(self.member.secret, "abc")
+
+    def test_a_port_that_does_not_answer_is_told_once(self) -> None:
+        self.is_answering = False
+        for _ in range(3):
+            self.member.step()
+            self.assertEqual(self.log, [])
+            self.now += UNANSWERED_SECONDS / 3
+        for _ in range(3):
+            self.member.step()
+            self.now += UNANSWERED_SECONDS
+        (line,) = self.log
+        self.assertIn("nobody listens on port 3000", line)
 
     def test_a_balancer_that_does_not_know_us_any_more_is_told_again_at_once(self) -> None:
         self.member.step()
