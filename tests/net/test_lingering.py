@@ -122,6 +122,7 @@ class OnSockets(WireTestCase):
         for module in (server, h2_server):
             self.patch(module, "LINGER_SECONDS", 0.0)
         self.looks = 0
+        self.is_holding, self.held = False, list[Any]()
         real = Lingering.goes_on
 
         def looked(lingering: Lingering, now: float) -> bool:
@@ -139,12 +140,11 @@ class OnSockets(WireTestCase):
         self.addCleanup(self.http.drain)
         self.addCleanup(self.port.stopListening)
 
-    def meanwhile(self) -> None:
-        """What happens between a request and its answer."""
-
     def respond(self, exchange: Any) -> None:
-        self.meanwhile()
-        exchange.answer(*ok(self.body))
+        if self.is_holding:
+            self.held.append(exchange)
+        else:
+            exchange.answer(*ok(self.body))
 
     def dial(self) -> Any:
         sock = socket.socket()
@@ -177,8 +177,11 @@ class OnSockets(WireTestCase):
     async def test_what_has_come_since_the_request_was_read(self) -> None:
         """It lies in the kernel when the answer is given: closed over it, the connection would be reset."""
         sock = await in_thread(self.dial)
-        self.patch(self, "meanwhile", lambda: sock.sendall(GET * 50))
+        self.is_holding = True
         await in_thread(sock.sendall, get(b"/", b"Connection: close"))
+        await self.until(lambda: bool(self.held))
+        sock.sendall(GET * 50)
+        self.held[0].answer(*ok(self.body))
         await self.until(lambda: self.looks > 0)
         heard = bytes(await in_thread(receive_all, sock))
         sock.close()
