@@ -255,7 +255,9 @@ class ServerConnection(Protocol):
         request_id = self.factory.new_request_id()
         head, body = problem_answer(fault, None, request_id, proxy=self.factory.proxy)
         line = response_head(head, content_length(len(body)), CLOSE, self.factory.date_line, request_id)
-        self.transport.write(line + body)
+        # As far as it can be seen, for a client that takes no body for HEAD's, and may wonder what else this is.
+        is_head = self._reader.unread.startswith(b"HEAD ")
+        self.transport.write(line if is_head else line + body)
         self._linger()
 
     # The body's side; called by the exchange.

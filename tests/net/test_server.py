@@ -215,6 +215,18 @@ class HalfClose(SynchronousTestCase):
 class Answers(SynchronousTestCase):
     """`WireExchange`'s side is in test_exchange; here is what it does to the connection."""
 
+    def test_a_refused_head_gets_no_body(self) -> None:
+        for start in (b"HEAD /a b HTTP/1.1\r\n\r\n", b"\r\nHEAD / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"):
+            it = Conversation(say_hello)
+            it.says(start)
+            head, _, body = it.hears().partition(b"\r\n\r\n")
+            self.assertTrue(head.startswith(b"HTTP/1.1 400 "), head)
+            self.assertNotIn(b"Content-Length: 0", head)
+            self.assertEqual(body, b"")
+            it = Conversation(say_hello)
+            it.says(start.replace(b"HEAD", b"GET"))
+            self.assertNotEqual(it.hears().partition(b"\r\n\r\n")[2], b"")
+
     def test_back_pressure_reaches_the_observer(self) -> None:
         it = Conversation()
         it.takes(0)
