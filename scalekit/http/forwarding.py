@@ -138,7 +138,8 @@ class Forwarder:
         _, before, trace, after = made
         if not trace:
             # 16 bytes and 8, in half of the time that padded numbers take.
-            trace = b"00-%b-00" % hexlify(self._trace_ids().to_bytes(24, "big"), b"-", -16)
+            ids = hexlify(self._trace_ids().to_bytes(24, "big"), b"-", -16)
+            return b"".join((before, request_id, b"\r\ntraceparent: 00-", ids, b"-00\r\n", upgrade, after))
         return b"%b%b\r\ntraceparent: %b\r\n%b%b" % (before, request_id, trace, upgrade, after)
 
     def _make(self, head: RequestHead, client: Client, fallback_host: bytes) -> tuple[Client, bytes, bytes, bytes]:
