@@ -57,8 +57,8 @@ class HottestTests(SynchronousTestCase):
     def test_never_more_than_there_were(self, keys: list[int]) -> None:
         self.setUp()
         self.patch(hottest, "KEYS", 5)
-        for key in keys:
-            self.hit(b"%d" % key)
+        for number in keys:
+            self.hit(b"%d" % number)
         found = self.hottest.top(99)
         self.assertLessEqual(len(found), 10)
         for key, share in found:
