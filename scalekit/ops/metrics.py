@@ -43,7 +43,7 @@ class _Service:
     def begin(self, instance: str) -> list[int]:
         """The buckets of an instance that has not answered before."""
         instances = self.instances
-        if len(instances) >= INSTANCES_KEPT:
+        if instance and len(instances) >= INSTANCES_KEPT:
             # Counters of a service never fall, whoever is forgotten.
             oldest = next(id for id in instances if id)
             nobody = instances.get("", [0] * (len(BUCKETS) + 1))

@@ -79,6 +79,13 @@ class RequestMetricsTests(SynchronousTestCase):
         self.assertEqual(sum(self.metrics.counts()["shop"]["app-10"]), 1)
         self.assertEqual(samples(self.metrics)["scalekit_request_seconds_count", "shop"], INSTANCES_KEPT + 10)
 
+    def test_nobody_has_no_place_among_them(self) -> None:
+        """No instance is forgotten, with what it has done, for the first request that nobody has answered."""
+        for number in range(INSTANCES_KEPT):
+            self.metrics.record(over(instance=f"app-{number}"), 0.3)
+        self.metrics.record(over(status=503, instance=""), 0.3)
+        self.assertEqual(samples(self.metrics)["scalekit_request_seconds_count", "shop"], INSTANCES_KEPT + 1)
+
     def test_odd_names_of_services_are_escaped(self) -> None:
         self.metrics.record(over(service='a"b\\c\nd'), 0.0)
         self.assertIn(("scalekit_sent_bytes_total", 'a"b\\c\nd'), samples(self.metrics))
