@@ -374,11 +374,7 @@ def _add_http_cache(
     cache = new_http_cache(table, proxy, services, log, tokens(settings), reactor, time.time, name)
     cache.sweeping.setServiceParent(daemon)
     wheel.every_tick(cache.front.tick)
-
-    def reload(fresh: Config) -> None:
-        cache.public_purge.tokens = tokens(fresh)
-
-    daemon.on_reload(reload, "registration.token_file")
+    daemon.on_reload(lambda fresh: cache.public_purge.adopt(tokens(fresh)), "registration.token_file")
     return cache
 
 

@@ -163,7 +163,7 @@ class CacheFront:
             else:
                 self._pass(exchange, sought, b"bypass" if asked.head.method in (b"GET", b"HEAD") else b"method")
             return
-        kept = self._find(sought)
+        kept = self._find(sought, not sought.is_plain)
         wall = self.wall()
         reuse = plan_reuse(() if kept is None else kept.stored, asked, wall)
         if reuse.verdict is Verdict.UNAVAILABLE:
@@ -185,9 +185,9 @@ class CacheFront:
         else:
             self._ask(exchange, sought, kept, reuse, names)
 
-    def _find(self, sought: Sought) -> Kept | None:
+    def _find(self, sought: Sought, counts: bool = False) -> Kept | None:
         """What lies under the key, of this service."""
-        kept = self.shelf.find(sought.key, self.seconds())
+        kept = self.shelf.find(sought.key, self.seconds(), counts)
         if kept is None or all(variant.service == sought.service for variant in kept.variants):
             return kept
         mine = tuple(variant for variant in kept.variants if variant.service == sought.service)

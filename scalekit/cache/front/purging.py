@@ -96,13 +96,17 @@ class PublicPurge:
     | tokens are set, and the token's role does not cover writing, of this service | 403 |
     | no tokens are set, and the peer is not on loopback, or another proxy sent it on | 403 |
 
-    :ivar tokens: those of the registration port; None: there are none.
+    :param tokens: those of the registration port; None: there are none.
     """
 
     def __init__(self, purging: Purging, tokens: Tokens | None, proxy: bytes) -> None:
-        self.tokens = tokens
+        self._tokens = tokens
         self._purging = purging
         self._proxy = proxy
+
+    def adopt(self, tokens: Tokens | None) -> None:
+        """Take other tokens."""
+        self._tokens = tokens
 
     def __call__(self, exchange: Any, sought: Sought) -> None:
         """Answer this request."""
@@ -121,11 +125,11 @@ class PublicPurge:
         head = exchange.head
         if head.get(b"origin") is not None or head.get(b"sec-fetch-site") is not None:
             return ClientFault(403, "cross-site", "Web pages may not purge.")
-        if self.tokens is None:
+        if self._tokens is None:
             if not is_local(exchange.client.address) or any(head.get(name) is not None for name in _SENT_ON):
                 return ClientFault(403, "not-here", "Without a token file, PURGE is taken from this machine only.")
             return None
-        grant = bearer_grant(values_of(head.fields, b"authorization"), self.tokens)
+        grant = bearer_grant(values_of(head.fields, b"authorization"), self._tokens)
         if grant is None:
             return ClientFault(401, "bad-token", "PURGE needs an Authorization: Bearer token with the role write.")
         if not grant.allows("write", service):
@@ -133,4 +137,4 @@ class PublicPurge:
         return None
 
     def __repr__(self) -> str:
-        return f"<PublicPurge with {self.tokens!r}>"
+        return f"<PublicPurge with {self._tokens!r}>"

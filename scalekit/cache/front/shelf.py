@@ -108,9 +108,13 @@ class Shelf:
         self.store = store
         self.skew = 0.0
 
-    def find(self, key: bytes, now: float) -> Kept | None:
-        """What lies under this key, fresh or stale."""
-        entry = self.store.get(key, now, Window.FAILING)
+    def find(self, key: bytes, now: float, counts: bool = False) -> Kept | None:
+        """
+        What lies under this key, fresh or stale.
+
+        :param counts: whether this is a request's first look, which the store counts, and what it finds as used.
+        """
+        entry = self.store.get(key, now, Window.FAILING) if counts else self.store.peek(key, now)
         if entry is None:
             return None
         kept = cast(Kept, entry.value)

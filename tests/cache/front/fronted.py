@@ -121,9 +121,11 @@ class Fronted:
     :ivar asked: what the origin was asked, in order.
     """
 
-    def __init__(self, max_bytes: int = 1_000_000, **options: Any) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000)
+    def __init__(self, max_bytes: int = 1_000_000, clock: Clock | None = None, **options: Any) -> None:
+        if clock is None:
+            clock = Clock()
+            clock.advance(1000)
+        self.clock = clock
         self.store = Store(max_bytes)
         self.services = Services()
         self.asked: list[Answering] = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.cache.front.fronted import Case, get
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cache.front.fronted import Case, Fronted, get
+from tests.net.h2_conversation import H2Conversation
 
 
 class HitTests(Case):
@@ -27,6 +30,17 @@ class HitTests(Case):
         self.it.origin.answers(b"two")
         heard = client.heard()
         self.assertEqual((heard.body, heard.said), (b"two", b"fwd=stale; ttl=60; stored"))
+
+    def test_each_request_looks_once(self) -> None:
+        self.it.fill(b"/x", b"hello", b"max-age=60", 200, (b"ETag", b'"v1"'))
+        self.it.get(b"/x")
+        self.it.get(b"/x", b'If-None-Match: "v1"')
+        stats = self.it.store.stats()
+        self.assertEqual((stats.hits, stats.stale, stats.misses), (2, 0, 1))
+        self.it.passes(61)
+        self.it.get(b"/x")
+        stats = self.it.store.stats()
+        self.assertEqual((stats.hits, stats.stale, stats.misses), (3, 1, 1))
 
     def test_head_from_get(self) -> None:
         self.it.fill(b"/x", b"hello")
@@ -53,6 +67,30 @@ class HitTests(Case):
         heard = self.it.get(b"/x", b"Cache-Control: only-if-cached")
         self.assertEqual((heard.status, heard.said), (504, b'detail="only-if-cached"'))
         self.assertEqual(self.it.asked, [])
+
+
+class HTTP2Tests(SynchronousTestCase):
+    def test_streams_of_one_connection(self) -> None:
+        conversation = H2Conversation()
+        it = Fronted(clock=conversation.clock)
+        conversation.factory.respond = it.front.respond
+        streams = [conversation.asks() for _ in range(3)]
+        it.origin.begins(b"max-age=60", 6)
+        it.origin.exchange.write(b"one")
+        self.assertEqual(len(it.asked), 1)
+        self.assertEqual([event[0] for event in conversation.hears()], ["answered"] * 3 + ["data"] * 3)
+        streams.append(conversation.asks())
+        it.origin.exchange.write(b"two")
+        it.origin.exchange.finish()
+        bodies = dict.fromkeys(streams, b"")
+        for event in conversation.hears():
+            if event[0] == "data":
+                bodies[event[1]] += event[2]
+        self.assertEqual(bodies, dict.fromkeys(streams[:3], b"two") | {streams[3]: b"onetwo"})
+        conversation.asks()
+        answered = conversation.hears()[0]
+        self.assertIn((b"cache-status", b"scalekit; hit; ttl=60"), answered[2])
+        self.assertIn((b"content-length", b"6"), answered[2])
 
 
 class ColdTests(Case):
