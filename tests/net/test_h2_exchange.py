@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass
 
 from scalekit.errors import ClientFault, OurFault
-from scalekit.http.h2.limits import STREAM_WINDOW
+from scalekit.http.h2.limits import CONNECTION_WINDOW, STREAM_WINDOW
 from scalekit.http.h2.session import ErrorCode
 from scalekit.interfaces import IExchange
 from scalekit.net.h2_exchange import H2Exchange
@@ -249,6 +249,28 @@ class Bodies(SynchronousTestCase):
         it.talk()
         self.assertEqual(len(it.seen[0].body), 2 * STREAM_WINDOW + 1)
         self.assertEqual(it.seen[0].events[-1], "end")
+
+    def test_all_uploads_of_a_connection_together_hold_no_more_than_its_window(self) -> None:
+        """However many there are, and whether nobody has asked for them or all are paused."""
+        for is_paused in (False, True):
+            it = H2Conversation()
+            size, count = STREAM_WINDOW, 2 * CONNECTION_WINDOW // STREAM_WINDOW
+            streams = [it.asks(start=POST, ends=False) for _ in range(count)]
+            if is_paused:
+                for seen in it.seen:
+                    take_body(seen)
+                    seen.exchange.pause()
+            for stream in streams:
+                it.client.send_data(stream, b"x" * size, True)
+            it.talk()
+            self.assertEqual(count * size - sum(map(it.client.queued, streams)), CONNECTION_WINDOW)
+            for seen in it.seen:
+                if is_paused:
+                    seen.exchange.resume()
+                else:
+                    take_body(seen)
+            it.talk()
+            self.assertEqual([len(seen.body) for seen in it.seen], [size] * count)
 
     def test_a_receiver_that_pauses_inside_a_piece(self) -> None:
         it = H2Conversation()
