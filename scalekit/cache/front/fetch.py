@@ -18,6 +18,7 @@ The decision falls when the head comes.  Whom it does not suit is released, all 
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -142,8 +143,7 @@ class Fetch:
     def _emptied(self) -> None:
         # What others might join goes on to its head: it may be worth storing, for those who ask again.
         if self.stage == WAITING and not self.is_open:
-            self._end()
-            self._give_up()
+            self._unwanted()
 
     # The request's side: it has no body.
 
@@ -250,8 +250,11 @@ class Fetch:
         if head.status == 304 and self._variants:
             self._unchanged(head, received_at)
             return
-        if head.status in ERRORS:
+        if head.status in ERRORS and front.standing_in(self.sought, head.status) is not None:
+            # Nor is it stored in the place of what stands in for it.
             self._cover(head.status)
+            self._leave_alone(head, body, "stale-if-error")
+            return
         made = front.plan(self, head, received_at)
         if isinstance(made, Stored) and self._keep_room(max(body.charge, head.length or 0)):
             self._share(head, made, body, received_at)
@@ -333,7 +336,12 @@ class Fetch:
         made, merged = refresh.stored, refresh.head
         is_kept = isinstance(made, Stored)
         if not isinstance(made, Stored):
-            made = Stored(merged.status, merged.reason, merged.fields, received_at)
+            fields = (
+                merged.fields
+                if merged.has_date
+                else [*merged.fields, (b"Date", formatdate(received_at, usegmt=True).encode())]
+            )
+            made = Stored(merged.status, merged.reason, fields, received_at)
         variant = Variant(made, body, self.sought.service)
         is_purged = front.shelf.was_purged(self._fill, made.tags)
         if is_kept:
@@ -381,10 +389,7 @@ class Fetch:
 
     def _hold(self, is_held: bool) -> None:
         if self._observer is not None:
-            if is_held:
-                self._observer.pause()
-            else:
-                self._observer.resume()
+            (self._observer.pause if is_held else self._observer.resume)()
 
     def _unwanted(self) -> None:
         self._end()

@@ -259,21 +259,25 @@ class CacheFront:
         """Its 304 was about nothing that is here: ask for all of it."""
         self._start(fetch.again(unconditional(fetch.asked)))
 
+    def standing_in(self, sought: Sought, code: int | None) -> Variant | None:
+        """What is stale and may stand in for an error with this status; None for the status: for no answer at all."""
+        kept = self._find(sought)
+        asked = sought.asked
+        stored = None if kept is None else next((one for one in kept.stored if one.suits(asked.head)), None)
+        if kept is None or stored is None or not covers_error(stored, asked, code, self.wall()):
+            return None
+        return kept.of(stored)
+
     def cover(self, waiter: Waiter, code: int | None) -> bool:
         """Answer from what is stale, if there is something that may stand in for an answer like this."""
         sought = waiter.sought
-        kept = self._find(sought)
-        if kept is None:
-            return False
-        wall = self.wall()
-        asked = sought.asked
-        stored = next((one for one in kept.stored if one.suits(asked.head)), None)
-        if stored is None or not covers_error(stored, asked, code, wall):
+        variant = self.standing_in(sought, code)
+        if variant is None:
             return False
         sought.counts.stale += 1
         waiter.exchange.record.cache = "stale"
-        said = status.hit(NAME, stored, wall) + b'; detail="origin-failed"'
-        self.answer_with(waiter.exchange, sought, kept.of(stored), said)
+        said = status.hit(NAME, variant.stored, self.wall()) + b'; detail="origin-failed"'
+        self.answer_with(waiter.exchange, sought, variant, said)
         return True
 
     def answered(self, sought: Sought, head: ResponseHead, started: float) -> None:

@@ -279,6 +279,29 @@ class Stale(FetchCase):
         self.assertEqual(self.bodies(clients), [b"wrong"])
         self.assert_rest()
 
+    def test_an_error_takes_no_place_of_what_stands_in_for_it(self) -> None:
+        self.it.fill(b"/x", b"old", SIE)
+        self.it.passes(11)
+        clients = self.ask(2)
+        self.it.origin.answers(b"wrong", b"max-age=60", 500)
+        self.assertEqual(self.bodies(clients), [b"old", b"old"])
+        (client,) = self.ask()
+        self.it.origin.answers(b"new")
+        self.assertEqual(client.heard().body, b"new")
+        self.assert_rest()
+
+    def test_what_was_good_and_is_no_longer_to_be_kept(self) -> None:
+        self.it.fill(b"/x", b"old", b"max-age=10", 200, ETAG)
+        self.it.passes(11)
+        clients = self.ask(2)
+        self.it.asked[1].answers(b"", b"no-store", 304, ETAG)
+        heard = clients[0].heard()
+        self.assertEqual((heard.status, heard.body), (200, b"old"))
+        self.it.asked[2].answers(b"new", b"no-store")
+        self.assertEqual(clients[1].heard().body, b"new")
+        self.assertEqual(self.it.store.stats().entries, 0)
+        self.assert_rest()
+
     def test_it_is_still_good(self) -> None:
         self.it.fill(b"/x", b"old", b"max-age=10", 200, ETAG)
         self.it.passes(11)
