@@ -11,7 +11,6 @@ acknowledgement, and one for whole volumes.  All decisions are made in the react
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from operator import ne
 from typing import Any
@@ -34,7 +33,7 @@ from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import NOBODY, Frame, make_frame
 from scalekit.logs.journal import Journal, Unavailable
-from scalekit.logs.order import Chunk, Release, ReorderBuffer, effective_times
+from scalekit.logs.order import EVER, Chunk, Release, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
 from scalekit.logs.quarantine import keep_lines
 from scalekit.logs.reading import LogReader
@@ -84,8 +83,9 @@ class Collector(Service):
         self._loop.clock = clock
         self.counts = Counts()
         self._budget = Budget(settings.source_rate)
-        # When the appends that the journal still has were received.
-        self._received: deque[int] = deque()
+        # When the appends that the journal still has were received, oldest first, by their numbers.
+        self._received: dict[int, int] = {}
+        self._appends = 0
         # From `startService` on:
         self._directory: Directory
         self._journal: Journal
@@ -162,11 +162,15 @@ class Collector(Service):
         frame = make_frame(self._last + 1, received, entries, client, number)
         times = effective_times(frame.said, received)
         self._last += len(entries)
-        self._received.append(received)
+        self._appends += 1
+        self._received[self._appends] = received
         # The caller may cancel its own Deferred; what is on disk goes on all the same.
         answer: Deferred[bool] = Deferred()
         self._journal.append(frame.encode(), frame.first, frame.last, max(times, default=received)).addCallbacks(
-            self._apply, self._drop, (frame, times, batch, answer), errbackArgs=(len(entries), batch, answer)
+            self._apply,
+            self._drop,
+            (self._appends, frame, times, batch, answer),
+            errbackArgs=(self._appends, len(entries), batch, answer),
         )
         return answer
 
@@ -198,8 +202,10 @@ class Collector(Service):
         self.counts.refused += count
         return fail(Unavailable(reason, detail))
 
-    def _apply(self, _: None, frame: Frame, times: array[int], batch: BatchName | None, answer: Deferred[bool]) -> None:
-        self._received.popleft()
+    def _apply(
+        self, _: None, number: int, frame: Frame, times: array[int], batch: BatchName | None, answer: Deferred[bool]
+    ) -> None:
+        del self._received[number]
         counts = self.counts
         counts.accepted += len(times)
         if batch is not None:
@@ -210,8 +216,8 @@ class Collector(Service):
         self._applied = max(self._applied, frame.last)
         answer.callback(True)
 
-    def _drop(self, failure: Failure, count: int, batch: BatchName | None, answer: Deferred[bool]) -> None:
-        self._received.popleft()
+    def _drop(self, failure: Failure, number: int, count: int, batch: BatchName | None, answer: Deferred[bool]) -> None:
+        del self._received[number]
         self.counts.refused += count
         if batch is not None:
             self._batches.refused(batch)
@@ -240,7 +246,7 @@ class Collector(Service):
             return
         self._flushed_at = self._clock.seconds()
         # What still waits for its sync has come in time, however slow the disk is.
-        now = min(self._now(), self._received[0]) if self._received else self._now()
+        now = min(self._now(), next(iter(self._received.values()), EVER))
         release = self._buffer.release(now, FLUSH_BYTES)
         if not release.on_time and not release.late:
             return

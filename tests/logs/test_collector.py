@@ -292,6 +292,19 @@ class CollectorTests(SynchronousTestCase):
         self.assertEqual((self.messages(), self.messages("log.txt.late")), ("a", ""))
         self.stop()
 
+    def test_a_refusal_makes_nothing_late(self) -> None:
+        """The watermark still waits for what came before it and is not yet synced."""
+        self.collector.journal._waiting_limit = 200
+        slow = self.append("a", 0)
+        self.failureResultOf(self.append("x" * 1000), Unavailable)
+        self.clock.advance(60)
+        self.work()
+        self.successResultOf(slow)
+        self.clock.advance(2)
+        self.work()
+        self.assertEqual((self.messages(), self.messages("log.txt.late")), ("a", ""))
+        self.stop()
+
     def test_a_tick_survives_an_exception(self) -> None:
         """It is logged, and the next tick flushes."""
         self.append("a")
