@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from scalekit.logs.line import format_line, format_text
+from scalekit.logs.line import format_line, format_text, is_harmless, shown_source
 from scalekit.logs.moments import clock_time, format_timestamp, parse_timestamp
 from scalekit.logs.order import Row
 
@@ -97,6 +97,31 @@ def format_rows(rows: Sequence[Row], is_late: bool = False) -> tuple[bytes, byte
 
 
 def _format_some(rows: Sequence[Row], is_late: bool) -> tuple[bytes, bytes]:
+    second = rows[0][0] // _BILLION
+    # With many entries a second, they are nearly all like this: three quarters of the time.
+    if (
+        not is_late
+        and rows[-1][0] // _BILLION == second
+        and all(entry.fields is None and entry.time == time for time, _, entry, _ in rows)
+        and is_harmless("".join([entry.message for _, _, entry, _ in rows]))
+    ):
+        return _format_usual(rows, second)
+    return _format_any(rows, is_late)
+
+
+def _format_usual(rows: Sequence[Row], second: int) -> tuple[bytes, bytes]:
+    """Entries of one second of which nothing more is to be said, and whose messages stand in a line as they are."""
+    clock, stamp = clock_time(second)
+    whole = (second - 1) * _BILLION
+    truth = [
+        _Usual(sequence, f"{stamp}{str(time - whole)[1:]}Z", entry.level, entry.source, entry.message)
+        for time, sequence, entry, _ in rows
+    ]
+    text = [f"{clock};{entry.level};{shown_source(entry.source)};{entry.message}\n" for _, _, entry, _ in rows]
+    return _encoder.encode_lines(truth), "".join(text).encode()
+
+
+def _format_any(rows: Sequence[Row], is_late: bool) -> tuple[bytes, bytes]:
     truth: list[Record | _Usual] = []
     text: list[str] = []
     second = None

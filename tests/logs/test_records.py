@@ -36,6 +36,19 @@ class RecordTests(SynchronousTestCase):
         )
         self.assertEqual({**json.loads(again.fields or "{}"), "Sequence": 7}, {**(fields or {}), "Sequence": 7})
 
+    @given(st.lists(st.tuples(st.integers(0, 2_000_000_000), text, st.booleans()), min_size=1, max_size=4))
+    def test_many_are_as_one_by_one(self, drawn: list[tuple[int, str, bool]]) -> None:
+        """However alike they are."""
+        rows = [
+            (T + time, number, Entry(T + time if is_usual else None, "INFO", "s", message), T)
+            for number, (time, message, is_usual) in enumerate(sorted(drawn))
+        ]
+        for is_late in (False, True):
+            single = [format_rows([row], is_late) for row in rows]
+            truth, lines = format_rows(rows, is_late)
+            self.assertEqual(truth, b"".join(one for one, _ in single))
+            self.assertEqual(lines, b"".join(one for _, one in single))
+
     def test_what_was_not_believed(self) -> None:
         """Is kept beside the time that the entry is sorted by; so is when late entries came."""
         for said, is_late, expected in (
