@@ -101,7 +101,7 @@ class Joining:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         url = check_balancer(settings.balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER)
-        port = settings.port or int(environ.get("SCALEKIT_PORT") or 0)
+        port = settings.port or _number_in(environ.get("SCALEKIT_PORT") or "0")
         if not 0 <= port <= 65535:
             raise ValueError(f"port: found {port}, expected a number from 1 to 65535")
         service = settings.service or environ.get("SCALEKIT_SERVICE") or "default"
@@ -249,6 +249,12 @@ def started_at(pid: int) -> int:
         return int(began.split()[1]) * 1_000_000 + ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, StopIteration):
         return int(time.time() * 1e6)
+
+
+def _number_in(port: str) -> int:
+    if not port.isascii() or not port.isdigit():
+        raise ValueError(f"SCALEKIT_PORT: found {port!r}, expected a number from 1 to 65535")
+    return int(port)
 
 
 def _address_of(url: str) -> list[str]:

@@ -95,6 +95,11 @@ class JoiningTests(SynchronousTestCase):
             self.assertRaises(ValueError, Joining, NOTHING, environ)
         self.assertEqual(self.started, [])
 
+    def test_a_port_that_is_none_is_named(self) -> None:
+        """Kubernetes sets this variable itself, for a Service of that name."""
+        fault = self.assertRaises(ValueError, Joining, NOTHING, {"SCALEKIT_PORT": "tcp://10.0.0.1:2000"})
+        self.assertIn("SCALEKIT_PORT: found 'tcp://10.0.0.1:2000'", str(fault))
+
     def test_when_the_server_closes_idle_connections(self) -> None:
         """Said, or asked of the server once it has begun."""
 
