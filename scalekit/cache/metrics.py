@@ -63,22 +63,31 @@ class SnapshotMetrics(Collector):
         yield restored
 
 
-class SharedMetrics(Collector):
-    """How it goes with the Redis that several caches share their values by."""
+class PurgeLogCollector(Collector):
+    """
+    How it goes with the Redis that a cache shares its purges by.
 
-    def __init__(self, service: SharedKeyValue, log: PurgeLog) -> None:
-        self._service = service
+    :param name: what the names of its numbers begin with.
+    """
+
+    def __init__(self, log: PurgeLog, name: str = "scalekit_cache") -> None:
         self._log = log
+        self._name = name
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "scalekit_cache_degraded",
-            "1 while Redis is away and this cache goes by itself.",
-            float(not self._log.is_up),
-        )
-        yield GaugeMetricFamily(
-            "scalekit_cache_unsaid_purges", "Purges that Redis has not been told yet.", self._log.unsaid
-        )
+        away = float(not self._log.is_up)
+        yield GaugeMetricFamily(f"{self._name}_degraded", "1 while Redis is away and this cache goes by itself.", away)
+        told = "Purges that Redis has not been told yet."
+        yield GaugeMetricFamily(f"{self._name}_unsaid_purges", told, self._log.unsaid)
+
+
+class SharedCollector(Collector):
+    """What comes of asking Redis for values."""
+
+    def __init__(self, service: SharedKeyValue) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
         lookups = CounterMetricFamily(
             "scalekit_cache_shared_lookups", "Keys that Redis was asked for.", labels=["result"]
         )

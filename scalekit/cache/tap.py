@@ -30,7 +30,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from scalekit.cache.eviction import Eviction, LeastRecentlyUsed, Sieve
 from scalekit.cache.keeping import SnapshotKeeper
-from scalekit.cache.metrics import SharedMetrics, SnapshotMetrics, StoreCollector
+from scalekit.cache.metrics import PurgeLogCollector, SharedCollector, SnapshotMetrics, StoreCollector
 from scalekit.cache.panel import CachePanel, store_stats
 from scalekit.cache.purge_log import PurgeLog
 from scalekit.cache.resource import LARGEST_VALUE_BYTES, CacheResource
@@ -177,7 +177,8 @@ def add_cache(daemon: DrainingService, settings: Config, names: list[str], certi
     collectors: list[Collector] = [cache.collector, SnapshotMetrics(keeper)]
     if log is not None:
         log.setServiceParent(daemon)
-        collectors.append(SharedMetrics(cast(SharedKeyValue, cache.resource.service), log))
+        shared = cast(SharedKeyValue, cache.resource.service)
+        collectors += [PurgeLogCollector(log), SharedCollector(shared)]
     listening = add_private_listener(
         daemon,
         settings,

@@ -12,7 +12,7 @@ from scalekit.cache.front.front import CacheFront
 from scalekit.cache.front.metrics import FrontCollector
 from scalekit.cache.front.purging import PublicPurge, Purging
 from scalekit.cache.front.sought import Services
-from scalekit.cache.metrics import StoreCollector
+from scalekit.cache.metrics import PurgeLogCollector, StoreCollector
 from scalekit.cache.purge_log import PurgeLog
 from scalekit.cache.rules.storing import Policy
 from scalekit.cache.service import CacheService
@@ -78,8 +78,10 @@ def new_http_cache(
         purge=public_purge,
         hurry=sweeping.hurry,
     )
-    collectors = FrontCollector(front.counts), StoreCollector(store, "scalekit_http_cache")
-    return HTTPCache(store, front, purging, public_purge, sweeping, collectors)
+    collectors: list[Collector] = [FrontCollector(front.counts), StoreCollector(store, "scalekit_http_cache")]
+    if log is not None:
+        collectors.append(PurgeLogCollector(log, "scalekit_http_cache"))
+    return HTTPCache(store, front, purging, public_purge, sweeping, tuple(collectors))
 
 
 def policy_of(settings: Settings) -> Policy:
