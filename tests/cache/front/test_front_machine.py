@@ -156,7 +156,8 @@ class Machine(RuleBasedStateMachine):
             self.begun = []
             pending, self.pending = self.pending, []
             for asked, version in pending:
-                asked.answers(b"%04d" % version * 2, b"max-age=60")
+                tag = (b"Surrogate-Key", asked.exchange.head.path[1:])
+                asked.answers(b"%04d" % version * 2, b"max-age=60", 200, tag)
             self.take()
         self.nobody_gets_what_was_purged()
         assert not self.asking, "everybody is answered"
