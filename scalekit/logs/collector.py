@@ -29,7 +29,7 @@ from scalekit.logs.budget import Budget
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.clock import LogClock
 from scalekit.logs.counts import Counts
-from scalekit.logs.directory import Directory
+from scalekit.logs.directory import Directory, remove_all
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import NOBODY, Frame, make_frame
 from scalekit.logs.journal import Journal, Unavailable
@@ -39,7 +39,7 @@ from scalekit.logs.quarantine import keep_lines
 from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
 from scalekit.logs.redaction import redact
-from scalekit.logs.settings import DEFAULTS, FLUSH_BYTES, HURRY_BYTES, TICK_SECONDS, Settings
+from scalekit.logs.settings import DEFAULTS, FLUSH_BYTES, HURRY_BYTES, LINES_PER_BYTE, TICK_SECONDS, Settings
 from scalekit.logs.sink import InProcessSink
 from scalekit.logs.threads import Lane
 from scalekit.logs.upkeep import Upkeep
@@ -72,6 +72,8 @@ class Collector(Service):
         self._journal_lane, self._output_lane, self._upkeep_lane = lanes
         self._settings = settings
         self._sinks: list[InProcessSink] = []
+        self._followers: list[Callable[[Frame], None]] = []
+        self._closing: list[Callable[[], None]] = []
         self._is_open = False
         self._is_short = False  # of room on the disk
         self._is_keeping = False  # malformed entries are on their way to quarantine
@@ -79,6 +81,7 @@ class Collector(Service):
         self._flushed_at = 0.0
         self._writing_out = 0  # bytes of the release that is being written
         self._flush_failed = False
+        self._older: Checkpoint | None = None  # the older one of the two on disk, since the first flush
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
         self.counts = Counts()
@@ -215,6 +218,8 @@ class Collector(Service):
             counts.late += self._buffer.add(Chunk(frame, times))
         self._applied = max(self._applied, frame.last)
         answer.callback(True)
+        for follow in self._followers:
+            follow(frame)
 
     def _drop(self, failure: Failure, number: int, count: int, batch: BatchName | None, answer: Deferred[bool]) -> None:
         del self._received[number]
@@ -232,13 +237,21 @@ class Collector(Service):
             news = self._time.compare(self._wall(), seconds)
             if news is not None:
                 _log.warn("{news}", news=news)
-            self._is_short = self._directory.free() < self._settings.reserve_bytes
+            self._look_at_room()
             is_due = seconds - self._flushed_at >= self._settings.flush_seconds - TICK_SECONDS / 2
             if is_due or self._buffer.weight > HURRY_BYTES:
                 self._flush()
             self._upkeep.look(seconds, self._now())
         except Exception:
             _log.failure("flushing the log")
+
+    def _look_at_room(self) -> None:
+        """Whether there is room for what was taken; if not, the journal gives up what it only keeps for readers."""
+        settings = self._settings
+        needed = settings.reserve_bytes + settings.segment_bytes + LINES_PER_BYTE * self.waiting_bytes
+        self._is_short = self._directory.free() < needed
+        if self._is_short and self._flushing is None and self._older is not None:
+            self._dispose(self._older)
 
     def _flush(self) -> None:
         """Begin to write what is due, unless the last flush is still at it."""
@@ -258,7 +271,7 @@ class Collector(Service):
         self._flushing = flushing
         writing: Deferred[Any] = self._output_lane.run(lambda: self._output.write(release, sequence, journal))
         writing.addCallbacks(self._written, self._take_back, errbackArgs=(release,))
-        writing.addCallback(lambda is_written: self._dispose(disposing) if is_written else None)
+        writing.addCallback(lambda is_written: self._keep_older(disposing) if is_written else None)
         writing.addErrback(lambda failure: _log.failure("after a flush of the log", failure))
         writing.addCallback(lambda _: self._flushed(flushing))
 
@@ -276,17 +289,18 @@ class Collector(Service):
         self._buffer.take_back(release)
         return False
 
-    def _dispose(self, checkpoint: Checkpoint) -> Deferred[None] | None:
-        names = self._journal.take_disposable(checkpoint, self._settings.journal_bytes)
-        return self._output_lane.run(lambda: self._remove(names)).addCallback(self._removed) if names else None
+    def _keep_older(self, checkpoint: Checkpoint) -> Deferred[None] | None:
+        self._older = checkpoint
+        return self._dispose(checkpoint)
 
-    def _remove(self, names: list[str]) -> OSError | None:
-        try:
-            for name in names:
-                self._directory.remove(name)
-        except OSError as error:
-            return error
-        return None
+    def _dispose(self, checkpoint: Checkpoint) -> Deferred[None] | None:
+        kept_bytes = 0 if self._is_short else self._settings.journal_bytes
+        names = self._journal.take_disposable(checkpoint, kept_bytes)
+        return (
+            self._output_lane.run(lambda: remove_all(self._directory, names)).addCallback(self._removed)
+            if names
+            else None
+        )
 
     def _removed(self, error: OSError | None) -> None:
         if error is not None:
@@ -308,6 +322,14 @@ class Collector(Service):
         sink = InProcessSink(self, self._clock, source, self._wall)
         self._sinks.append(sink)
         return sink
+
+    def follow(self, follower: Callable[[Frame], None]) -> None:
+        """Tell of each frame once it is on disk; it must not raise."""
+        self._followers.append(follower)
+
+    def before_close(self, call: Callable[[], None]) -> None:
+        """For who reads the directory: called before it is closed; may wait until nothing is read any more."""
+        self._closing.append(call)
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
@@ -334,6 +356,8 @@ class Collector(Service):
         self._journal_lane.close()
         self._output_lane.close()
         self._upkeep_lane.close()
+        for close in self._closing:
+            close()
         self._directory.close()
 
     @property
@@ -353,6 +377,11 @@ class Collector(Service):
         if self._flush_failed:
             return "The log file cannot be written."
         return None
+
+    @property
+    def newest(self) -> int:
+        """The last sequence number on disk."""
+        return self._applied
 
     @property
     def reader(self) -> LogReader:

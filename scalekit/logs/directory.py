@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterable
 from typing import Protocol
 
 from scalekit.errors import ConfigurationFault
@@ -60,6 +61,16 @@ class Directory(Protocol):
 
     def close(self) -> None:
         """Let another daemon have it."""
+
+
+def remove_all(directory: Directory, names: Iterable[str]) -> OSError | None:
+    """Remove files, up to the first that cannot be: what was wrong with that one."""
+    try:
+        for name in names:
+            directory.remove(name)
+    except OSError as error:
+        return error
+    return None
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

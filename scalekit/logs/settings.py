@@ -20,7 +20,9 @@ HURRY_BYTES = 8 * 1024 * 1024
 FLUSH_BYTES = 4 * 1024 * 1024
 # Of what is written, the journal keeps this much for those who read it on from a sequence number.
 JOURNAL_BYTES = 64 * 1024 * 1024
-# Enough to write to the volumes what the journal has taken.
+# What an entry takes in the volumes, as JSON and as text, for each byte that it takes while it waits.
+LINES_PER_BYTE = 3
+# Left alone, whatever is taken: for checkpoints, and for others who need the disk.
 RESERVE_BYTES = 64 * 1024 * 1024
 
 

@@ -221,6 +221,31 @@ class CollectorTests(SynchronousTestCase):
         self.stop()
         self.assertEqual(self.messages(), "b")
 
+    def test_room_for_what_was_taken(self) -> None:
+        """The more waits, the more has to be free; then the journal keeps nothing for its readers."""
+        self.stop()
+        self.start(memory_bytes=1 << 30, reserve_bytes=1000, journal_bytes=1 << 30, segment_bytes=100)
+        for _ in range(4):
+            self.append("a" * 500)
+            self.work()
+            self.clock.advance(2)
+            self.work()
+        before = len(self.collector.journal.segments)
+        self.append("a" * 500)
+        self.work()
+        self.directory.room = 2500
+        self.clock.advance(0.25)
+        self.work()
+        self.failureResultOf(self.append("b"), Unavailable)
+        self.assertLess(len(self.collector.journal.segments), before)
+        self.clock.advance(4)
+        self.work()
+        self.clock.advance(0.25)
+        self.append("b")
+        self.work()
+        self.assertIsNone(self.collector.trouble)
+        self.stop()
+
     def test_a_clock_that_jumps(self) -> None:
         """By an hour, and back: nothing is late, nothing waits; entries from over there are placed by their coming."""
         self.stop()
