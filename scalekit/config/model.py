@@ -213,11 +213,9 @@ class Logs(Table, frozen=True, kw_only=True):
     flush_interval: Annotated[float, kinds.DURATION] = 2.0
     # Entries of 200,000 a second over the time that they wait; the process around them takes some 50 MiB.
     memory: Annotated[int, kinds.SIZE] = 96 * 1024 * 1024
-    # Enough to write to the volumes what the journal has taken.
+    source_rate: Annotated[int, kinds.whole_number(0, 10_000_000)] = 0
     # Beside what it takes to write the entries that wait; for others who need the disk.
     disk_reserve: Annotated[int, kinds.SIZE] = 64 * 1024 * 1024
-    disk_reserve: Annotated[int, kinds.SIZE] = 64 * 1024 * 1024
-    source_rate: Annotated[int, kinds.whole_number(0, 10_000_000)] = 0
     compress: Annotated[bool, kinds.BOOLEAN] = False
     retention: Annotated[float, kinds.DURATION] = 30 * 86400.0
     max_bytes: Annotated[int, kinds.SIZE] = 10 * 1024 * 1024 * 1024
