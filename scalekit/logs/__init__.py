@@ -23,6 +23,8 @@ An entry's way, pure unless said otherwise; open `collector` first:
 Who only reads begins with `reading` (I/O), which ``Collector.reader`` gives: `LogReader.volumes`, `LogReader.lines` by
 position, and `LogReader.after` a sequence number.
 
+* `search`: finding entries by words, levels, sources, fields, and times; ``GET /v1/query``.
+
 Beside it:
 
 * `counts`: what it has done, as plain integers; `metrics`: that for Prometheus.

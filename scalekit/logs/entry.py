@@ -213,9 +213,14 @@ def _time(text: str) -> int:
         _refuse("bad-field", f"Timestamp: {error}.")
 
 
+def level_of(text: str) -> str | None:
+    """The level of this name; None for a name that nobody uses."""
+    return _LEVEL_NAMES.get(text.upper())
+
+
 def nearest_level(text: str) -> str:
     """The level of this name; INFO for a name that nobody uses."""
-    return _LEVEL_NAMES.get(text.upper(), "INFO")
+    return level_of(text) or "INFO"
 
 
 def _source(text: str) -> str:

@@ -7,7 +7,8 @@ what retention removes meanwhile is simply not there any more.
 * `LogReader.volumes`: what there is, oldest first, each with the times and sequence numbers that it holds;
 * `LogReader.lines`: the lines of one, from any position on, in time order (an open one's late entries: `is_late`);
 * `LogReader.after`: what came after a sequence number, in the order of these numbers, from the journal, which keeps
-  a while more than has not been written yet; `LogReader.oldest` says from where on.
+  a while more than has not been written yet; `LogReader.oldest` says from where on;
+* `LogReader.unwritten`: what is in the journal only.
 
 A *position* is where a line begins in a volume's truth, in bytes before any compression: it stays the same for as long
 as the volume is sealed.
@@ -23,6 +24,7 @@ from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.directory import Directory
 from scalekit.logs.frames import Frame, scan
 from scalekit.logs.journal import Segment
+from scalekit.logs.order import Row, effective_times
 from scalekit.logs.volumes import Extent, Manifest, parse_manifest
 
 _PIECE_BYTES = 1024 * 1024
@@ -102,9 +104,18 @@ class LogReader:
         self._checkpoint = checkpoint
         self._segments = segments
 
-    def volumes(self) -> list[Volume]:
-        """All of them, oldest first; the last one is open, the one before it may be closing."""
-        checkpoint = self._checkpoint()
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The newest one."""
+        return self._checkpoint()
+
+    def volumes(self, checkpoint: Checkpoint | None = None) -> list[Volume]:
+        """
+        All of them, oldest first; the last one is open, the one before it may be closing.
+
+        :param checkpoint: as they were then; None: now.
+        """
+        checkpoint = checkpoint or self._checkpoint()
         extents = [checkpoint.volume] if checkpoint.closing is None else [checkpoint.closing.extent, checkpoint.volume]
         sealed = [_of_manifest(manifest) for manifest in manifests(self._directory)]
         return [one for one in sealed if one.number < extents[0].number] + [_of_extent(extent) for extent in extents]
@@ -172,6 +183,23 @@ class LogReader:
                 if frame.said and frame.last > last:
                     last = frame.last
                     yield frame
+
+    def unwritten(self, checkpoint: Checkpoint) -> Iterator[Row]:
+        """What the journal has and the volumes of this checkpoint have not, in no order; see `scalekit.logs.order`."""
+        last = 0
+        for segment in self._segments():
+            if checkpoint.is_written(segment.last, segment.latest):
+                continue
+            for frame in scan(self._directory.read(segment.name, 0, segment.size))[0]:
+                if not frame.said or frame.last <= last:
+                    continue
+                last = frame.last
+                times = effective_times(frame.said, frame.received)
+                if checkpoint.is_written(last, max(times)):
+                    continue
+                for sequence, (time, entry) in enumerate(zip(times, frame.entries(), strict=True), frame.first):
+                    if not checkpoint.is_written(sequence, time):
+                        yield time, sequence, entry, frame.received
 
     def __repr__(self) -> str:
         return f"<LogReader of volume {self._checkpoint().volume.number}>"

@@ -4,11 +4,13 @@ The log's HTTP interface as a ``twisted.web`` resource, for any path of any site
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from scalekit.interfaces import IResponder
 from scalekit.logs.collector import Collector
 from scalekit.logs.taking import ManyEntries, OneEntry
 from scalekit.web.answers import Absent, ProblemResource
@@ -26,16 +28,19 @@ class LogResource(ProblemResource):
     """
     The root of port 6000: takes one entry as a JSON object; ``v1/entries`` below it takes many.
 
+    :param reading: what else is below ``v1``, by its name: `scalekit.logs.tap.open_logs` has all there is.
     :ivar one: answers ``POST /``.
     :ivar many: answers ``POST /v1/entries``.
     """
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, reading: Mapping[bytes, IResponder] = {}) -> None:
         super().__init__()
         self.one, self.many = OneEntry(collector), ManyEntries(collector)
         self._root = ResponderResource(self.one)
         v1 = _Folder()
         v1.putChild(b"entries", ResponderResource(self.many))
+        for name, responder in reading.items():
+            v1.putChild(name, ResponderResource(responder))
         self.putChild(b"v1", v1)
 
     def getChild(self, path: bytes, request: Request) -> Resource:

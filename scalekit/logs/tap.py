@@ -28,6 +28,7 @@ from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.metrics import LogMetrics
 from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
+from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
 from scalekit.logs.settings import Settings as CollectorSettings
 from scalekit.logs.taking import Front
 from scalekit.logs.threads import ThreadLane
@@ -95,7 +96,9 @@ def open_logs(settings: Logs, reactor: Any, wall: Callable[[], float] = time.tim
         ),
         wall,
     )
-    return collector, LogResource(collector)
+    searches = Searches(collector, ThreadLane(reactor, "logs search"), reactor.seconds, wall)
+    reading = {b"query": QueryLines(searches), b"histogram": QueryHistogram(searches)}
+    return collector, LogResource(collector, reading)
 
 
 def add_logs(
