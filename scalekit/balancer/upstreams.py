@@ -127,6 +127,7 @@ class Upstreams:
 
         It is asked for its ping path; one that knows no GET, and speaks gRPC, is asked in that language from then on.
         """
+        self._follow_keep_alive(instance)
         if instance in self._speak_grpc:
             return self._check(instance).addCallbacks(
                 self._checked, self._unchecked, callbackArgs=(instance,), errbackArgs=(instance,)
@@ -135,6 +136,13 @@ class Upstreams:
         if instance.scheme != "http" and not instance.secret:  # gRPC's health checking has no place for a challenge
             asked.addBoth(self._pinged, instance)
         return asked
+
+    def _follow_keep_alive(self, instance: Instance) -> None:
+        """It may have registered again, and said another thing of idle connections than when its pool was made."""
+        pool = self._pools.get(instance)
+        if pool is not None and pool.timeouts != self._timeouts.kept_for(instance.keep_alive):
+            del self._pools[instance]
+            pool.close()
 
     def _pinged(self, result: int | Failure, instance: Instance) -> Any:
         if isinstance(result, Failure):

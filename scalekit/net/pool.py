@@ -88,6 +88,11 @@ class Pool:
         self._line: dict[Waiting, None] = {}
         self._is_closed = False
 
+    @property
+    def timeouts(self) -> UpstreamTimeouts:
+        """What its connections go by."""
+        return self._timeouts
+
     def take(self) -> UpstreamConnection | None:
         """An idle connection, the last used; None if there is none."""
         return self.idle.pop() if self.idle else None

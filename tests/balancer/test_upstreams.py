@@ -98,6 +98,16 @@ class Pools(Case):
         self.assertIsNone(self.upstreams.pool(two).take())
         await self.use(connection)
 
+    async def test_what_is_said_of_idle_connections_holds_from_the_next_probe_on(self) -> None:
+        instance = self.instance()
+        await self.use(await self.open(instance))
+        before = self.upstreams.pool(instance)
+        await self.upstreams.probe(instance)
+        self.assertIs(self.upstreams.pool(instance), before)
+        instance.keep_alive = 2.0
+        await self.upstreams.probe(instance)
+        self.assertEqual((len(before.idle), self.upstreams.pool(instance).timeouts.idle), (0, 1.0))
+
     async def test_an_instance_that_leaves_keeps_only_what_is_in_flight(self) -> None:
         instance = self.instance()
         idle, busy = await self.open(instance), await self.open(instance)
