@@ -301,9 +301,13 @@ class Store:
         """
         Keep room for a value of this length (of what has come so far, if it is not known), giving up others; whether
         there is that much: False leaves the fill as it was.
+
+        A shorter length gives nothing back: it is what has come of a value whose length is known.
         """
         charge = charge_of_length(fill.key, length)
         more = charge - fill.reserved
+        if more <= 0:
+            return True
         if charge > self.largest or self._reserved + more > self.max_bytes:
             return False
         while self._bytes + self._reserved + more > self.max_bytes:

@@ -283,6 +283,13 @@ class FillTests(SynchronousTestCase):
             self.assertTrue(self.store.reserve(fill, length))
             self.assertEqual(self.store.stats().reserved_bytes, charge_of(b"a", bytes(length)))
 
+    def test_reserved_from_the_head_on(self) -> None:
+        """What of a value has come by now takes nothing from the room that its head has asked for."""
+        fill = self.store.begin(b"a")
+        for length in (5000, 100, 4000):
+            self.assertTrue(self.store.reserve(fill, length))
+            self.assertEqual(self.store.stats().reserved_bytes, charge_of(b"a", bytes(5000)))
+
 
 class RoomTests(SynchronousTestCase):
     def test_least_recently_used_leaves(self) -> None:

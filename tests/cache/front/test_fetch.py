@@ -189,6 +189,20 @@ class Streaming(FetchCase):
         self.assertEqual([len(body) for body in self.bodies(clients)], [200_000, 5])
         self.assert_rest()
 
+    def test_as_many_are_stored_as_there_is_room_for(self) -> None:
+        """Their heads say how long they will be: who comes too late takes no room from those who are under way."""
+        answers = []
+        for number in range(10):
+            self.it.client().says(get(b"/%d" % number))
+            self.it.origin.begins(b"max-age=60", 100_000)
+            answers.append(self.it.origin.exchange)
+        for _ in range(2):
+            for exchange in answers:
+                exchange.write(b"x" * 50_000)
+        for exchange in answers:
+            exchange.finish()
+        self.assertEqual([self.it.get(b"/%d" % number).said[:3] for number in range(10)], [b"hit"] * 8 + [b""] * 2)
+
     def test_turns_out_too_long_to_be_stored(self) -> None:
         """Those who read it go on, whoever comes asks for himself; who is far behind is cut off."""
         slow, fast = self.ask(2)
