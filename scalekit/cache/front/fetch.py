@@ -37,7 +37,7 @@ from scalekit.cache.rules.stale import ERRORS
 from scalekit.cache.rules.stored import Stored
 from scalekit.cache.rules.validation import plan_refresh
 from scalekit.cache.rules.vary import variant_of
-from scalekit.errors import OurFault, UpstreamFault
+from scalekit.errors import ClientFault, OurFault
 from scalekit.http.heads import Amend, Fields, Outcome, RequestHead, ResponseHead
 from scalekit.interfaces import IExchange
 from scalekit.net.answering import tell_aborted
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 WAITING, SHARED, ALONE, OVER = range(4)
 
-_UNWANTED = UpstreamFault(502, "unwanted", "Nobody waits for the answer any more.")
+_UNWANTED = ClientFault(499, "unwanted", "Nobody waits for the answer any more.")
 
 
 @implementer(IExchange)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scalekit.cache.front.bodies import PIECE_BYTES, Body, Reader
-from scalekit.errors import UpstreamFault
+from scalekit.errors import ClientFault
 
 #: How far the origin may be ahead of the fastest client: an app server is done with a page, or a picture, whoever reads
 #: it; and of what nobody takes any more not all is fetched first.
@@ -141,7 +141,7 @@ class Stream:
             if len(readers) == 1 or body.size - body.dropped_bytes <= self._room:
                 return
             readers.remove(slowest)
-            slowest.cut(UpstreamFault(502, "too-slow", "Others read the same, and the rest is not kept for so long."))
+            slowest.cut(ClientFault(408, "too-slow", "Others read the same, and the rest is not kept for so long."))
 
     def _is_nearly_here(self) -> bool:
         left = self.body.size if self.length is None else self.length - self.body.size
