@@ -24,6 +24,7 @@ Who only reads begins with `reading` (I/O), which ``Collector.reader`` gives: `L
 position, and `LogReader.after` a sequence number.
 
 * `search`: finding entries by words, levels, sources, fields, and times; ``GET /v1/query``.
+* `tailing` (I/O): what comes after a sequence number, as events; `tails`: who is told, ``GET /v1/tail``.
 
 Beside it:
 

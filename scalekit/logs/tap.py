@@ -30,6 +30,7 @@ from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
 from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
 from scalekit.logs.settings import Settings as CollectorSettings
+from scalekit.logs.tails import Tails
 from scalekit.logs.taking import Front
 from scalekit.logs.threads import ThreadLane
 from scalekit.net.addresses import local_names
@@ -67,9 +68,11 @@ def makeService(options: Options) -> DrainingService:
     return daemon
 
 
-def open_logs(settings: Logs, reactor: Any, wall: Callable[[], float] = time.time) -> tuple[Collector, LogResource]:
+def open_logs(
+    settings: Logs, reactor: Any, wall: Callable[[], float] = time.time
+) -> tuple[Collector, LogResource, Tails]:
     """
-    A collector as configured, and its HTTP interface.
+    A collector as configured, its HTTP interface, and the tails in it, which are to be closed when clients should go.
 
     Nothing is opened before the collector's ``startService``, which raises `scalekit.errors.ConfigurationFault` for a
     directory that cannot be used.
@@ -97,8 +100,9 @@ def open_logs(settings: Logs, reactor: Any, wall: Callable[[], float] = time.tim
         wall,
     )
     searches = Searches(collector, ThreadLane(reactor, "logs search"), reactor.seconds, wall)
-    reading = {b"query": QueryLines(searches), b"histogram": QueryHistogram(searches)}
-    return collector, LogResource(collector, reading)
+    tails = Tails(collector, ThreadLane(reactor, "logs tails"), reactor, wall)
+    reading = {b"query": QueryLines(searches), b"histogram": QueryHistogram(searches), b"tail": tails}
+    return collector, LogResource(collector, reading), tails
 
 
 def add_logs(
@@ -112,8 +116,9 @@ def add_logs(
     # The thread that formats lines gives way to the reactor's after so long; as Python comes, after 5 ms, each time
     # that the reactor has waited for a socket.
     sys.setswitchinterval(0.0005)
-    collector, root = open_logs(settings.logs, reactor)
+    collector, root, tails = open_logs(settings.logs, reactor)
     collector.setServiceParent(daemon)
+    daemon.on_drain(lambda is_hurried: tails.close())
     listening = add_private_listener(
         daemon,
         settings,

@@ -96,7 +96,11 @@ def has_session(request: Any) -> bool:
 
 def has_lapsed(request: Any) -> bool:
     """Whether it came so, and the session is over since: for answers that go on for hours."""
-    exchange: Any = getattr(request, "exchange", None)
+    return is_lapsed(getattr(request, "exchange", None))
+
+
+def is_lapsed(exchange: Any) -> bool:
+    """The same of an exchange."""
     login = getattr(exchange, "login", None)
     return login is not None and login.session(exchange.head, exchange.client) is None
 

@@ -136,11 +136,11 @@ class _Asking:
             exchange.answer(*problem_answer(fault, head, exchange.request_id, allowed=b"GET, HEAD"))
             return
         budget = self.searches.budget()
-        waiting = self.begin(budget, _Parameters(head.query, self.searches.now))
+        waiting = self.begin(budget, Parameters(head.query, self.searches.now))
         exchange.observe(_Waiting(budget))
         waiting.addCallback(lambda found: exchange.answer(*self.answer(found))).addErrback(_explain, exchange, budget)
 
-    def begin(self, budget: Budget, asked: _Parameters) -> Deferred[Any]:
+    def begin(self, budget: Budget, asked: Parameters) -> Deferred[Any]:
         """Begin to search; raises `Fault`."""
         raise NotImplementedError
 
@@ -152,7 +152,7 @@ class _Asking:
 class QueryLines(_Asking):
     """``GET /v1/query``."""
 
-    def begin(self, budget: Budget, asked: _Parameters) -> Deferred[Answer]:
+    def begin(self, budget: Budget, asked: Parameters) -> Deferred[Answer]:
         order = asked.one("order", "desc")
         if order not in ("asc", "desc"):
             raise ClientFault(400, "bad-order", f"order: found {order[:20]!r}, expected asc or desc.")
@@ -174,7 +174,7 @@ class QueryHistogram(_Asking):
     ``{"from":…,"seconds":…,"levels":[…],"counts":[[…],…],"partial":null,"until":null,"bytes":…}``
     """
 
-    def begin(self, budget: Budget, asked: _Parameters) -> Deferred[Histogram]:
+    def begin(self, budget: Budget, asked: Parameters) -> Deferred[Histogram]:
         return self.searches.histogram(budget, asked.query(), asked.number("buckets", BUCKETS, MOST_BUCKETS))
 
     def answer(self, found: Histogram) -> tuple[ResponseHead, bytes]:
@@ -190,7 +190,7 @@ class QueryHistogram(_Asking):
         return ResponseHead(200, [_JSON, _FRESH]), msgspec.json.encode(said) + b"\n"
 
 
-class _Parameters:
+class Parameters:
     """The query of a target; raises `ClientFault` 400 for what is wrong in it."""
 
     def __init__(self, query: bytes | None, now: int) -> None:
