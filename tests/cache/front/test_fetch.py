@@ -195,10 +195,11 @@ class Streaming(FetchCase):
         for number in range(10):
             self.it.client().says(get(b"/%d" % number))
             self.it.origin.begins(b"max-age=60", 100_000)
+            self.it.origin.exchange.write(b"x" * 10_000)
             answers.append(self.it.origin.exchange)
-        for _ in range(2):
+        for _ in range(9):
             for exchange in answers:
-                exchange.write(b"x" * 50_000)
+                exchange.write(b"x" * 10_000)
         for exchange in answers:
             exchange.finish()
         self.assertEqual([self.it.get(b"/%d" % number).said[:3] for number in range(10)], [b"hit"] * 8 + [b""] * 2)
