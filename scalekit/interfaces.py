@@ -176,12 +176,13 @@ class IAnswerReceiver(Interface):
 class ILogSink(Interface):
     """Takes log entries without ever blocking, raising, or waiting; what it cannot keep it counts."""
 
-    def log(level: str, message: str, timestamp: float | None = None) -> None:
+    def log(level: str, message: str, timestamp: float | None = None, fields: Any = None) -> None:
         """
         Take one entry.
 
         :param level: ``DEBUG``, ``INFO``, ``WARN``, ``ERROR`` or ``PANIC``.
         :param timestamp: seconds since the epoch; None: now.
+        :param fields: what the entry says besides, by its name; a mapping, or None for nothing.
         """
 
 

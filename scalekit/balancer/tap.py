@@ -125,8 +125,7 @@ def makeService(options: Options) -> DrainingService:
     settings = options.settings
     names = local_names(socket.gethostname())
     certificate = add_certificate(daemon, options, names, reactor, time.time, offered(settings))
-    client = open_client(settings, reactor)
-    sink = open_logging(settings, "balancer", client, daemon, reactor, random.random, time.time)
+    sink = open_logging(settings, "balancer", daemon, reactor)
     # Without a log service nobody need put a line into words.
     add_balancer(daemon, settings, names, certificate, sink if settings.log_client.url else None)
     return daemon

@@ -231,7 +231,9 @@ class Blog(Resource):
         target = request.uri[:200].decode("latin-1")
         method = request.method.decode("latin-1")
         self._sink.log(
-            level, f"{method} {target} {view.status} {seconds * 1000:.1f}ms {view.source} id={request_id[:100]}"
+            level,
+            f"{method} {target} {view.status} {seconds * 1000:.1f}ms {view.source} id={request_id[:100]}",
+            fields={"request_id": request_id[:100]},
         )
 
 

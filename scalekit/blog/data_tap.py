@@ -6,7 +6,6 @@ from scalekit.net import loop
 
 loop.install()
 
-import random
 import secrets
 import socket
 import time
@@ -18,7 +17,7 @@ from twisted.python import usage
 from scalekit.blog.data import BODY_LIMIT, Database, DataResource
 from scalekit.blog.seed import seed
 from scalekit.blog.tap import AppOptions
-from scalekit.kit.daemons import open_client, open_logging
+from scalekit.kit.daemons import open_logging
 from scalekit.net.addresses import local_names
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DrainingService, explained_faults
@@ -52,7 +51,7 @@ def makeService(options: Options) -> DrainingService:
     settings = options.settings
     daemon = DrainingService(options, reactor)
     clock: Any = reactor
-    sink = open_logging(settings, "data", open_client(settings, reactor), daemon, clock, random.random, time.time)
+    sink = open_logging(settings, "data", daemon, clock)
     posts, comments = options["seed-posts"], options["seed-comments"]
     database = Database(clock, settings.data.database, lambda store: seed(store, time.time(), posts, comments))
     database.setServiceParent(daemon)

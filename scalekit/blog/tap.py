@@ -88,7 +88,7 @@ def makeService(options: Options) -> DrainingService:
     daemon = DrainingService(options, reactor)
     first = settings.blog.listen[0]
     client = open_client(settings, reactor)
-    sink = open_logging(settings, f"blog:{first.port or first.path}", client, daemon, _clock, random.random, time.time)
+    sink = open_logging(settings, f"blog:{first.port or first.path}", daemon, _clock)
     posts = Posts(settings.blog.data, client)
     token = TokenFile(settings.blog.token_file if is_shown(settings, settings.blog.cache) else "", None)
     token.headers()  # what is wrong with the file is told at the start

@@ -42,7 +42,7 @@ from scalekit.cache.values import PATH
 from scalekit.config import Config
 from scalekit.config.loading import load_password
 from scalekit.config.model import Cache
-from scalekit.kit.daemons import open_client, open_logging
+from scalekit.kit.daemons import open_logging
 from scalekit.net.addresses import local_names
 from scalekit.net.clocks import OtherSeconds
 from scalekit.net.listening import HTTPListening
@@ -150,7 +150,7 @@ def makeService(options: Options) -> DrainingService:
     daemon = DrainingService(options, reactor, DRAIN_SECONDS)
     names = local_names(socket.gethostname())
     add_cache(daemon, settings, names, add_certificate(daemon, options, names, reactor, time.time))
-    open_logging(settings, "cache", open_client(settings, reactor), daemon, reactor, random.random, time.time)
+    open_logging(settings, "cache", daemon, reactor)
     return daemon
 
 

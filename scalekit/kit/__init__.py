@@ -14,8 +14,10 @@ The kit: what an application imports to live behind the balancer.  Importing it 
   the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`, `connections`); `cache`:
   `AsyncCache`, the same for Twisted.  For both "away" is a miss, never an error; what they say to the service is in
   `cache_requests`; `cache_stats`: how it does, for the dashboard.
-* `logs`: `LogClient`, which sends log entries in batches behind the application's back; `observer` feeds it from
-  `twisted.logger`, and `queue` is its bounded memory; `sinks`: where entries go without a log service.
+* `logs`: `setup`, `Handler` and more, which send log entries behind the application's back; `observer` does so from
+  `twisted.logger`; `context`: fields for all entries of a request.  `entries` makes lines of them, `sender` has two
+  threads bring them away out of a bounded `queue`: what is sent when is in `delivery`, how in `posting`, what waits on
+  disk in `spool`, what nobody wants in `rejected`; `sinks`: where entries go without a log service.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
   `backoff` and `breaker`: when to ask again, and when not to; `ping`: answering the balancer's probes.
 """

@@ -1,216 +1,201 @@
 """
-Sending log entries to the log service without the application ever waiting for it.
+Log entries of an application, sent to the log service without it ever waiting for that::
 
-`LogClient` takes entries (`scalekit.interfaces.ILogSink`), keeps them in a bounded queue and sends them in batches::
+    import logging
+    from scalekit.kit.logs import context, setup
 
-    client = LogClient("https://127.0.0.1:6000", "shop", make_client(reactor, ca), reactor, random.random, time.time)
-    client.log("INFO", "three sold")
-    ...
-    await client.stop()     # sends what is left, for two seconds at most
+    setup(source="blog")
+    with context(request_id=request_id):
+        logging.getLogger(__name__).info("three sold", extra={"article": 7})
+
+`Handler` is for `logging` (``logging.config.dictConfig`` knows it by its name), `StructlogProcessor` for structlog,
+`scalekit.kit.observer.observer` for `twisted.logger`; `open_logs` opens what they feed.
+
+Here, as in a feature's ``tap``, the process' own clock and environment are taken: applications call it with nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+import atexit
+import logging
+import os
+import random
+import re
+import secrets
+import sys
+import time
+import zlib
+from collections.abc import Callable, MutableMapping
+from typing import Any
 
-import msgspec
-from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
-
-from scalekit.errors import ConfigurationFault
 from scalekit.interfaces import ILogSink
-from scalekit.kit.backoff import Backoff
-from scalekit.kit.client import Answer, Client, Unreachable, why_unreachable
-from scalekit.kit.queue import EntryQueue
+from scalekit.kit.context import context, current
+from scalekit.kit.entries import SOURCE_LENGTH, TRACEBACK_LENGTH
+from scalekit.kit.posting import Poster
+from scalekit.kit.sender import LogSender, Surroundings
+from scalekit.kit.sinks import Lines
+from scalekit.kit.token_file import TokenFile
+from scalekit.places import default_state_directory, local_ca
 
-BATCH_ENTRIES = 500
-BATCH_BYTES = 256 * 1024
-BATCH_SECONDS = 0.2  # an entry waits at most this long for others to go with
-# The collector syncs to disk before it answers, and may have much to do.
-ANSWER_SECONDS = 10.0
-BACKOFF_SECONDS = (0.2, 10.0)  # the first span and the longest
-RETRY_AFTER_MOST_SECONDS = 60.0  # a server that asks for more is mistaken
-FLUSH_SECONDS = 2.0
-# Cut so that an entry stays below the collector's 256 KiB also when every character becomes six bytes (\\u0000).
-MESSAGE_LENGTH = 40_000
+__all__ = ["Handler", "StructlogProcessor", "context", "open_logs", "open_sender", "setup"]
 
-_log = Logger()
-_encode = msgspec.json.Encoder().encode
+# What every record has; all else was given by ``extra``.
+_RECORD_NAMES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LEVEL_NAMES = {
+    **dict.fromkeys(("debug", "notset"), "DEBUG"),
+    "info": "INFO",
+    **dict.fromkeys(("warn", "warning"), "WARN"),
+    **dict.fromkeys(("error", "exception", "err"), "ERROR"),
+    **dict.fromkeys(("critical", "fatal", "panic"), "PANIC"),
+}
+_tracebacks = logging.Formatter()
 
 
-@implementer(ILogSink)
-class LogClient:
+def open_logs(
+    source: str = "", url: str = "", *, ca: str = "", token_file: str = "", spool: str = ""
+) -> LogSender | Lines:
     """
-    Sends entries to ``POST /v1/entries``: one batch at a time, each until it is acknowledged.
+    Where entries go: to the log service; without one, as lines of JSON to stderr.
 
-    The order of dropping, the bounds and the counts are those of `scalekit.kit.queue.EntryQueue`.
+    What is left out is taken from ``SCALEKIT_LOGS``, ``SCALEKIT_CA``, ``SCALEKIT_TOKEN_FILE`` and, for the source,
+    ``SCALEKIT_SERVICE``.  When the process ends, what is left is sent for two seconds, then spooled.
 
-    :param url: of the log service, such as ``https://127.0.0.1:6000``.
-    :param source: what the entries say where they are from, such as ``blog:3001``.
-    :param random: as `random.random`.
-    :param now: as `time.time`: for entries without a timestamp.
-    :param headers: the fields that show a token, as `TokenFile.headers`; asked for at each request.
+    :param spool: the directory for what could not be sent; empty: ``spool`` in the state directory.
+    :raises ConfigurationFault: the token file cannot be read, or holds none; `ValueError`: the URL is none.
+    """
+    environ = os.environ
+    source = source or environ.get("SCALEKIT_SERVICE") or os.path.basename(sys.argv[0]) or "python"
+    url = url or environ.get("SCALEKIT_LOGS", "")
+    if not url:
+        return Lines(source, lambda text: sys.stderr.write(text), time.time)
+    state = default_state_directory(environ)
+    token = TokenFile(token_file or environ.get("SCALEKIT_TOKEN_FILE", ""), None)
+    token.headers()  # what is wrong with the file is told to whoever starts the application
+    ca = ca or environ.get("SCALEKIT_CA") or local_ca(state, url)
+    sender = open_sender(source, url, ca, token.headers, spool or os.path.join(state, "spool"), _say)
+    atexit.register(sender.close)
+    return sender
+
+
+def open_sender(
+    source: str,
+    url: str,
+    ca: str,
+    headers: Callable[[], dict[str, str]],
+    spool: str,
+    tell: Callable[[str], None],
+) -> LogSender:
+    """
+    The same from values; whoever asks for it closes it.
+
+    :param headers: the fields that show a token, asked for at each request.
+    :param spool: the directory for all sources of this machine and user.
+    :param tell: (text) -> None: for the operator.
+    """
+    source = source[:SOURCE_LENGTH]
+    surroundings = Surroundings(time.monotonic, time.time, random.random, lambda: secrets.token_hex(8), tell)
+    directory = os.path.join(spool, _folder(source))
+    Poster(url, ca, headers, time.monotonic)  # a wrong URL is told here, not in a thread
+    return LogSender(source, lambda: Poster(url, ca, headers, time.monotonic), directory, surroundings)
+
+
+def setup(source: str = "", level: int | str = logging.INFO, url: str = "", **options: Any) -> Handler:
+    """Have the root logger send all of this level and above; the parameters are those of `open_logs`."""
+    handler = Handler(source, url, **options)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level)
+    return handler
+
+
+class Handler(logging.Handler):
+    """
+    For `logging`; the parameters are those of `open_logs`.
+
+    An entry's fields are those of the `context`, those of ``extra``, the name of the ``logger`` and, of an exception,
+    the ``traceback``.  Formatters have no part in it.
+
+    :param sink: takes the entries; None: what `open_logs` opens.
     """
 
-    def __init__(
-        self,
-        url: str,
-        source: str,
-        client: Client,
-        clock: IReactorTime,
-        random: Callable[[], float],
-        now: Callable[[], float],
-        headers: Callable[[], dict[str, str]] = dict,
-    ) -> None:
-        self._url = f"{url.rstrip('/')}/v1/entries"
-        self._source = source
-        self._client = client
-        self._clock = clock
-        self._now = now
-        self._headers = headers
-        self._backoff = Backoff(*BACKOFF_SECONDS, random)
-        self._queue = EntryQueue()
-        self._batch: list[bytes] = []  # under way, or waiting for its next try
-        self._timer: IDelayedCall | None = None
-        self._asking: Deferred[None] | None = None
-        self._stopped: Deferred[None] | None = None
-        self.rejected = 0
+    def __init__(self, source: str = "", url: str = "", *, sink: ILogSink | None = None, **options: Any) -> None:
+        super().__init__()
+        self.sink: Any = open_logs(source, url, **options) if sink is None else sink
 
-    def log(self, level: str, message: str, timestamp: float | None = None) -> None:
-        """See `ILogSink`; in the reactor's thread."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand it over; what cannot be made an entry is told by `logging.Handler.handleError`."""
         try:
-            self._queue.add(level, self._entry(level, message, self._now() if timestamp is None else timestamp))
-        except Exception:  # by contract; the one who logs can do nothing about it
-            self._queue.count_dropped(level)
-            return
-        if self._asking is not None or self._batch or self._is_over():
-            return
-        # Sending begins in a later turn, never here: the one who logs does not pay for it.
-        if self._timer is None:
-            self._timer = self._clock.callLater(BATCH_SECONDS, self._send)
-        elif self._queue.count == BATCH_ENTRIES or self._queue.count_bytes >= BATCH_BYTES:
-            self._send_soon()
+            fields = {**current(), "logger": record.name}
+            for name, value in record.__dict__.items():
+                if name not in _RECORD_NAMES:
+                    fields[name] = value
+            if record.exc_info or record.exc_text or record.stack_info:
+                fields["traceback"] = _traceback(record)
+            self.sink.log(_level(record.levelno), record.getMessage(), record.created, fields)
+        except Exception:
+            self.handleError(record)
 
-    def stop(self) -> Deferred[None]:
-        """Send what is left; fires when all is acknowledged, or after two seconds. What is left then is counted."""
-        if self._stopped is None:
-            self._stopped = Deferred()
-            self._stopped.addTimeout(FLUSH_SECONDS, self._clock).addErrback(self._give_up)
-            if self._asking is None:
-                self._send_soon()
-        return self._stopped
-
-    def _entry(self, level: str, message: str, timestamp: float) -> bytes:
-        if len(message) > MESSAGE_LENGTH:
-            message = message[:MESSAGE_LENGTH] + " … (cut)"
-        # Lone surrogates cannot be encoded; they come from file names and other people's bytes.
-        message = message.encode("utf-8", "replace").decode()
-        moment = datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return _encode({"Level": level, "Timestamp": moment, "Source": self._source, "Message": message})
-
-    def _send_soon(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.callLater(0, self._send)
-
-    def _send(self) -> None:
-        """Send the batch that is waiting, or the next."""
-        self._timer = None
-        if not self._batch:
-            self._batch = self._queue.take(BATCH_ENTRIES, BATCH_BYTES)
-        if not self._batch:
-            self._finish()
-            return
-        body = b"\n".join(self._batch) + b"\n"
-        judged = self._ask(body).addCallbacks(self._answered, self._unreachable).addErrback(self._unexpected)
-        self._asking = judged.addCallback(self._go_on)
-        if self._asking.called:  # it was quicker than we
-            self._asking = None
-
-    def _ask(self, body: bytes) -> Deferred[Answer]:
-        try:
-            headers = {"Content-Type": "application/x-ndjson", **self._headers()}
-        except ConfigurationFault as fault:
-            return fail(Unreachable(str(fault)))
-        return self._client.fetch("POST", self._url, seconds=ANSWER_SECONDS, headers=headers, body=body)
-
-    def _answered(self, answer: Answer) -> float:
-        """Judge an answer; seconds to wait before the next request."""
-        if answer.status < 300:
-            return self._acknowledged(answer)
-        if answer.status in (401, 403):  # the token may come, or be another one, later
-            if not self._backoff.failures:
-                _log.error("The log service does not let us in, entries wait: {cause}", cause=_cause(answer))
-            return self._backoff.failed()
-        if 400 <= answer.status < 500 and answer.status not in (408, 429):
-            if not self.rejected:
-                _log.error("The log service refuses our entries: {cause}", cause=_cause(answer))
-            self.rejected += len(self._batch)
-            self._batch = []
-            return 0.0
-        return max(self._backoff.failed(), _retry_after(answer))
-
-    def _acknowledged(self, answer: Answer) -> float:
-        self._batch = []
-        self._backoff.succeeded()
-        lost = self._queue.report_dropped()
-        if lost:
-            self.log("WARN", f"{lost} before this moment: the log service was away and the queue was full")
-        return 0.0
-
-    def _unreachable(self, failure: Failure) -> float:
-        if self._is_over() and failure.check(CancelledError):  # by ourselves
-            return 0.0
-        if not self._backoff.failures:
-            _log.warn("The log service is away, entries wait: {cause}", cause=why_unreachable(failure))
-        return self._backoff.failed()
-
-    def _unexpected(self, failure: Failure) -> float:
-        _log.failure("sending log entries", failure)
-        return self._backoff.failed()
-
-    def _go_on(self, seconds: float) -> None:
-        self._asking = None
-        if self._is_over():
-            return
-        if not self._batch and not self._queue.count:
-            self._finish()
-        elif self._batch:
-            self._timer = self._clock.callLater(seconds, self._send)
-        elif self._stopped is not None or self._queue.count >= BATCH_ENTRIES or self._queue.count_bytes >= BATCH_BYTES:
-            self._send_soon()
-        elif self._timer is None:
-            self._timer = self._clock.callLater(BATCH_SECONDS, self._send)
-
-    def _is_over(self) -> bool:
-        return self._stopped is not None and self._stopped.called
-
-    def _finish(self) -> None:
-        if self._stopped is not None and not self._stopped.called:
-            self._stopped.callback(None)
-
-    def _give_up(self, failure: Failure) -> None:
-        left = len(self._batch) + self._queue.count
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._asking is not None:
-            self._asking.cancel()
-        _log.warn("{left} log entries could not be sent in time.", left=left)
+    def close(self) -> None:
+        """Send what is left for two seconds, then spool the rest."""
+        super().close()
+        if isinstance(self.sink, LogSender):
+            self.sink.close()
 
     def __repr__(self) -> str:
-        return f"<LogClient {self._url} {self._queue!r}, {len(self._batch)} under way, {self.rejected} rejected>"
+        return f"<Handler to {self.sink!r}>"
 
 
-def _cause(answer: Answer) -> str:
-    return f"{answer.status} {answer.body[:300].decode('utf-8', 'replace')}"
+class StructlogProcessor:
+    """
+    For structlog, before the renderer: sends each event, and hands it on as it is.
+
+    :param sink: as of `Handler`.
+    """
+
+    def __init__(self, source: str = "", url: str = "", *, sink: ILogSink | None = None, **options: Any) -> None:
+        self.sink: Any = open_logs(source, url, **options) if sink is None else sink
+
+    def __call__(self, logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        fields: dict[str, Any] = {**current(), **event}
+        text = str(fields.pop("event", ""))
+        level = _LEVEL_NAMES.get(str(fields.pop("level", name)).lower(), "INFO")
+        fields.pop("timestamp", None)  # of whatever form; the entry is made now
+        exception = fields.pop("exc_info", None)
+        if exception:
+            fields["traceback"] = _exception_text(exception)
+        elif "exception" in fields:
+            fields["traceback"] = str(fields.pop("exception"))[-TRACEBACK_LENGTH:]
+        self.sink.log(level, text, None, fields)
+        return event
 
 
-def _retry_after(answer: Answer) -> float:
-    """Seconds of the Retry-After field (RFC 9110 section 10.2.3), of its number form; 0 without one."""
-    text = (answer.get("retry-after") or "").strip()
-    return min(float(text), RETRY_AFTER_MOST_SECONDS) if text.isascii() and text.isdigit() else 0.0
+def _level(number: int) -> str:
+    if number >= logging.WARNING:
+        return "WARN" if number < logging.ERROR else "ERROR" if number < logging.CRITICAL else "PANIC"
+    return "INFO" if number >= logging.INFO else "DEBUG"
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    text = record.exc_text or (_exception_text(record.exc_info) if record.exc_info else "")
+    return f"{text}\n{record.stack_info}".strip()[-TRACEBACK_LENGTH:] if record.stack_info else text[-TRACEBACK_LENGTH:]
+
+
+def _exception_text(exception: Any) -> str:
+    if isinstance(exception, BaseException):
+        exception = (type(exception), exception, exception.__traceback__)
+    elif not isinstance(exception, tuple):
+        exception = sys.exc_info()
+    return _tracebacks.formatException(exception)[-TRACEBACK_LENGTH:] if exception[0] else ""
+
+
+def _folder(source: str) -> str:
+    """A name for a source's directory; no two sources have the same."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", source)[:100].lstrip(".")
+    return safe if safe == source else f"{safe}-{zlib.crc32(source.encode('utf-8', 'replace')):08x}"
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(f"scalekit: {text}\n")
+    except (OSError, ValueError, AttributeError):  # it is closed, or there is none
+        return

@@ -11,7 +11,8 @@ from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublish
 from zope.interface import provider
 
 from scalekit.interfaces import ILogSink
-from scalekit.kit.logs import LogClient
+from scalekit.kit.context import current
+from scalekit.kit.entries import TRACEBACK_LENGTH
 
 _LEVELS = {
     LogLevel.debug: "DEBUG",
@@ -20,49 +21,58 @@ _LEVELS = {
     LogLevel.error: "ERROR",
     LogLevel.critical: "PANIC",
 }
-# What these say about the way to the log service would be sent that way itself, and so on for ever.
-_OWN_NAMESPACES = ("scalekit.kit.logs", "scalekit.kit.client", "twisted.web.client")
+# What this says about the way to the log service would be sent that way itself, and so on for ever.
+_OWN_NAMESPACE = "scalekit.kit.logs"
+# Of what an event has besides; others are objects of the program that made it.
+_PLAIN = (str, int, float, bool)
 
 
-def observer(
-    sink: ILogSink, in_reactor: Callable[[], bool] = lambda: True, from_thread: Callable[..., Any] | None = None
-) -> ILogObserver:
+def observer(sink: ILogSink) -> ILogObserver:
     """
-    A `twisted.logger` observer that feeds an `ILogSink` with events of level info and above.
+    A `twisted.logger` observer that feeds an `ILogSink` with events of level info and above, from any thread.
 
-    :param in_reactor: whether this is the reactor's thread, as `twisted.python.threadable.isInIOThread`.
-    :param from_thread: as ``reactor.callFromThread``, for events of other threads.
+    Fields are those of the `context`, the namespace as ``logger``, the event's own that are text or numbers, and of a
+    failure the ``traceback``.
     """
 
     @provider(ILogObserver)
     def observe(event: dict[str, Any]) -> None:
         level = _LEVELS.get(event.get("log_level", LogLevel.info), "INFO")
-        if level == "DEBUG" or str(event.get("log_namespace", "")).startswith(_OWN_NAMESPACES):
+        namespace = str(event.get("log_namespace", ""))
+        if level == "DEBUG" or namespace == _OWN_NAMESPACE:
             return
+        own = {
+            name: value
+            for name, value in event.items()
+            if type(value) in _PLAIN and not name.startswith("log_") and name not in _LEGACY
+        }
+        fields = {**current(), **own, "logger": namespace}
         text = formatEvent(event)
         failure = event.get("log_failure")
         if failure is not None:
-            text = f"{text}\n{failure.getTraceback()}" if text else failure.getTraceback()
-        arguments = (level, text, event.get("log_time"))
-        if in_reactor() or from_thread is None:
-            sink.log(*arguments)
-        else:
-            from_thread(sink.log, *arguments)
+            text = text or failure.getErrorMessage()
+            fields["traceback"] = failure.getTraceback()[-TRACEBACK_LENGTH:]
+        sink.log(level, text, event.get("log_time"), fields)
 
     result: ILogObserver = observe
     return result
+
+
+# What Twisted puts into each event for observers of its older logging.
+_LEGACY = frozenset({"system", "time", "format", "isError", "why", "message"})
 
 
 class LogService(Service):
     """
     Sends what is logged by `twisted.logger` to the log service while it runs, and what is left when it stops.
 
-    :param observe: the `observer` of ``client``, or another.
+    :param observe: an `observer`.
+    :param close: sends what is left, or keeps it; returns a Deferred.
     """
 
-    def __init__(self, client: LogClient, observe: ILogObserver) -> None:
-        self._client = client
+    def __init__(self, observe: ILogObserver, close: Callable[[], Deferred[None]]) -> None:
         self._observe = observe
+        self._close = close
 
     def startService(self) -> None:
         super().startService()
@@ -71,4 +81,4 @@ class LogService(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         globalLogPublisher.removeObserver(self._observe)
-        return self._client.stop()
+        return self._close()

@@ -1,5 +1,5 @@
 """
-A queue of log entries with a bound in bytes, that gives up the least valuable first.  Pure.
+A queue of log entries with a bound in bytes, that gives up the least valuable first; for any number of threads.
 
 Over the bound the oldest DEBUG or INFO entry is dropped; when there is none left, the oldest of all.  What is dropped
 is counted by level, so that the loss can be told.
@@ -7,12 +7,15 @@ is counted by level, so that the loss can be told.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 
-QUEUE_BYTES = 1024 * 1024  # some 5,000 entries: seconds of a busy application, and little beside its own memory
+from scalekit.kit.entries import LOW_LEVELS
+
+# What is over a MiB goes to disk (`delivery`); the rest is for the moment until the thread that does it has its turn.
+QUEUE_BYTES = 4 * 1024 * 1024
 ENTRY_OVERHEAD = 120  # bytes of Python objects around an entry, counted with it
-
-_LOW = frozenset({"DEBUG", "INFO"})
 
 
 class EntryQueue:
@@ -23,6 +26,8 @@ class EntryQueue:
         self._low: deque[tuple[int, str, bytes]] = deque()
         self._high: deque[tuple[int, str, bytes]] = deque()
         self._sequence = 0
+        # One that a signal's callback, or a finalizer, may take while this very thread holds it.
+        self._lock = threading.RLock()
         self._dropped: Counter[str] = Counter()
         self.count_bytes = 0
 
@@ -32,13 +37,14 @@ class EntryQueue:
 
     def add(self, level: str, entry: bytes) -> None:
         """Take an entry, and drop others for it if need be."""
-        self._sequence += 1
-        (self._low if level in _LOW else self._high).append((self._sequence, level, entry))
-        self.count_bytes += len(entry) + ENTRY_OVERHEAD
-        while self.count_bytes > self._limit:
-            _, dropped_level, dropped = (self._low or self._high).popleft()
-            self.count_bytes -= len(dropped) + ENTRY_OVERHEAD
-            self.count_dropped(dropped_level)
+        with self._lock:
+            self._sequence += 1
+            (self._low if level in LOW_LEVELS else self._high).append((self._sequence, level, entry))
+            self.count_bytes += len(entry) + ENTRY_OVERHEAD
+            while self.count_bytes > self._limit:
+                _, dropped_level, dropped = (self._low or self._high).popleft()
+                self.count_bytes -= len(dropped) + ENTRY_OVERHEAD
+                self._dropped[dropped_level] += 1
 
     def take(self, most: int, most_bytes: int) -> list[bytes]:
         """
@@ -47,28 +53,31 @@ class EntryQueue:
         batch: list[bytes] = []
         size = 0
         low, high = self._low, self._high
-        while len(batch) < most and (low or high):
-            oldest = low if low and (not high or low[0][0] < high[0][0]) else high
-            entry = oldest[0][2]
-            if batch and size + len(entry) + 1 > most_bytes:
-                break
-            oldest.popleft()
-            batch.append(entry)
-            size += len(entry) + 1
-            self.count_bytes -= len(entry) + ENTRY_OVERHEAD
+        with self._lock:
+            while len(batch) < most and (low or high):
+                oldest = low if low and (not high or low[0][0] < high[0][0]) else high
+                entry = oldest[0][2]
+                if batch and size + len(entry) + 1 > most_bytes:
+                    break
+                oldest.popleft()
+                batch.append(entry)
+                size += len(entry) + 1
+                self.count_bytes -= len(entry) + ENTRY_OVERHEAD
         return batch
 
-    def count_dropped(self, level: str) -> None:
-        """Note that an entry of this level is lost."""
-        self._dropped[level] += 1
+    def count_dropped(self, levels: Iterable[str] | Mapping[str, int]) -> None:
+        """Note that entries of these levels are lost."""
+        with self._lock:
+            self._dropped.update(levels)
 
     def report_dropped(self) -> str:
         """What was dropped since the last report, such as ``12 log entries dropped (2 ERROR, 10 INFO)``; or nothing."""
-        if not self._dropped:
+        with self._lock:
+            dropped, self._dropped = self._dropped, Counter()
+        if not dropped:
             return ""
-        parts = ", ".join(f"{count} {level}" for level, count in sorted(self._dropped.items()))
-        total = self._dropped.total()
-        self._dropped.clear()
+        parts = ", ".join(f"{count} {level}" for level, count in sorted(dropped.items()))
+        total = dropped.total()
         return f"{total} log {'entry' if total == 1 else 'entries'} dropped ({parts})"
 
     def __repr__(self) -> str:

@@ -10,8 +10,7 @@ Big-endian; ``received`` is nanoseconds since the epoch; the CRC covers all that
 array of entries, numbered upwards from the first sequence number.  ``client`` and ``batch`` are what a client that
 wants its batches exactly once has called this one (see `batches`).
 
-`scan` goes over damage: it looks for the next magic that begins a whole frame, so that one bad sector costs the frames
-it hit and not those after them.
+`scan` goes over damage, as `scalekit.framing` says.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from scalekit import framing
+from scalekit.framing import Damage
 from scalekit.logs.entry import Entry
 
 _HEAD = struct.Struct(">4sIIQq16sQI")
@@ -78,13 +79,6 @@ class Frame(NamedTuple):
         return b"".join((MAGIC, crc.to_bytes(4), covered, payload))
 
 
-class Damage(NamedTuple):
-    """Bytes of a segment that are no frame, from ``start`` to ``end``."""
-
-    start: int
-    end: int
-
-
 def make_frame(first: int, received: int, entries: Sequence[Entry], client: bytes = NOBODY, batch: int = 0) -> Frame:
     """The frame that holds these entries."""
     return Frame(first, received, [entry.time for entry in entries], _encoder.encode(entries), client, batch)
@@ -119,24 +113,7 @@ def scan(data: bytes) -> tuple[list[Frame], list[Damage]]:
 
     Zeros after the last frame are no damage: segments are made at their full size before anything is in them.
     """
-    frames: list[Frame] = []
-    damages: list[Damage] = []
-    view = memoryview(data)
-    used = len(data.rstrip(b"\0"))
-    position = 0
-    while position < used:
-        found = _decode_at(view, position)
-        if found is None:
-            start = position
-            while found is None and position >= 0:
-                position = data.find(MAGIC, position + 1)
-                found = _decode_at(view, position) if position >= 0 else None
-            damages.append(Damage(start, used if found is None else position))
-            if found is None:
-                break
-        frame, position = found
-        frames.append(frame)
-    return frames, damages
+    return framing.scan(data, MAGIC, _decode_at)
 
 
 def first_number(data: bytes) -> int | None:

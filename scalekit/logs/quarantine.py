@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from scalekit.framing import Damage
 from scalekit.logs.bodies import Batch
 from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
-from scalekit.logs.frames import Damage
 from scalekit.logs.line import format_line
 from scalekit.logs.redaction import redact
 

@@ -4,8 +4,8 @@ Entries of the process that the log itself runs in, such as the balancer's acces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from scalekit.interfaces import ILogSink
 from scalekit.logs.counts import Counts
-from scalekit.logs.entry import MESSAGE_LIMIT, SOURCE_LIMIT, Entry, cut, nearest_level
+from scalekit.logs.entry import MESSAGE_LIMIT, SOURCE_LIMIT, Entry, cut, fields_of, nearest_level
 
 # Ten seconds of a busy balancer's access log is a few thousand entries a second; each some hundred bytes.
 ENTRY_LIMIT = 50_000
@@ -56,14 +56,16 @@ class InProcessSink:
         self._is_busy = False  # a batch is on its way, or a call is due that sends one
         self._is_stopped = False
 
-    def log(self, level: str, message: str, timestamp: float | None = None) -> None:
+    def log(
+        self, level: str, message: str, timestamp: float | None = None, fields: Mapping[str, Any] | None = None
+    ) -> None:
         """See `ILogSink.log`."""
         try:
-            self._take(level, message, timestamp)
+            self._take(level, message, timestamp, fields)
         except Exception:  # whatever it was given: a program must not fail because of its log
             self._drop(1)
 
-    def _take(self, level: str, message: str, timestamp: float | None) -> None:
+    def _take(self, level: str, message: str, timestamp: float | None, fields: Mapping[str, Any] | None) -> None:
         if self._is_stopped or len(self._entries) >= ENTRY_LIMIT or self._bytes >= BYTE_LIMIT:
             self._drop(1)
             return
@@ -72,8 +74,9 @@ class InProcessSink:
         time = int(float(self._wall() if timestamp is None else timestamp) * 1_000_000_000)
         if not -(1 << 63) <= time < 1 << 63:
             raise OverflowError("no time that a clock shows")
-        self._entries.append(Entry(time, nearest_level(level), self._source, message))
-        self._bytes += len(message)
+        said = fields_of(dict(fields)) if fields else None
+        self._entries.append(Entry(time, nearest_level(level), self._source, message, said))
+        self._bytes += len(message) + len(said or "")
         if not self._is_busy:
             self._is_busy = True
             self._clock.callLater(GATHER_SECONDS, self._send)
@@ -107,7 +110,7 @@ class InProcessSink:
             return
         # What came since is younger; together they may pass the limits once, by what came within one sync.
         self._entries = batch + self._entries
-        self._bytes += sum(len(entry.message) for entry in batch)
+        self._bytes += sum(len(entry.message) + len(entry.fields or "") for entry in batch)
         self._clock.callLater(RETRY_SECONDS, self._send)
 
     def stop(self) -> None:

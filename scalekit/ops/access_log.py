@@ -157,7 +157,8 @@ class AccessLog(Service):
         if self._sink is not None:
             for exchange, seconds, wall in batch:
                 level = "ERROR" if exchange.record.status >= 500 else "INFO"
-                self._sink.log(level, sentence(exchange, seconds), wall)
+                fields = {"request_id": exchange.request_id.decode("latin-1")}
+                self._sink.log(level, sentence(exchange, seconds), wall, fields)
 
     def _write(self, file: BinaryIO, data: bytes) -> None:
         left = memoryview(b"\n" + data if self._is_torn else data)

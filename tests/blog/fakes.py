@@ -118,6 +118,8 @@ class FakeSink:
 
     def __init__(self) -> None:
         self.entries: list[str] = []
+        self.fields: list[Any] = []
 
-    def log(self, level: str, message: str, timestamp: float | None = None) -> None:
+    def log(self, level: str, message: str, timestamp: float | None = None, fields: Any = None) -> None:
         self.entries.append(f"{level} {message}")
+        self.fields.append(fields)

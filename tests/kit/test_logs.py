@@ -2,200 +2,150 @@
 
 from __future__ import annotations
 
+import atexit
+import io
 import json
+import logging
+import logging.config
+import os
+import sys
 from typing import Any
 
-from twisted.internet.task import Clock
+import structlog
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
+from zope.interface import implementer
 
 from scalekit.errors import ConfigurationFault
 from scalekit.interfaces import ILogSink
-from scalekit.kit.logs import LogClient
-from tests.kit.fakes import FakeClient
+from scalekit.kit.context import context
+from scalekit.kit.logs import Handler, StructlogProcessor, open_logs, setup
+from scalekit.kit.sender import LogSender
+from scalekit.kit.sinks import Lines
 
 
-class LogClientTests(SynchronousTestCase):
+@implementer(ILogSink)
+class Sink:
+    """Keeps entries."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, float | None, dict[str, Any]]] = []
+
+    def log(self, level: str, message: str, timestamp: float | None = None, fields: Any = None) -> None:
+        self.entries.append((level, message, timestamp, dict(fields or {})))
+
+
+class HandlerTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.client = FakeClient(self.clock)
-        self.sink = LogClient(
-            "https://logs:6000/", "blog:3001", self.client, self.clock, lambda: 1.0, lambda: 1_700_000_000.25
-        )
+        self.sink = Sink()
+        self.log = logging.Logger("shop.cart")
+        self.log.addHandler(Handler(sink=self.sink))
 
-    def sent(self, number: int = -1) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.client.bodies[number] or b"").splitlines()]
-
-    def messages(self, number: int = -1) -> list[str]:
-        return [entry["Message"] for entry in self.sent(number)]
-
-    def test_it_is_a_log_sink(self) -> None:
-        verifyObject(ILogSink, self.sink)
-
-    def test_an_entry_goes_out_within_a_fifth_of_a_second(self) -> None:
-        self.sink.log("INFO", "hello; é\n")
-        self.sink.log("ERROR", "then", 1_600_000_000.0)
-        self.assertEqual(self.client.requests, [])
-        self.clock.advance(0.2)
-        self.assertEqual(self.client.requests, ["POST https://logs:6000/v1/entries"])
+    def test_levels_text_and_fields(self) -> None:
+        self.log.debug("d")
+        self.log.info("%d sold", 3, extra={"article": 7})
+        with context(request_id="r1"):
+            self.log.warning("w")
+        self.log.error("e")
+        self.log.critical("c")
+        self.log.log(25, "notice")
+        name = {"logger": "shop.cart"}
         self.assertEqual(
-            self.sent(),
+            [(level, text, fields) for level, text, _, fields in self.sink.entries],
             [
-                {
-                    "Level": "INFO",
-                    "Timestamp": "2023-11-14T22:13:20.250000Z",
-                    "Source": "blog:3001",
-                    "Message": "hello; é\n",
-                },
-                {
-                    "Level": "ERROR",
-                    "Timestamp": "2020-09-13T12:26:40.000000Z",
-                    "Source": "blog:3001",
-                    "Message": "then",
-                },
+                ("DEBUG", "d", name),
+                ("INFO", "3 sold", {**name, "article": 7}),
+                ("WARN", "w", {**name, "request_id": "r1"}),
+                ("ERROR", "e", name),
+                ("PANIC", "c", name),
+                ("INFO", "notice", name),
             ],
         )
-        self.client.answer()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_five_hundred_do_not_wait(self) -> None:
-        for number in range(501):
-            self.sink.log("INFO", str(number))
-        self.assertEqual(self.client.requests, [])
-        self.clock.advance(0)
-        self.assertEqual(self.messages(), [str(number) for number in range(500)])
+    def test_a_traceback_is_a_field(self) -> None:
+        try:
+            raise ValueError("sold out")
+        except ValueError:
+            self.log.exception("selling", stack_info=True)
+        ((level, text, _, fields),) = self.sink.entries
+        self.assertEqual((level, text), ("ERROR", "selling"))
+        self.assertIn("ValueError: sold out", fields["traceback"])
+        self.assertIn("Stack (most recent call last)", fields["traceback"])
 
-    def test_many_bytes_do_not_wait_and_a_batch_is_bounded_by_them(self) -> None:
-        for _ in range(30):
-            self.sink.log("INFO", "x" * 10_000)
-        self.clock.advance(0)
-        self.assertEqual(len(self.sent()), 25)
+    def test_what_cannot_be_formatted_is_told_by_logging_and_no_trouble_for_the_application(self) -> None:
+        self.patch(sys, "stderr", io.StringIO())
+        self.log.info("%d", "three")
+        self.assertEqual(self.sink.entries, [])
 
-    def test_one_batch_at_a_time(self) -> None:
-        self.sink.log("INFO", "first")
-        self.clock.advance(0.2)
-        self.sink.log("INFO", "second")
-        self.clock.advance(1.0)
-        self.assertEqual(len(self.client.requests), 1)
-        self.client.answer()
-        self.clock.advance(0.2)
-        self.assertEqual(self.messages(), ["second"])
 
-    def test_a_batch_is_tried_until_it_is_acknowledged(self) -> None:
-        self.sink.log("INFO", "kept")
-        self.clock.advance(0.2)
-        for wait in (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0):
-            self.client.cut()
-            self.clock.advance(wait)
-            self.assertEqual(self.messages(), ["kept"])
-        self.assertEqual(len(self.client.requests), 9)
+class OpeningTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.state = self.mktemp()
+        self.environ = {"STATE_DIRECTORY": self.state}
+        self.patch(os, "environ", self.environ)
+        self.stderr = io.StringIO()
+        self.patch(sys, "stderr", self.stderr)
+        self.at_exit: list[Any] = []
+        self.patch(atexit, "register", self.at_exit.append)
 
-    def test_retry_after_is_honoured_within_reason(self) -> None:
-        for asked, wait in (("3", 3.0), ("86400", 60.0)):
-            self.sink.log("INFO", "kept")
-            self.clock.advance(0.2)
-            self.client.answer(503, headers={"Retry-After": asked})
-            self.clock.advance(wait - 0.1)
-            self.assertEqual(len(self.client.waiting), 0)
-            self.clock.advance(0.1)
-            self.client.answer()
+    def test_without_a_url_it_writes_lines_to_stderr(self) -> None:
+        sink = open_logs("shop")
+        self.assertIsInstance(sink, Lines)
+        sink.log("INFO", "sold")
+        self.assertEqual(json.loads(self.stderr.getvalue())["Message"], "sold")
 
-    def test_a_refused_batch_is_dropped_and_told_once(self) -> None:
-        for _ in range(2):
-            self.sink.log("INFO", "refused")
-            self.clock.advance(0.2)
-            self.client.answer(400, b"no")
-        self.assertEqual(self.sink.rejected, 2)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+    def test_the_environment(self) -> None:
+        self.environ |= {"SCALEKIT_LOGS": "https://logs.internal:6000", "SCALEKIT_SERVICE": "shop/1"}
+        sender = open_logs()
+        self.assertEqual(self.at_exit, [sender.close])
+        shown = repr(sender)
+        self.assertIn("https://logs.internal:6000", shown)
+        self.assertIn(os.path.join(self.state, "spool", "shop_1-"), shown)
 
-    def test_the_token_is_shown_as_it_is_then_and_entries_wait_for_one_that_is_taken(self) -> None:
-        tokens: list[dict[str, str] | ConfigurationFault] = [
-            ConfigurationFault("token file: none"),
-            {"Authorization": "Bearer old"},
-            {"Authorization": "Bearer new"},
-        ]
+    def test_mistakes_are_told_at_the_start(self) -> None:
+        self.assertRaises(ValueError, open_logs, "shop", "logs:6000")
+        self.assertRaises(ConfigurationFault, open_logs, "shop", "https://logs", token_file=self.mktemp())
 
-        def headers() -> dict[str, str]:
-            token = tokens.pop(0)
-            if isinstance(token, ConfigurationFault):
-                raise token
-            return token
+    def test_dict_config_and_setup(self) -> None:
+        root = logging.getLogger()
+        before, level = list(root.handlers), root.level
+        self.addCleanup(root.setLevel, level)
+        self.addCleanup(lambda: [root.removeHandler(one) for one in list(root.handlers) if one not in before])
+        handler = setup("shop", url="https://logs:6000")
+        self.assertIn(handler, root.handlers)
+        self.assertIsInstance(handler.sink, LogSender)
+        handler.close()
+        made: Any = logging.config.DictConfigurator({}).configure_handler(
+            {"class": "scalekit.kit.logs.Handler", "level": "INFO", "source": "shop", "url": "https://logs:6000"}
+        )
+        self.assertIsInstance(made, Handler)
+        made.close()
 
-        sink = LogClient("https://logs", "blog", self.client, self.clock, lambda: 1.0, lambda: 0.0, headers)
-        sink.log("INFO", "kept")
-        self.clock.advance(0.2)
-        self.assertEqual(self.client.requests, [])
-        self.clock.advance(0.2)
-        self.client.answer(401, b"bad-token")
-        self.clock.advance(0.4)
-        self.assertEqual([each["Authorization"] for each in self.client.headers], ["Bearer old", "Bearer new"])
-        self.assertEqual(self.messages(), ["kept"])
-        self.client.answer()
-        self.assertEqual((sink.rejected, self.clock.getDelayedCalls()), (0, []))
 
-    def test_408_and_429_are_tried_again(self) -> None:
-        self.sink.log("INFO", "kept")
-        self.clock.advance(0.2)
-        for status in (408, 429):
-            self.client.answer(status)
-            self.clock.advance(1.0)
-            self.assertEqual(self.messages(), ["kept"])
-        self.assertEqual(self.sink.rejected, 0)
+class StructlogTests(SynchronousTestCase):
+    def test_events_are_sent_and_handed_on(self) -> None:
+        sink, rendered = Sink(), []
 
-    def test_the_queue_is_bounded_and_the_loss_is_told_after_recovery(self) -> None:
-        self.sink.log("INFO", "first")
-        self.clock.advance(0.2)
-        self.sink.log("ERROR", "kept")
-        for _ in range(150):
-            self.sink.log("INFO", "x" * 10_000)
-        self.client.answer()
-        texts: list[str] = []
-        while self.clock.getDelayedCalls():
-            self.clock.advance(0.2)
-            texts += self.messages()
-            self.client.answer()
-        self.assertEqual(texts[0], "kept")
-        told = [text for text in texts if text.endswith("the log service was away and the queue was full")]
-        self.assertEqual(len(told), 1)
-        lost = int(told[0].split()[0])
-        self.assertEqual(lost + len(texts) - 2, 150)
+        def render(logger: Any, name: str, event: Any) -> str:
+            rendered.append(dict(event))
+            raise structlog.DropEvent
 
-    def test_log_never_raises(self) -> None:
-        self.sink.log("INFO", "\ud800 lone surrogate")
-        self.sink.log("INFO", None)  # type: ignore[arg-type]
-        self.sink.log("INFO", "bad time", 1e300)
-        self.sink.log("INFO", "\x00" * 1_000_000)
-        self.clock.advance(0.2)
-        self.assertEqual(len(self.sent()), 2)
-        self.assertLess(len(self.client.bodies[-1] or b""), 256 * 1024)
-
-    def test_stop_sends_what_is_left(self) -> None:
-        self.sink.log("INFO", "last words")
-        stopped = self.sink.stop()
-        self.clock.advance(0)
-        self.assertEqual(self.messages(), ["last words"])
-        self.assertNoResult(stopped)
-        self.client.answer()
-        self.successResultOf(stopped)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_stop_with_nothing_left(self) -> None:
-        stopped = self.sink.stop()
-        self.clock.advance(0)
-        self.successResultOf(stopped)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-    def test_stop_tries_again_at_once_and_gives_up_after_two_seconds(self) -> None:
-        self.sink.log("INFO", "last words")
-        self.clock.advance(0.2)
-        for _ in range(6):
-            self.client.cut()
-            self.clock.advance(5.0 if len(self.client.requests) > 4 else 2.0)
-        asked = len(self.client.requests)
-        stopped = self.sink.stop()
-        self.clock.advance(0)
-        self.assertGreaterEqual(len(self.client.requests), asked)
-        self.clock.advance(2.0)
-        self.successResultOf(stopped)
-        self.sink.log("INFO", "too late")
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        log = structlog.wrap_logger(
+            None,
+            processors=[
+                structlog.stdlib.add_log_level,
+                structlog.processors.TimeStamper(),
+                StructlogProcessor(sink=sink),
+                render,
+            ],
+        ).bind(article=7)
+        with context(request_id="r1"):
+            log.info("sold", count=3)
+        try:
+            raise ValueError("sold out")
+        except ValueError:
+            log.exception("selling")
+        (first, second) = sink.entries
+        self.assertEqual(first, ("INFO", "sold", None, {"request_id": "r1", "article": 7, "count": 3}))
+        self.assertEqual(second[:2], ("ERROR", "selling"))
+        self.assertIn("ValueError: sold out", second[3]["traceback"])
+        self.assertEqual(rendered[0]["event"], "sold")

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.task import Clock
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, Logger
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 from scalekit.interfaces import ILogSink
-from scalekit.kit.logs import LogClient
+from scalekit.kit.context import context
 from scalekit.kit.observer import LogService, observer
-from tests.kit.fakes import FakeClient
 
 
 @implementer(ILogSink)
 class ObserverTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.entries: list[tuple[str, str]] = []
+        self.fields: list[Any] = []
         self.observe = observer(self)
 
-    def log(self, level: str, message: str, timestamp: float | None = None) -> None:
+    def log(self, level: str, message: str, timestamp: float | None = None, fields: Any = None) -> None:
         self.entries.append((level, message))
+        self.fields.append(fields)
 
     def test_levels_and_text(self) -> None:
         log = Logger("shop", observer=self.observe)
@@ -39,39 +40,38 @@ class ObserverTests(SynchronousTestCase):
             raise ValueError("sold out")
         except ValueError:
             log.failure("selling")
-        ((level, text),) = self.entries
-        self.assertEqual((level, text.splitlines()[0]), ("PANIC", "selling"))
-        self.assertIn("ValueError: sold out", text)
+        self.assertEqual(self.entries, [("PANIC", "selling")])
+        self.assertIn("ValueError: sold out", self.fields[0]["traceback"])
 
     def test_what_is_said_about_the_way_to_the_log_is_not_sent_that_way(self) -> None:
-        for namespace in ("scalekit.kit.logs", "twisted.web.client._HTTP11ClientFactory"):
-            Logger(namespace, observer=self.observe).error("away")
+        Logger("scalekit.kit.logs", observer=self.observe).error("away")
         self.assertEqual(self.entries, [])
 
-    def test_other_threads_go_through_the_reactor(self) -> None:
-        handed: list[Any] = []
-        observe = observer(self, lambda: False, lambda *call: handed.append(call))
-        Logger("shop", observer=observe).info("from a thread")
-        self.assertEqual(self.entries, [])
-        handed[0][0](*handed[0][1:])
-        self.assertEqual(self.entries, [("INFO", "from a thread")])
+    def test_fields(self) -> None:
+        log = Logger("shop", observer=self.observe)
+        with context(request_id="r1"):
+            log.info("{count} sold", count=3, cart=object())
+        self.assertEqual(self.fields, [{"request_id": "r1", "count": 3, "logger": "shop"}])
 
 
 class LogServiceTests(SynchronousTestCase):
     def test_what_is_logged_while_it_runs_is_sent_and_the_rest_when_it_stops(self) -> None:
-        clock = Clock()
-        http = FakeClient(clock)
-        client = LogClient("https://logs", "shop", http, clock, lambda: 1.0, lambda: 0.0)
-        service = LogService(client, observer(client))
+        seen: list[str] = []
+        closed: Deferred[None] = Deferred()
+
+        @provider(ILogObserver)
+        def observe(event: dict[str, Any]) -> None:
+            seen.append(event["log_format"])
+
+        observing: ILogObserver = observe
+        service = LogService(observing, lambda: closed)
         log = Logger("shop")
         log.info("before")
         service.startService()
         log.info("meanwhile")
         stopped = service.stopService()
         log.info("after")
-        clock.advance(0)
-        self.assertIn(b"meanwhile", http.bodies[0] or b"")
-        self.assertNotIn(b"after", http.bodies[0] or b"")
-        self.assertNotIn(b"before", http.bodies[0] or b"")
-        http.answer()
+        self.assertEqual(seen, ["meanwhile"])
+        self.assertNoResult(stopped)
+        closed.callback(None)
         self.successResultOf(stopped)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.framing import Damage
 from scalekit.logs.entry import LEVELS, Entry
-from scalekit.logs.frames import MAGIC, NOBODY, Damage, Frame, first_number, make_frame, scan
+from scalekit.logs.frames import MAGIC, NOBODY, Frame, first_number, make_frame, scan
 
 int64 = st.integers(-(1 << 63), (1 << 63) - 1)
 entries = st.builds(

@@ -60,6 +60,12 @@ class InProcessSinkTests(SynchronousTestCase):
         self.collector.answers[1].callback(True)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_fields(self) -> None:
+        """They are kept as those of a client are."""
+        self.sink.log("INFO", "a", 0.0, {"request_id": "r1"})
+        self.clock.advance(GATHER_SECONDS)
+        self.assertEqual(self.collector.batches, [[Entry(0, "INFO", "balancer", "a", '{"request_id":"r1"}')]])
+
     def test_a_refused_batch_is_sent_again(self) -> None:
         """In its order, before what came since."""
         self.sink.log("INFO", "a")

@@ -41,9 +41,11 @@ class Sink:
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, str, float | None]] = []
+        self.fields: list[Any] = []
 
-    def log(self, level: str, message: str, timestamp: float | None = None) -> None:
+    def log(self, level: str, message: str, timestamp: float | None = None, fields: Any = None) -> None:
         self.entries.append((level, message, timestamp))
+        self.fields.append(fields)
 
 
 class FullDisk(io.RawIOBase):
@@ -139,6 +141,7 @@ class AccessLogTests(SynchronousTestCase):
         self.clock.advance(TICK_SECONDS)
         self.assertEqual([line["target"] for line in self.lines()], ["/posts/1?x=1", "/2"])
         self.assertEqual([(level, when) for level, _, when in self.sink.entries], [("INFO", THEN), ("ERROR", THEN)])
+        self.assertEqual(self.sink.fields[0], {"request_id": "test-1"})
         self.clock.advance(TICK_SECONDS)
         self.assertEqual(len(self.lines()), 2)
 
