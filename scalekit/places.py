@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 LOCAL_BALANCER = "https://127.0.0.1:2001"
 #: Where the cache of this machine is unless it is configured otherwise.
 LOCAL_CACHE = "https://127.0.0.1:5000"
+#: And its log.
+LOCAL_LOGS = "https://127.0.0.1:6000"
 
 
 def default_state_directory(environ: Mapping[str, str]) -> str:

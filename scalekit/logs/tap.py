@@ -30,6 +30,7 @@ from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
 from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
 from scalekit.logs.settings import Settings as CollectorSettings
+from scalekit.logs.stats import Stats
 from scalekit.logs.tails import Tails
 from scalekit.logs.taking import Front
 from scalekit.logs.threads import ThreadLane
@@ -101,7 +102,12 @@ def open_logs(
     )
     searches = Searches(collector, ThreadLane(reactor, "logs search"), reactor.seconds, wall)
     tails = Tails(collector, ThreadLane(reactor, "logs tails"), reactor, wall)
-    reading = {b"query": QueryLines(searches), b"histogram": QueryHistogram(searches), b"tail": tails}
+    reading = {
+        b"query": QueryLines(searches),
+        b"histogram": QueryHistogram(searches),
+        b"stats": Stats(searches, collector),
+        b"tail": tails,
+    }
     return collector, LogResource(collector, reading), tails
 
 

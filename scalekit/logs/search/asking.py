@@ -120,8 +120,8 @@ class Searches:
 
 
 @implementer(IResponder)
-class _Asking:
-    """What both have in common."""
+class Asking:
+    """What all that read in the searches' thread have in common."""
 
     def __init__(self, searches: Searches) -> None:
         self.searches = searches
@@ -149,7 +149,7 @@ class _Asking:
         raise NotImplementedError
 
 
-class QueryLines(_Asking):
+class QueryLines(Asking):
     """``GET /v1/query``."""
 
     def begin(self, budget: Budget, asked: Parameters) -> Deferred[Answer]:
@@ -167,7 +167,7 @@ class QueryLines(_Asking):
         return ResponseHead(200, [_NDJSON, _FRESH]), b"".join(line + b"\n" for line in lines)
 
 
-class QueryHistogram(_Asking):
+class QueryHistogram(Asking):
     """
     ``GET /v1/histogram``: how many entries a query finds in each of ``buckets`` spans of time, by level.
 

@@ -5,6 +5,7 @@
 * `checking`: ``scalekit check-config``.
 * `operating`: ``scalekit status | drain | undrain | explain``, of a running balancer.
 * `caching`: ``scalekit cache get | put | purge | stats | top``, of a running cache.
+* `searching`: ``scalekit logs query | tail | stats`` and ``scalekit why``, of a running log.
 * `asking`: how these are asked; `showing`: tables.
 * `joining`: ``scalekit run``, a command of any kind behind the balancer.
 * `running`: what all commands share: where the configuration is, and faults as one line.
@@ -30,6 +31,7 @@ from scalekit.ops.cli.checking import check_config
 from scalekit.ops.cli.joining import run_behind
 from scalekit.ops.cli.operating import drain, explain, status, undrain
 from scalekit.ops.cli.running import Surroundings, run
+from scalekit.ops.cli.searching import logs, why
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,6 +48,8 @@ scalekit.add_command(status)
 scalekit.add_command(drain)
 scalekit.add_command(undrain)
 scalekit.add_command(explain)
+scalekit.add_command(logs)
+scalekit.add_command(why)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from scalekit.config.urls import parse_base_url
 from scalekit.ops.cli.running import Surroundings
-from scalekit.places import LOCAL_BALANCER, LOCAL_CACHE, default_state_directory, local_ca
+from scalekit.places import LOCAL_BALANCER, LOCAL_CACHE, LOCAL_LOGS, default_state_directory, local_ca
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,6 +41,7 @@ class Peer(NamedTuple):
 
 BALANCER = Peer("balancer", LOCAL_BALANCER, "registration port")
 CACHE = Peer("cache", LOCAL_CACHE, "listener")
+LOGS = Peer("logs", LOCAL_LOGS, "listener")
 
 
 class Refused(click.ClickException):
@@ -48,6 +50,10 @@ class Refused(click.ClickException):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Lost(click.ClickException):
+    """The daemon is not there, or not any more."""
 
 
 class Told(NamedTuple):
@@ -108,6 +114,29 @@ class Asking(NamedTuple):
         fields: dict[str, str] | None = None,
     ) -> Told:
         """The same without taking its body for JSON, unless it says no."""
+        with self.opened(method, target, seconds, roles, body, fields) as answer:
+            return Told(
+                answer.status,
+                {name.lower(): value for name, value in answer.getheaders()},
+                answer.read(MOST_BYTES),
+            )
+
+    @contextmanager
+    def opened(
+        self,
+        method: str,
+        target: str,
+        seconds: float = ANSWER_SECONDS,
+        roles: tuple[str, ...] = ("read",),
+        body: bytes | None = None,
+        fields: dict[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """
+        The same, its body still to be read.
+
+        :param seconds: how long it may be silent.
+        :raises Lost: there is no answer, or it breaks off.
+        """
         headers = dict(fields or {})
         if self.token_file:
             headers["Authorization"] = f"Bearer {token_in(self.token_file, ('operator', *roles))}"
@@ -125,24 +154,22 @@ class Asking(NamedTuple):
         try:
             connection.request(method, f"{parts.path}{target}", body, headers)
             answer = connection.getresponse()
-            told = Told(
-                answer.status,
-                {name.lower(): value for name, value in answer.getheaders()},
-                answer.read(MOST_BYTES),
-            )
+            if answer.status >= 400:
+                self._refused(answer.status, answer.read(MOST_BYTES))
+            yield answer
+        except BrokenPipeError:
+            raise  # whoever reads what we print has read enough
         except (OSError, http.client.HTTPException) as why:
             reason = getattr(why, "strerror", None) or str(why) or type(why).__name__
-            raise click.ClickException(f"{self.url}: {reason}") from None
+            raise Lost(f"{self.url}: {reason}") from None
         finally:
             connection.close()
-        if told.status >= 400:
-            said = _json(told.body)
-            if said is None:
-                raise click.ClickException(
-                    f"{self.url}: answered {told.status}, and not with what a daemon of ours says"
-                )
-            raise Refused(f"{self.url}: {told.status}: {plain(said.get('detail'))}", told.status)
-        return told
+
+    def _refused(self, status: int, body: bytes) -> NoReturn:
+        said = _json(body)
+        if said is None:
+            raise click.ClickException(f"{self.url}: answered {status}, and not with what a daemon of ours says")
+        raise Refused(f"{self.url}: {status}: {plain(said.get('detail'))}", status)
 
 
 def _json(body: bytes) -> dict[str, Any] | None:

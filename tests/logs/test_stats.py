@@ -1,0 +1,24 @@
+"""``GET /v1/stats``."""
+
+from __future__ import annotations
+
+import json
+
+from scalekit.logs.search.asking import Searches
+from scalekit.logs.stats import Stats
+from scalekit.logs.threads import DirectLane
+from scalekit.web.memory import ask
+from tests.logs.search.test_searching import LogCase
+
+
+class StatsTests(LogCase):
+    def test_all(self) -> None:
+        """What is on disk, and what was counted; an empty log has no oldest entry."""
+        searches = Searches(self.collector, DirectLane(), self.clock.seconds, self.clock.seconds)
+        stats = Stats(searches, self.collector)
+        said = json.loads(ask(stats).sent)
+        self.assertEqual((said["entries"], said["oldest"]), (0, None))
+        self.fill()
+        said = json.loads(ask(stats).sent)
+        self.assertEqual((said["entries"], said["volumes"], said["newest"], said["trouble"]), (22, 4, 24, None))
+        self.assertEqual((said["oldest"], said["counts"]["accepted"]), ("2023-11-14T22:13:20.000000000Z", 24))
