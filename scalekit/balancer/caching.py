@@ -49,6 +49,10 @@ class CachedServices:
         """Whether it came over TLS, to us or to a trusted peer."""
         return self._proxy.forwarder.is_secure(head, client)
 
+    def is_told_otherwise(self, head: RequestHead, client: Client) -> bool:
+        """Whether a trusted peer says another host, port or scheme than those by which a cache knows the request."""
+        return self._proxy.forwarder.is_told_otherwise(head, client)
+
     def own_cookie(self, service: str) -> bytes:
         """The name of the cookie that brings clients back to an instance; empty: there is none."""
         found = self._services.get(service)

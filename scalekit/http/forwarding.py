@@ -17,7 +17,14 @@ from scalekit.errors import ClientFault
 from scalekit.http.cookies import SESSION_COOKIE, without_cookie
 from scalekit.http.grammar import TOKEN_LIST_ITEM
 from scalekit.http.heads import Client, Fields, RequestHead
-from scalekit.http.origin import Network, is_within, origin_address, origin_is_secure, origin_lines
+from scalekit.http.origin import (
+    Network,
+    is_told_otherwise,
+    is_within,
+    origin_address,
+    origin_is_secure,
+    origin_lines,
+)
 from scalekit.http.serializer import CHUNKED, content_length
 from scalekit.http.upgrade import WEBSOCKET
 
@@ -119,6 +126,13 @@ class Forwarder:
         if not self.is_trusted(client):
             return client.is_secure
         return origin_is_secure(client, [(name.lower(), value) for name, value in head.fields])
+
+    def is_told_otherwise(self, head: RequestHead, client: Client) -> bool:
+        """Whether a trusted peer says another host, port or scheme than those by which a cache knows the request."""
+        if not self.is_trusted(client):
+            return False
+        told = [(name.lower(), value) for name, value in head.fields]
+        return is_told_otherwise(head.host, client, told, self._trusted)
 
     def head(
         self, head: RequestHead, client: Client, request_id: bytes, fallback_host: bytes, upgrade: bytes = b""

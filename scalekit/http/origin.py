@@ -22,6 +22,9 @@ _ELEMENT = re.compile(rb'(?:[^",]|"(?:[^"\\]|\\.)*+")++')
 _FOR = re.compile(
     rb'(?:^|;)[ \t]*+for="?(?:\[([0-9a-f:.]++)\]|([0-9a-z._]++))(?::[0-9a-z._]++)?+"?[ \t]*+(?:;|$)', re.IGNORECASE
 )
+#: What an element of Forwarded says of host and scheme.
+_HOST_OR_PROTO = re.compile(rb'(?:^|;)[ \t]*+(host|proto)="?([^";]*+)', re.IGNORECASE)
+_DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 #: An address in X-Forwarded-For; some write its port too.
 _NODE = re.compile(rb"(?:\[([0-9A-Fa-f:.]++)\]|([0-9.]++))(?::[0-9]++)?+|([0-9A-Fa-f:.]++)")
 #: Hops that are looked at: a chain of trusted proxies has three or four, and each costs parsing an address.
@@ -69,6 +72,31 @@ def origin_lines(host: bytes, client: Client, told: Fields, trusted: tuple[Netwo
 def origin_is_secure(client: Client, told: Fields) -> bool:
     """Whether the request came over TLS, to us or, as far as ``told`` says, to the proxy before us."""
     return (_last(told, b"x-forwarded-proto", _is_proto) or (b"https" if client.is_secure else b"http")) == b"https"
+
+
+def is_told_otherwise(host: bytes, client: Client, told: Fields, trusted: tuple[Network, ...]) -> bool:
+    """
+    Whether the app server is told another host, port or scheme than those by which the request is known: by ``host``
+    and `origin_is_secure`.
+
+    Many a proxy sends on what its client has written of some of these, so that whoever asks may choose them.
+
+    :param told: see `origin_lines`.
+    """
+    host = host.lower()
+    scheme = b"https" if origin_is_secure(client, told) else b"http"
+    other_host = _last(told, b"x-forwarded-host", _is_authority)
+    if other_host is not None and other_host.lower() != host:
+        return True
+    port = _last(told, b"x-forwarded-port", _is_port)
+    usual = (_DEFAULT_PORTS[scheme], b"%d" % client.local_port)
+    if port is not None and port not in usual and not host.endswith(b":" + port):
+        return True
+    for element in _believed(_elements(values_of(told, b"forwarded")), _forwarded_node, trusted):
+        for name, value in _HOST_OR_PROTO.findall(element):
+            if value.lower() != (host if name.lower() == b"host" else scheme):
+                return True
+    return False
 
 
 def origin_address(client: Client, told: Fields, trusted: tuple[Network, ...]) -> str:

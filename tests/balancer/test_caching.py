@@ -84,6 +84,20 @@ class CachedTests(Case):
         self.assertEqual(len(it.asked), 1)
         self.ends(it, (200, ""), (200, ""))
 
+    def test_what_a_proxy_hands_on_for_its_client_is_nobody_elses(self) -> None:
+        """Most proxies overwrite some of these fields only, and the app server believes them all."""
+        it = self.cached()
+        for line in (b"X-Forwarded-Host: evil.example", b"X-Forwarded-Port: 99", b"Forwarded: for=10.9.9.9;host=evil"):
+            it.says(get(b"/x", line))
+            if it.app.attempts[-1].wire is None:
+                it.accepts()
+            it.answers(OK)
+            self.assertIn(b"Cache-Status: scalekit; fwd=bypass\r\n", it.hears())
+        it.says(get(b"/x"))
+        it.answers(OK)
+        self.assertIn(b"Cache-Status: scalekit; fwd=uri-miss; ttl=60; stored\r\n", it.hears())
+        self.ends(it, *[(200, "")] * 4)
+
     def test_it_is_explained(self) -> None:
         it = self.cached()
         asked = get(b"/x", b"X-Scalekit-Explain: 1")

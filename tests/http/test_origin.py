@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.heads import Client, Fields
-from scalekit.http.origin import is_within, origin_address, origin_lines
+from scalekit.http.origin import is_told_otherwise, is_within, origin_address, origin_lines
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 PEER = Client("10.0.0.1", 5555, False, 2000)
@@ -37,6 +37,31 @@ class OriginTests(SynchronousTestCase):
     def test_nodes(self) -> None:
         for address, node in (("::1", 'for="[::1]"'), ("unix", "for=_unix")):
             self.assertTrue(told([], Client(address, 1, False, 2000))["Forwarded"].startswith(node + ";"))
+
+    def test_whether_it_is_told_otherwise(self) -> None:
+        """Of the host, the port and the scheme by which a cache knows a request."""
+        https = (b"x-forwarded-proto", b"https")
+        for fields, expected in (
+            ([], False),
+            ([(b"x-forwarded-host", b"a.example:8")], False),
+            ([(b"x-forwarded-host", b"evil.example, A.example:8")], False),
+            ([(b"x-forwarded-host", b"evil.example")], True),
+            ([(b"x-forwarded-host", b"a.example")], True),
+            ([(b"x-forwarded-port", b"8")], False),
+            ([(b"x-forwarded-port", b"2000")], False),
+            ([(b"x-forwarded-port", b"80")], False),
+            ([(b"x-forwarded-port", b"443")], True),
+            ([(b"x-forwarded-port", b"443"), https], False),
+            ([(b"x-forwarded-port", b"80"), https], True),
+            ([(b"forwarded", b"for=192.0.2.9")], False),
+            ([(b"forwarded", b'for=192.0.2.9;host="a.example:8";proto=http')], False),
+            ([(b"forwarded", b"for=192.0.2.9; Host=evil.example")], True),
+            ([(b"forwarded", b"proto=https;for=192.0.2.9")], True),
+            ([(b"forwarded", b"proto=HTTPS;for=192.0.2.9"), https], False),
+            # Left of the first who is not trusted: the app server does not hear of it.
+            ([(b"forwarded", b"for=1.1.1.1;host=evil, for=192.0.2.9")], False),
+        ):
+            self.assertIs(is_told_otherwise(b"a.example:8", PEER, fields, TRUSTED), expected, fields)
 
     def test_without_a_host(self) -> None:
         found = told([], host=b"")

@@ -146,7 +146,9 @@ class CacheFront:
     def _seek(self, head: RequestHead, client: Client) -> Sought:
         services = self._services
         service = services.service_of(head)
-        asked = ask(normalised(head, self._offered), services.is_secure(head, client))
+        # What else the answer may depend on, and whoever asks may choose, is no part of the key.
+        is_keyed = not services.is_told_otherwise(head, client)
+        asked = ask(normalised(head, self._offered), services.is_secure(head, client), is_keyed)
         counts = self.counts.get(service)
         if counts is None:
             counts = self.counts[service] = Counts()

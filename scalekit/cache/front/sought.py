@@ -43,6 +43,9 @@ class Services(Protocol):
     def is_secure(self, head: RequestHead, client: Client) -> bool:
         """Whether it came over TLS, to us or, as far as that is believed, to a proxy before us."""
 
+    def is_told_otherwise(self, head: RequestHead, client: Client) -> bool:
+        """Whether the app server hears of another host, port or scheme than those by which the request is known."""
+
     def own_cookie(self, service: str) -> bytes:
         """The name of the cookie by which the balancer brings clients back to an instance; empty: there is none."""
 

@@ -24,7 +24,7 @@ class Asked:
     One request; as immutable as the head it is of, and shared like that.
 
     :ivar key: under what answers to it lie.
-    :ivar is_lookup: whether it may be answered from the store: a GET or HEAD without a body.
+    :ivar is_lookup: whether it may be answered from the store: a GET or HEAD without a body, and all known by its key.
     :ivar is_plain: it is a lookup that says nothing which a cache has to look at: no directives, conditions, ranges.
     :ivar max_age: seconds that an answer may be old; ``min_fresh``: for which it must stay fresh; ``max_stale``: that
         it may be stale, infinite without a number; ``stale_if_error``: that it may be where the origin fails.  None
@@ -52,12 +52,14 @@ class Asked:
         "stale_if_error",
     )
 
-    def __init__(self, head: RequestHead, is_secure: bool) -> None:
+    def __init__(self, head: RequestHead, is_secure: bool, is_keyed: bool = True) -> None:
         self.head = head
         self.is_secure = is_secure
         self.key = primary_key(head, is_secure)
         # A body of a GET may be part of what it asks for, and is no part of the key (RFC 9110 section 9.3.1).
-        self.is_lookup = head.method in _LOOKUPS and head.length == 0 and bool(head.host) and not head.upgrade
+        self.is_lookup = (
+            is_keyed and head.method in _LOOKUPS and head.length == 0 and bool(head.host) and not head.upgrade
+        )
         self.is_plain = self.is_lookup
         self.max_age: int | None = None
         self.min_fresh: int | None = None
@@ -102,10 +104,11 @@ class Asked:
         return f"<Asked {self.head.method.decode('latin-1')} {self.key.decode('latin-1')}>"
 
 
-def ask(head: RequestHead, is_secure: bool) -> Asked:
+def ask(head: RequestHead, is_secure: bool, is_keyed: bool = True) -> Asked:
     """
     The request of this head as caches see it.
 
     :param is_secure: whether it came over TLS, or a trusted peer says that it did.
+    :param is_keyed: whether its key says all by which it was addressed.
     """
-    return Asked(head, is_secure)
+    return Asked(head, is_secure, is_keyed)

@@ -40,6 +40,9 @@ class Services:
     def is_secure(self, head: Any, client: Any) -> bool:
         return bool(client.is_secure)
 
+    def is_told_otherwise(self, head: Any, client: Any) -> bool:
+        return False
+
     def own_cookie(self, service: str) -> bytes:
         return self.cookie
 
