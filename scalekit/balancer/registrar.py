@@ -5,6 +5,7 @@ The private port: app servers register and unregister here, and people look at w
 *peer address*:N;
 ``GET or POST /unregister?port=N[&service=S][&wait=SECONDS]`` drains it.  A GET changes something only for a peer on
 this machine, because the tutorial's app servers ask that way; browsers are kept out by `scalekit.web.guard`.
+Who registers so answers no challenge, so from another machine it takes an operator's token.
 
 What is under ``/v1/services`` is in `scalekit.balancer.listing` and `scalekit.balancer.members`.
 """
@@ -100,15 +101,19 @@ class Register(_Change):
         verdict = judge(peer, port, peer, local_of(request), registrar.listeners(), is_operator)
         if not verdict.is_allowed:
             raise ClientFault(403, verdict.reason, f"{verdict.detail}.")
-        may_claim = is_operator or is_here(request)
+        if not is_operator and not is_here(request):
+            # Nobody who registers so can be challenged: a token that leaks could send a stranger's port our requests.
+            raise ClientFault(
+                403,
+                "consent",
+                "From another machine this takes an operator's token, as the app is not asked whether it consents;"
+                " PUT /v1/services/SERVICE/instances/ID, which the kit and `scalekit run` send, takes yours.",
+            )
         now = registrar.clock.seconds()
         instance = registrar.registry.register(
-            service, Endpoint(scheme, verdict.host, port), now, int(weight), claim if may_claim else None, keep_alive
+            service, Endpoint(scheme, verdict.host, port), now, int(weight), claim, keep_alive
         )
-        answer = {"service": service, **instance_view(instance, now)}
-        if claim is not None and not may_claim:
-            answer["note"] = "hosts and path were left out: they are taken from this machine or an operator only"
-        return json_answer(request, 200, answer)
+        return json_answer(request, 200, {"service": service, **instance_view(instance, now)})
 
 
 class Unregister(_Change):

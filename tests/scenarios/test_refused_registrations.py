@@ -128,6 +128,7 @@ token_file = "{self.folder}/tokens"
                 put(403, "own-listener", f"::ffff:{host}", self.public, OPERATOR),
                 Row(403, "own-listener", "POST", f"/register?port={self.public}&service=shop", None, REGISTER),
                 put(403, "consent", consent=False, token=REGISTER),
+                Row(403, "consent", "POST", "/register?port=3999&service=shop", None, REGISTER),
             ]
         )
         self.assertEqual(self.ask(put(401, "", host))[0], 401)
