@@ -79,6 +79,7 @@ class Collector(Service):
         self._is_keeping = False  # malformed entries are on their way to quarantine
         self._flushing: Deferred[None] | None = None
         self._flushed_at = 0.0
+        self._has_more = False  # was due than the last flush could take
         self._writing_out = 0  # bytes of the release that is being written
         self._flush_failed = False
         self._older: Checkpoint | None = None  # the older one of the two on disk, since the first flush
@@ -261,6 +262,7 @@ class Collector(Service):
         # What still waits for its sync has come in time, however slow the disk is.
         now = min(self._now(), next(iter(self._received.values()), EVER))
         release = self._buffer.release(now, FLUSH_BYTES)
+        self._has_more = release.watermark < now - self._buffer.delay
         if not release.on_time and not release.late:
             return
         sequence = self._applied
@@ -310,12 +312,8 @@ class Collector(Service):
         self._writing_out = 0
         self._flushing = None
         flushing.callback(None)
-        if self._is_open and not self._flush_failed and self._buffer.weight > HURRY_BYTES and self._is_behind():
+        if self._is_open and self._has_more and not self._flush_failed:
             self._flush()
-
-    def _is_behind(self) -> bool:
-        """Whether more is due than the last flush could take."""
-        return self._buffer.watermark < self._now() - self._buffer.delay - int(TICK_SECONDS * 1e9)
 
     def sink(self, source: str) -> InProcessSink:
         """A `scalekit.interfaces.ILogSink` for this process, which writes entries of this source."""
@@ -344,9 +342,11 @@ class Collector(Service):
         yield self._journal.idle()
         if self._flushing is not None:
             yield self._flushing
-        self._flush()
-        if self._flushing is not None:
-            yield self._flushing
+        self._has_more = True
+        while self._has_more and not self._flush_failed:
+            self._flush()
+            if self._flushing is not None:
+                yield self._flushing
         yield self._upkeep.idle()
         try:
             yield self._output_lane.run(lambda: self._output.write_rest(self._buffer.rest()))

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault
+from scalekit.logs import collector as collector_module
 from scalekit.logs.batches import parse_batch_name
 from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry, parse_entry
@@ -346,6 +347,22 @@ class CollectorTests(SynchronousTestCase):
         self.work()
         self.assertEqual(self.messages(), "a")
         self.stop()
+
+    def test_more_than_one_flush_can_take(self) -> None:
+        """The next begins at once; a stop writes all of it."""
+        self.patch(collector_module, "FLUSH_BYTES", 500)
+        for is_stopped in (False, True):
+            for number in range(9):
+                self.append(str(number), number / 100)
+            self.work()
+            self.clock.advance(4)
+            if is_stopped:
+                self.stop()
+            self.work()
+            self.assertEqual(self.messages(), "012345678" * (1 + is_stopped))
+            self.assertGreater(self.collector.counts.flushes, 2)
+            volume = self.collector._output.checkpoint.volume
+            self.assertEqual(volume.entries, 9 * (1 + is_stopped))
 
     def test_a_flush_that_takes_long(self) -> None:
         """The next ticks wait for it, acknowledgements do not."""
