@@ -15,6 +15,11 @@ COMPLAIN_SECONDS = 60.0
 _MOMENTARY = (408, 429)
 
 
+def is_refused(status: int) -> bool:
+    """Whether an answer of this status says that the balancer has something against us; 0: there was no answer."""
+    return 400 <= status < 500 and status not in _MOMENTARY
+
+
 class Rhythm:
     """
     :param random: as `random.random`.
@@ -47,7 +52,7 @@ class Rhythm:
         :param status: that the balancer has answered; 0: there was no answer.
         """
         self.is_registered = False
-        if 400 <= status < 500 and status not in _MOMENTARY:
+        if is_refused(status):
             is_news, self._refusal = cause != self._refusal, cause
         else:
             is_news = self._complained_at is None or now - self._complained_at >= COMPLAIN_SECONDS

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
 from scalekit.errors import ConfigurationFault
-from scalekit.kit.membership import Membership
+from scalekit.kit.membership import Membership, NotRegistered
 from scalekit.kit.registration import Registration
 from tests.kit.fakes import FakeClient
 
@@ -265,6 +266,107 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(len(self.warnings), 1)
         self.assertFalse(self.successResultOf(member.drain()))
         self.assertEqual((self.client.requests, self.clock.getDelayedCalls()), ([], []))
+
+    def test_register_fires_once_it_is_in_however_long_that_takes(self) -> None:
+        first = self.member.register()
+        second = self.member.register()
+        self.client.cut()
+        self.clock.advance(0.5)
+        self.client.answer(503)
+        self.assertNoResult(first)
+        self.clock.advance(1.0)
+        self.client.answer(201)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.successResultOf(self.member.register())
+        self.assertEqual(self.client.requests, [REGISTER] * 3)
+        self.clock.advance(5.0)
+        self.assertEqual(self.client.requests[3:], [RENEW])
+
+    def test_register_fails_where_the_balancer_has_something_against_us(self) -> None:
+        registered = self.member.register()
+        self.client.answer(403, b"refused address")
+        fault = self.failureResultOf(registered, NotRegistered).value
+        self.assertEqual(fault.detail, "answered 403: refused address")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        registered = self.member.register()
+        self.client.answer(201)
+        self.successResultOf(registered)
+
+    def test_who_asks_anew_when_told_waits_as_anybody(self) -> None:
+        again: list[Deferred[None]] = []
+        self.member.register().addErrback(lambda _: again.append(self.member.register()))
+        self.client.answer(403)
+        self.assertEqual(self.client.requests, [REGISTER])
+        self.clock.advance(0.25)
+        self.client.answer(201)
+        self.successResultOf(again[0])
+
+    def test_nobody_waits_longer_than_wanted(self) -> None:
+        registered = self.member.register().addTimeout(1.0, self.clock)
+        self.clock.advance(1.0)
+        self.failureResultOf(registered, TimeoutError)
+        self.client.answer(201)
+        self.assertTrue(self.member.is_registered)
+
+    def test_who_has_left_cannot_register(self) -> None:
+        waiting = self.member.register()
+        drained = self.member.drain()
+        self.failureResultOf(waiting, NotRegistered)
+        self.client.answer(201)
+        self.client.answer(200)
+        self.assertTrue(self.successResultOf(drained))
+        self.failureResultOf(self.member.register(), NotRegistered)
+
+    def listen(self) -> list[tuple[object, ...]]:
+        """All events, as they come."""
+        events: list[tuple[object, ...]] = []
+        for name in ("registered", "lost", "refused", "drained"):
+            setattr(self.member, f"on_{name}", lambda *said, name=name: events.append((name, *said)))
+        return events
+
+    def test_events(self) -> None:
+        events = self.listen()
+        self.member.start()
+        self.client.answer(201)
+        self.clock.advance(5.0)
+        self.client.answer(404)  # it has been restarted, and takes us at once
+        self.clock.advance(0.0)
+        self.client.answer(201)
+        self.assertEqual(events, [("registered",)])
+        for _ in range(2):
+            self.clock.advance(5.0)
+            self.client.cut()
+        self.clock.advance(5.0)
+        self.client.answer(200)
+        self.assertEqual(events[1:], [("lost", "connection refused"), ("registered",)])
+        self.successResultOf(self.member.register())
+        self.member.drain()
+        self.client.answer(200)
+        self.assertEqual(events[3:], [("drained", True)])
+
+    def test_events_of_who_is_not_wanted(self) -> None:
+        events = self.listen()
+        self.member.start()
+        for _ in range(2):
+            self.client.answer(403, b"foreign")
+            self.clock.advance(10.0)
+        self.client.answer(201)
+        self.clock.advance(5.0)
+        self.client.answer(409, b"drained")
+        self.assertEqual(events[0], ("refused", "answered 403: foreign"))
+        over = "answered 409: drained"
+        self.assertEqual(events[1:], [("registered",), ("lost", over), ("refused", over)])
+        self.assertEqual(self.failureResultOf(self.member.register(), NotRegistered).value.detail, over)
+
+    def test_a_listener_that_fails_harms_nobody(self) -> None:
+        self.member.on_registered = lambda: 1 / 0
+        registered = self.member.register()
+        self.client.answer(201)
+        self.successResultOf(registered)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.clock.advance(5.0)
+        self.assertEqual(self.client.requests, [REGISTER, RENEW])
 
     def test_repr(self) -> None:
         self.assertEqual(repr(self.member), "<Membership of web1-3001 at https://lb:2001/: not registered>")
