@@ -21,7 +21,7 @@ class OpenLogsTests(TestCase):
         settings = Logs(directory=self.mktemp())
         collector, resource, _ = open_logs(settings, reactor)
         self.assertFalse(os.path.exists(settings.directory))
-        self.assertEqual(resource.listStaticNames(), [b"v1"])
+        self.assertIn(b"v1", resource.listStaticNames())
         collector.startService()
         await collector.append([Entry(1_700_000_000_000_000_000, "INFO", "shop", "sold")])
         await collector.stopService()
