@@ -77,7 +77,10 @@ class IExchange(Interface):
         """Read and forget the body."""
 
     def pause() -> None:
-        """Stop reading the body until `resume`; the client feels it."""
+        """
+        Stop reading the body until `resume`; the client feels it.  Without effect before `receive`, when it waits
+        anyway, and after its end.
+        """
 
     def resume() -> None:
         """Go on reading the body."""

@@ -394,8 +394,7 @@ class Forward:
 
     def _hold_back(self) -> None:
         """Let nothing flow until there is a connection again: what comes meanwhile might be too much to keep."""
-        if self._body is not None:  # else nothing flows, and `_send` would let it begin and not go on
-            self._exchange.pause()
+        self._exchange.pause()
         self._stop_waiting()
 
     def _was_unlucky(self, fault: Fault) -> bool:

@@ -58,6 +58,7 @@ class H2Exchange(Answering):
     _suppressed = False
     _is_tunnel = False
     _has_finished = False
+    _is_end_told = False
     _trailers: Fields = []
     #: Pieces that nobody has asked for, or that are held; as much as the stream's window at most.
     _waiting: deque[bytes] | None = None
@@ -92,6 +93,7 @@ class H2Exchange(Answering):
             return
         self.receiver = receiver
         if self.has_ended and not self._waiting:
+            self._is_end_told = True
             self.receiver.end(self._trailers)
             return
         self.body_since = connection.now
@@ -105,7 +107,9 @@ class H2Exchange(Answering):
         self.receive(NOWHERE)
 
     def pause(self) -> None:
-        self.is_held = True
+        # As over HTTP/1.1: what does not flow cannot be held.
+        if self.receiver is not None and not self._is_end_told:
+            self.is_held = True
 
     def resume(self) -> None:
         if self.is_held and self.connection is not None:
@@ -159,8 +163,10 @@ class H2Exchange(Answering):
 
     def _give_end(self) -> None:
         connection = self.connection
-        if connection is None:
+        # A receiver that pauses and resumes inside its `data` has had the rest in the meantime, and the end.
+        if connection is None or self._is_end_told:
             return
+        self._is_end_told = True
         try:
             self.receiver.end(self._trailers)
         except Exception as fault:

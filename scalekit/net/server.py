@@ -318,8 +318,8 @@ class ServerConnection(Protocol):
                     except Exception as fault:
                         self._failed(exchange, fault)
                         return
-                    if exchange is not self._exchange:
-                        return
+                    if exchange is not self._exchange or self._body == NO_BODY:
+                        return  # Or its receiver has paused and resumed, and had the rest in the meantime.
             if decoder.is_complete:
                 self._body_complete(exchange, decoder.trailers)
                 return

@@ -22,6 +22,7 @@ from tests.http.h2.frames import (
     frame,
     request,
 )
+from tests.net.body_conformance import PauseAndResume
 from tests.net.conversation import Seen, take_body
 from tests.net.h2_conversation import GET, HEAD, OK, POST, H2Conversation, H2Listener, head, say_hello
 
@@ -356,3 +357,14 @@ class Bodies(SynchronousTestCase):
         it.says(request(1, end=False) + frame(HEADERS, END_HEADERS | END_STREAM, 1, block((b"connection", b"x"))))
         self.assertIn((RST_STREAM, 0, 1, b"\0\0\0\1"), it.frames())
         self.assertEqual(it.seen[0].events, ["aborted stream-error"])
+
+
+class PauseAndResumeTests(PauseAndResume, SynchronousTestCase):
+    def posts(self, then: Any = None) -> H2Conversation:
+        it = H2Conversation(then)
+        it.asks((b"content-length", b"6"), start=POST, body=b"abc", ends=False)
+        return it
+
+    def goes_on(self, it: H2Conversation) -> None:
+        it.client.send_data(1, b"def", True)
+        it.talk()

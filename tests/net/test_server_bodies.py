@@ -10,6 +10,7 @@ from scalekit.errors import ClientFault
 from scalekit.http.heads import ResponseHead
 from scalekit.http.limits import DRAINED_BODY_BYTES
 from scalekit.net.transports import READ_BYTES
+from tests.net.body_conformance import PauseAndResume
 from tests.net.conversation import Conversation, Seen, take_body
 from tests.net.messages import CHUNKED_POST, GET, HELLO, HELLO_CLOSE, ok, post, say_hello
 
@@ -167,6 +168,16 @@ class Bodies(SynchronousTestCase):
         self.assertTrue(it.hears().startswith(b"HTTP/1.1 500 "))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(len(it.outcomes), 1)
+
+
+class PauseAndResumeTests(PauseAndResume, SynchronousTestCase):
+    def posts(self, then: Any = None) -> Conversation:
+        it = Conversation(then)
+        it.says(post(6) + b"abc")
+        return it
+
+    def goes_on(self, it: Conversation) -> None:
+        it.says(b"def")
 
 
 class EarlyAnswers(SynchronousTestCase):
