@@ -281,7 +281,7 @@ class H2Connection(Protocol):
                 self._count_premature()
         if exchange is not None and self._stuck:
             self._stuck.discard(exchange)
-        if not self.streams and not self._is_closing:
+        if not self.streams and not self._is_closing and self._wait != LINGER:
             self._wait = IDLE
             self._wheel.arm(self, self.factory.timeouts.idle)
             if self._notice_ticks > _NOTICE_TICKS:

@@ -193,6 +193,20 @@ class Floods(SynchronousTestCase):
             self.assertIsNotNone(it.wire.loss)
             self.assertEqual(it.factory.connections, set())
 
+    def test_nor_if_its_streams_close_meanwhile(self) -> None:
+        """The end that is near is not put off to that of an idle connection."""
+        it = H2Listener(limits=Limits(useless_bytes=2000))
+        it.greets()
+        it.says(frame(SETTINGS, 0, 0, b"\0\4\x10\0\0\0") + frame(WINDOW_UPDATE, 0, 0, b"\x10\0\0\0"))
+        it.wire.room = 0
+        it.says(request(1))
+        it.seen[0].exchange.begin(head())
+        it.seen[0].exchange.write(b"x" * 700_000)
+        it.says(frame(99, 0, 0, b"x" * 3000))
+        it.connection.closed(1, 0)
+        it.waits(2.5)
+        self.assertIsNotNone(it.wire.loss)
+
     def test_frames_that_are_not_even_read(self) -> None:
         for one in (frame(99, 0, 0, b"x" * 1000), frame(PRIORITY, 0, 1, b"\0\0\0\3\0")):
             self.calmed(self.flood(one * (300_000 // len(one))))
