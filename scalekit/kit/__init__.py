@@ -1,11 +1,12 @@
 """
 The kit: what an application imports to live behind the balancer.  Importing it never installs a reactor.
 
-* `server`: `AppServer`, a Twisted service that listens, registers, and drains before it stops; **open this first**.
-* `serving`: `app_server`, the usual parts of an `AppServer` put together; `daemons`: what a daemon's configuration says
-  of the kit's parts.
-* `membership`: `Membership`, registering and draining by itself, for applications that listen in their own way;
-  `registration`: what is said; `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
+* `AppServer`, a Twisted service that listens, registers, and drains before it stops; it finds in `joining` what it
+  needs.  What it does is in `server`, **open this first**; `serving`: `app_server`, its usual parts put together;
+  `daemons`: what a daemon's configuration says of the kit's parts.
+* `open_membership` opens a `Membership`, registering and draining by itself, for applications that listen in their own
+  way (`membership`); `registration`: what is told the balancer; `said`: what an application says, or its environment;
+  `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.
 * `command`: `WrappedCommand`, any command behind the balancer; `spawning` starts it, `tap` has ``scalekit run``.
 * `wsgi`, `asgi`: for applications under gunicorn, uvicorn and the like; by the standard library only.  `wrappers` makes
   them of `wsgi_app`, `asgi_app` (what both tell the application of a request: `told`), `thread_membership` (`asking`:
@@ -29,12 +30,20 @@ from scalekit.kit.wrappers import asgi, wsgi
 
 if TYPE_CHECKING:
     from scalekit.kit.decorating import cached
+    from scalekit.kit.joining import AppServer, open_membership
+    from scalekit.kit.membership import Membership
     from scalekit.kit.opening import open_cache
 
-__all__ = ["asgi", "cached", "open_cache", "wsgi"]
+__all__ = ["AppServer", "Membership", "asgi", "cached", "open_cache", "open_membership", "wsgi"]
 
 #: What is imported when it is asked for: each process that is only wrapped does without the cache, and without msgspec.
-_LATER = {"cached": "scalekit.kit.decorating", "open_cache": "scalekit.kit.opening"}
+_LATER = {
+    "AppServer": "scalekit.kit.joining",
+    "Membership": "scalekit.kit.membership",
+    "cached": "scalekit.kit.decorating",
+    "open_cache": "scalekit.kit.opening",
+    "open_membership": "scalekit.kit.joining",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -101,10 +101,15 @@ class _Endpoints:
         return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
 
 
-def make_agent(reactor: Any, ca_path: str | os.PathLike[str] | None) -> IAgent:
-    """An agent with a keep-alive pool of its own that trusts this CA; for `Client`."""
+def make_pool(reactor: Any) -> HTTPConnectionPool:
+    """Kept connections."""
     pool = _QuietPool(reactor)
     pool.maxPersistentPerHost = IDLE_CONNECTIONS
     pool.cachedConnectionTimeout = IDLE_SECONDS
+    return pool
+
+
+def make_agent(reactor: Any, ca_path: str | os.PathLike[str] | None, pool: HTTPConnectionPool) -> IAgent:
+    """An agent that keeps its connections in this pool, and trusts this CA; for `Client`."""
     agent: IAgent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, trust(ca_path)), pool)
     return agent

@@ -8,10 +8,11 @@ Whatever goes wrong between us and the other side (refused, cut, too slow, too b
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
@@ -21,7 +22,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from scalekit.errors import UpstreamFault
-from scalekit.kit.agent import make_agent
+from scalekit.kit.agent import make_agent, make_pool
 
 BODY_LIMIT = 4 * 1024 * 1024  # bytes: four times the largest value that the cache takes
 
@@ -62,9 +63,11 @@ class Client:
 
     :param treq: a `treq.client.HTTPClient`, or `treq.testing.StubTreq` in tests.
     :param clock: for the deadlines.
+    :param close: closes connections that are kept and idle, as they do by themselves after four seconds; a Deferred.
     """
 
-    def __init__(self, treq: Any, clock: IReactorTime) -> None:
+    def __init__(self, treq: Any, clock: IReactorTime, close: Callable[[], Any] = lambda: succeed(None)) -> None:
+        self.close = close
         self._treq = treq
         self._clock = clock
 
@@ -118,7 +121,8 @@ class Client:
 
 def make_client(reactor: Any, ca_path: str | os.PathLike[str] | None) -> Client:
     """A client with connections of its own that trusts this CA; None: those of the system."""
-    return Client(HTTPClient(make_agent(reactor, ca_path)), reactor)
+    pool = make_pool(reactor)
+    return Client(HTTPClient(make_agent(reactor, ca_path, pool)), reactor, pool.closeCachedConnections)
 
 
 def _read(response: IResponse) -> Deferred[bytes]:

@@ -11,6 +11,8 @@ Then we stay out; whoever is started after us comes with a higher generation.
     await membership.register()         # from now on it is renewed
     ...
     is_confirmed = await membership.drain()
+
+`scalekit.kit.open_membership` makes one.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class Registration(NamedTuple):
     :ivar hosts: the requests that the service is for, ``*.`` wildcards too, and ``path``, a prefix: taken from the
         balancer's machine or with an operator's token, where its configuration does not name the service.
     :ivar is_vouched: whether an operator, whose token is shown, vouches for us: we cannot answer challenges.
+    :ivar max_in_flight: how many requests we take at a time; 0: as many as come.
     """
 
     balancer: str
@@ -62,6 +63,7 @@ class Registration(NamedTuple):
     is_vouched: bool = False
     hosts: tuple[str, ...] = ()
     path: str = ""
+    max_in_flight: int = 0
 
     def register(self) -> Ask:
         """Register, or say the same again."""
@@ -74,6 +76,8 @@ class Registration(NamedTuple):
             said["hosts"] = self.hosts
         if self.path:
             said["path"] = self.path
+        if self.max_in_flight:
+            said["max_in_flight"] = self.max_in_flight
         return Ask("PUT", self._url, json.dumps(said).encode())
 
     def renew(self) -> Ask:

@@ -9,7 +9,8 @@ Its life::
                              flight; then the listener closes, and what others asked us directly finishes
     stopService              drains, unless that is done, and ends
 
-`AppServer` is put together from parts; `scalekit.kit.serving.app_server` puts the usual ones together.
+`BalancedServer` is put together from parts: `scalekit.kit.serving.app_server` puts the usual ones together, and
+`scalekit.kit.AppServer` finds them where it runs.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Listening(Protocol):
     def setServiceParent(self, parent: Any) -> None: ...
 
 
-class AppServer(MultiService):
+class BalancedServer(MultiService):
     """
     :param application: an ``IResource``, served by `scalekit.web.site.Site`, or an `IResponder`.
     :param listen: makes the listening service for a responder.
@@ -119,4 +120,4 @@ class AppServer(MultiService):
 
     def __repr__(self) -> str:
         state = "draining" if self._front.is_draining else repr(self._membership)
-        return f"<AppServer on port {self.port}: {state}>"
+        return f"<BalancedServer on port {self.port}: {state}>"

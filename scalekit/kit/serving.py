@@ -1,6 +1,8 @@
 """
 The usual parts of an app server, put together: our own listeners, the local certificate, the membership.
 
+Applications have it easier with `scalekit.kit.AppServer`, which finds all that is an argument here.
+
 ::
 
     settings = scalekit.config.load(None, environ=os.environ)
@@ -20,7 +22,7 @@ from typing import Any
 from scalekit.kit.client import Client
 from scalekit.kit.membership import Membership
 from scalekit.kit.registration import Registration, check_balancer, id_for
-from scalekit.kit.server import DRAIN_SECONDS, AppServer
+from scalekit.kit.server import DRAIN_SECONDS, BalancedServer
 from scalekit.kit.token_file import TokenFile
 from scalekit.net.deadlines import Timeouts
 from scalekit.net.factory import HTTPFactory
@@ -41,19 +43,21 @@ def app_server(
     service: str = "default",
     hosts: Sequence[str] = (),
     path: str = "",
+    max_in_flight: int = 0,
     token_file: str = "",
     host_name: str = "",
     drain_seconds: float = DRAIN_SECONDS,
-) -> AppServer:
+) -> BalancedServer:
     """
-    An `AppServer` on our own listeners.
+    A `BalancedServer` on our own listeners.
 
     :param application: an ``IResource`` or an `IResponder`.
     :param listen: the URLs; the first one is registered.
     :param wall: as `time.time`.
     :param random: as `random.random`.
     :param balancer: of the registration service; empty: it is not registered.
-    :param hosts: the requests that the service is for, and ``path``, see `Registration`.
+    :param hosts: the requests that the service is for, and ``path``, see `Registration`;
+        ``max_in_flight`` too.
     :param token_file: what a balancer elsewhere wants to see, see `TokenFile`; empty: none, as on its own machine.
     :param host_name: what this machine is called at a balancer elsewhere; empty: something that nobody else is.
     :raises ValueError: ``balancer`` is no URL.
@@ -78,7 +82,8 @@ def app_server(
             timeouts.idle,
             hosts=tuple(hosts),
             path=path,
+            max_in_flight=max_in_flight,
         )
         return Membership(registration, client=client, clock=reactor, random=random, headers=token.headers)
 
-    return AppServer(application, make_listening, join if balancer else None, drain_seconds)
+    return BalancedServer(application, make_listening, join if balancer else None, drain_seconds)

@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 
 from scalekit.kit import asgi_app, wsgi_app
 from scalekit.kit.asking import fetch, is_answering
-from scalekit.kit.registration import Registration, check_balancer, id_for, words_in
+from scalekit.kit.registration import Registration, id_for, words_in
+from scalekit.kit.said import said
 from scalekit.kit.siblings import Siblings
 from scalekit.kit.termination import GUNICORN, Termination, is_listening, is_reloading, keep_alive_of, server_of
 from scalekit.kit.thread_membership import ThreadMembership
 from scalekit.kit.token_file import TokenFile
 from scalekit.kit.told import LOOPBACK, Balancers
-from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
 
 # gunicorn gives its workers 30 s from SIGTERM on (graceful_timeout), and what has come by then is finished in them.
 DRAIN_SECONDS = 25.0
@@ -100,11 +100,17 @@ class Joining:
     """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
-        url = check_balancer(settings.balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER)
-        port = settings.port or _number_in(environ.get("SCALEKIT_PORT") or "0")
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port: found {port}, expected a number from 1 to 65535")
-        service = settings.service or environ.get("SCALEKIT_SERVICE") or "default"
+        port, host, service, hosts, path, url, ca, token_file = said(
+            environ,
+            port=settings.port,
+            host=settings.host,
+            service=settings.service,
+            hosts=settings.hosts,
+            path=settings.path,
+            balancer=settings.balancer,
+            ca=settings.ca,
+            token_file=settings.token_file,
+        )
         listed = words_in(environ.get("SCALEKIT_TRUSTED_PROXIES", ""))
         self.balancers = Balancers([*LOOPBACK, *_address_of(url), *(settings.trusted_proxies or listed)])
         self._port = port
@@ -115,8 +121,6 @@ class Joining:
         self._is_gunicorn = False
         if not port or environ.get("SCALEKIT_RUN") == str(port):
             return
-        ca = settings.ca or environ.get("SCALEKIT_CA") or local_ca(default_state_directory(environ), url)
-        token_file = settings.token_file or environ.get("SCALEKIT_TOKEN_FILE") or ""
         generation = server_generation()
         self._membership = ThreadMembership(
             Registration(
@@ -127,11 +131,11 @@ class Joining:
                 service,
                 settings.scheme,
                 settings.keep_alive,
-                hosts=tuple(settings.hosts) or words_in(environ.get("SCALEKIT_HOSTS", "")),
-                path=settings.path or environ.get("SCALEKIT_PATH") or "",
+                hosts=hosts,
+                path=path,
             ),
             ask=partial(fetch, ca=ca),
-            is_answering=partial(is_answering, settings.host or environ.get("SCALEKIT_HOST") or "127.0.0.1", port),
+            is_answering=partial(is_answering, host or "127.0.0.1", port),
             headers=TokenFile(token_file, service).headers,
             now=time.monotonic,
             random=random.random,
@@ -249,12 +253,6 @@ def started_at(pid: int) -> int:
         return int(began.split()[1]) * 1_000_000 + ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, StopIteration):
         return int(time.time() * 1e6)
-
-
-def _number_in(port: str) -> int:
-    if not port.isascii() or not port.isdigit():
-        raise ValueError(f"SCALEKIT_PORT: found {port!r}, expected a number from 1 to 65535")
-    return int(port)
 
 
 def _address_of(url: str) -> list[str]:

@@ -38,7 +38,7 @@ class TrustTests(TestCase):
 
     def client_for(self, ca_path: str) -> Client:
         client = make_client(reactor, ca_path)
-        self.addCleanup(client._treq._agent._pool.closeCachedConnections)
+        self.addCleanup(client.close)
         return client
 
     def written(self, ca: trustme.CA) -> str:

@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 
 from scalekit.kit.membership import Membership
 from scalekit.kit.registration import CHALLENGE, RESPONSE, Registration, response_to
-from scalekit.kit.server import AppServer
+from scalekit.kit.server import BalancedServer
 from scalekit.web.memory import ask
 from tests.kit.fakes import FakeClient
 
@@ -43,14 +43,14 @@ class FakeListening(Service):
         self.told.append("ends")
 
 
-class AppServerTests(SynchronousTestCase):
+class BalancedServerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.client = FakeClient(self.clock)
         self.told: list[str] = []
         self.listening: FakeListening
 
-    def make(self, address: Any = None) -> AppServer:
+    def make(self, address: Any = None) -> BalancedServer:
         address = address or IPv4Address("TCP", "127.0.0.1", 3001)
 
         def listen(responder: Any) -> FakeListening:
@@ -61,9 +61,9 @@ class AppServerTests(SynchronousTestCase):
             registration = Registration("https://lb", port, 7, f"web1-{port}")
             return Membership(registration, client=self.client, clock=self.clock, random=lambda: 0.5)
 
-        return AppServer(Application(), listen, join)
+        return BalancedServer(Application(), listen, join)
 
-    def start(self, server: AppServer) -> None:
+    def start(self, server: BalancedServer) -> None:
         server.privilegedStartService()
         self.assertEqual(self.client.requests, [])
         server.startService()
@@ -137,7 +137,7 @@ class AppServerTests(SynchronousTestCase):
         def listen(responder: Any) -> FakeListening:
             return FakeListening(responder, self.told, IPv4Address("TCP", "127.0.0.1", 3001))
 
-        server = AppServer(Application(), listen)
+        server = BalancedServer(Application(), listen)
         self.start(server)
         self.successResultOf(server.stopService())
         self.assertEqual(self.told, ["listens", "stops listening, 30 s for the rest", "ends"])

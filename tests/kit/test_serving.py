@@ -78,7 +78,7 @@ class AppServerTests(TestCase):
 
     def client(self) -> Client:
         client = make_client(self.reactor, str(self.directory / "ca.pem"))
-        self.addCleanup(client._treq._agent._pool.closeCachedConnections)
+        self.addCleanup(client.close)
         return client
 
     def token_file(self) -> str:
