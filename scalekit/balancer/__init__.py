@@ -5,7 +5,8 @@ Control, what decides; pure, but for the private port, the event streams, the fi
 
 * ``roster``: who is a member of which service, and in which state; **open this first**, then ``instance`` (the states),
   ``judging`` (what leads from one to the other), ``standing`` (who of them takes requests); beneath it ``directory``,
-  ``enrolment``, ``configured``, ``turnover``, ``leases``, ``generations`` and ``telling``;
+  ``enrolment``, ``configured``, ``turnover``, ``leases``, ``generations``,
+  ``departed`` and ``telling``;
 * ``health``: when an instance is probed, and when it counts as up or down;
 * ``routes``: host and path to the name of a service, as an immutable table;
 * ``addresses``: which addresses may be registered at all;

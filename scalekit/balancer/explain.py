@@ -95,7 +95,8 @@ def explain(
 
     :param traffic: gives what the data path keeps of a service, by its name.
     :return: ``status`` and ``detail`` of our own answer, both None if an app server answers; ``service``, ``route`` and
-        ``near`` of the routing; ``candidates``, the best first, each with ``takes`` and ``why_not``.
+        ``near`` of the routing; ``candidates``, the best first, each with ``takes`` and ``why_not``; ``empty_seconds``
+        of a service that had instances until then.
     """
     head = asked.head
     route = table.route(head.host, head.normal_path)
@@ -159,7 +160,10 @@ def _of_service(asked: Asked, service: str, roster: Roster, kept: Traffic, now: 
         "may_be_repeated": asked.head.method in IDEMPOTENT,
     }
     if not available:
+        left_at = roster.departed_at(service)
         said |= {"status": 503, "detail": "No app servers found"}
+        if left_at is not None and not candidates:
+            said["empty_seconds"] = round(max(0.0, now - left_at), 3)
     elif not any(one["takes"] for one in candidates):
         said |= {"detail": "It would wait in line: all app servers are full."}
     return said

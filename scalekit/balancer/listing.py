@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from scalekit.balancer.departed import KEPT_SECONDS
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
@@ -62,15 +63,28 @@ class Listing:
         return [shown_route(route) for route in self._routing.table.routes if route.service == name]
 
     def service_view(self, name: str) -> dict[str, Any]:
-        """The JSON form of a service; ``routes`` is empty if no request reaches it."""
+        """
+        The JSON form of a service.
+
+        ``routes`` is empty if no request reaches it; ``departed`` is none unless all who claimed its routes are gone.
+        """
         now = self._clock.seconds()
         return {
             "name": name,
             "routes": self.routes(name),
             "available": len(self._roster.available(name)),
             "panic": self._roster.is_panicking(name),
+            "departed": self.departed(name),
             "instances": [instance_view(instance, now) for instance in self._roster.instances(name)],
         }
+
+    def departed(self, name: str) -> dict[str, float] | None:
+        """How many ``seconds`` all who claimed its routes have been gone, and for how many more these are kept."""
+        at = None if self._routing.is_configured(name) else self._roster.departed_at(name)
+        if at is None:
+            return None
+        seconds = max(0.0, self._clock.seconds() - at)
+        return {"seconds": round(seconds, 3), "kept_seconds": round(max(0.0, KEPT_SECONDS - seconds), 3)}
 
     def text(self) -> str:
         """All of it for a person at a terminal."""
@@ -82,6 +96,10 @@ class Listing:
                 f" ({one.reason})  {one.in_flight} in flight"
                 for one in self._roster.instances(view["name"])
             ]
+            left = view["departed"]
+            if left is not None:
+                kept = f"kept for another {left['kept_seconds']:.0f} s"
+                lines.append(f"  nobody has claimed these routes for {left['seconds']:.0f} s; they are {kept}")
             if not view["instances"]:
                 lines.append("  no app servers")
         return "\n".join(lines) + "\n"
@@ -113,12 +131,16 @@ class ServicesResource(Branch):
     ``/v1/services`` and ``/v1/services/{service}``.
 
     :param members: makes ``/v1/services/{service}/instances`` for a service, which need not be there yet.
+    :param forget: does what ``DELETE`` of a service asks for.
     """
 
-    def __init__(self, listing: Listing, members: Callable[[str], Resource]) -> None:
+    def __init__(
+        self, listing: Listing, members: Callable[[str], Resource], forget: Callable[[Request, str], bytes]
+    ) -> None:
         super().__init__()
         self._listing = listing
         self._members = members
+        self._forget = forget
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         name = path.decode("utf-8", "replace")
@@ -129,7 +151,7 @@ class ServicesResource(Branch):
             service.putChild(b"instances", self._members(name))
             return service
         if name in self._listing.names():
-            return ServiceResource(self._listing, name)
+            return ServiceResource(self._listing, name, self._forget)
         return Missing()
 
     def render_GET(self, request: Request) -> bytes:
@@ -140,13 +162,17 @@ class ServicesResource(Branch):
 class ServiceResource(Branch):
     """``/v1/services/{service}``."""
 
-    def __init__(self, listing: Listing, name: str) -> None:
+    def __init__(self, listing: Listing, name: str, forget: Callable[[Request, str], bytes]) -> None:
         super().__init__()
         self._listing = listing
         self._name = name
+        self._forget = forget
 
     def render_GET(self, request: Request) -> bytes:
         return json_answer(request, 200, self._listing.service_view(self._name))
+
+    def render_DELETE(self, request: Request) -> bytes:
+        return self._forget(request, self._name)
 
 
 def shown_route(route: Route) -> str:

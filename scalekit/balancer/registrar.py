@@ -7,7 +7,8 @@ The private port: app servers register and unregister here, and people look at w
 this machine, because the tutorial's app servers ask that way; browsers are kept out by `scalekit.web.guard`.
 Who registers so answers no challenge, so from another machine it takes an operator's token.
 
-What is under ``/v1/services`` is in `scalekit.balancer.listing` and `scalekit.balancer.members`.
+``DELETE /v1/services/{service}`` lets go of routes that nobody claims any more, see `scalekit.balancer.departed`; what
+else is under ``/v1/services`` is in `scalekit.balancer.listing` and `scalekit.balancer.members`.
 """
 
 from __future__ import annotations
@@ -169,10 +170,13 @@ class RegistrarResource(Branch):
         def members(service: str) -> Resource:
             return MembersResource(registrar, service, new_secret, self._listing.routes)
 
+        def forget(request: Request, service: str) -> bytes:
+            return audited(request, lambda request: self._forget(request, registrar, service))
+
         self.putChild(b"register", Register(registrar))
         self.putChild(b"unregister", Unregister(registrar))
         first_version = Branch()
-        first_version.putChild(b"services", ServicesResource(self._listing, members))
+        first_version.putChild(b"services", ServicesResource(self._listing, members, forget))
         first_version.putChild(b"events", events)
         if explain is not None:
             first_version.putChild(b"explain", explain)
@@ -187,6 +191,18 @@ class RegistrarResource(Branch):
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         return self if path == b"" else super().getChild(path, request)
+
+    def _forget(self, request: Request, registrar: Registrar, service: str) -> bytes:
+        check_parameters(request, frozenset())
+        if not registrar.may_manage(request, service):
+            raise ClientFault(403, "operator", "To let go of a service's routes is an operator's.")
+        if self._listing.departed(service) is None:
+            raise ClientFault(
+                409, "not-departed", f"{service} has no routes that are only kept: drain who claims them first."
+            )
+        routes = self._listing.routes(service)
+        registrar.roster.forget(service)
+        return json_answer(request, 200, {"name": service, "forgotten": routes})
 
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"vary", b"Accept")

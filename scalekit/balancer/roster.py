@@ -4,7 +4,7 @@ Who is a member of which service, and in which state: the balancer's memory, wit
 The states and what leads from one to the other stand in `scalekit.balancer.instance`.  Here is only the face of it:
 `directory` keeps who is there, `enrolment` takes in what apps say and `configured` what the configuration names,
 `turnover` lets them come and go, `judging` decides on their states, `standing` who takes requests, `leases` who has
-missed a beat, and `telling` tells of it all.  Two kinds of readers:
+missed a beat, `departed` what is kept of services that are gone, and `telling` tells of it all.  Two kinds of readers:
 
 * the data path reads `Roster.available`, a ready tuple that is replaced whole when something changes;
 * everybody else is told of every `Transition`, with its reason, by `Roster.observe`, and of what concerns a whole
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from zope.interface import implementer
 
 from scalekit.balancer.configured import Configured
+from scalekit.balancer.departed import Departed
 from scalekit.balancer.directory import Directory
 from scalekit.balancer.enrolment import Enrolment
 from scalekit.balancer.generations import Retired
@@ -50,6 +51,7 @@ class Roster:
     :param panic: what happens when fewer than half of a service are well, see `scalekit.balancer.standing`.
     :ivar rules: for probing.
     :ivar retired: generations that may not come back.
+    :ivar departed: what services have claimed that nobody serves any more.
     """
 
     def __init__(
@@ -61,15 +63,16 @@ class Roster:
     ) -> None:
         self.rules = rules or HealthRules()
         self.retired = Retired()
+        self.departed = Departed()
         self._random = random
         self._leases = Leases()
         self._schedule: Schedule[Instance] = Schedule(random)
         self._directory = Directory()
-        self._telling = Telling()
+        self._telling = Telling(self.departed)
         self._standings = Standings(panic)
         self._available = self._standings.available
         self._turnover = Turnover(
-            self._directory, self._telling, self._schedule, self._leases, self.rules, drain_seconds
+            self._directory, self._telling, self._schedule, self._leases, self.departed, self.rules, drain_seconds
         )
         self._judge = Judge(self._directory, self._telling, self._schedule, self._turnover)
         self._enrolment = Enrolment(
@@ -234,6 +237,18 @@ class Roster:
         self._tell()
         return instance
 
+    def recall_departed(self, claim: Claim, at: float) -> None:
+        """Keep what a service claimed whose last instance left before a restart."""
+        self.departed.add(claim, at)
+        self._claims_changed()
+        self._tell()
+
+    def forget(self, service: str) -> None:
+        """An operator has the routes of a service go now that nobody serves any more."""
+        self.departed.forget(service)
+        self._claims_changed()
+        self._tell()
+
     # Health.
 
     def due(self, now: float) -> list[Instance]:
@@ -286,6 +301,8 @@ class Roster:
         for instance in lapse.suspects:
             self._judge.suspect(instance, "lease missed", now)
         self.retired.expire(now)
+        if self.departed.expire(now):
+            self._claims_changed()
         self._tell()
 
     def let_go(self, instance: Instance, now: float) -> None:
@@ -296,9 +313,8 @@ class Roster:
     def next_deadline(self) -> float | None:
         """When there is something to do next even if nothing happens; None: never."""
         deadlines = [*self._turnover.deadlines(), *self._judge.deadlines(), *self._leases.deadlines()]
-        due = self._schedule.next_deadline()
-        if due is not None:
-            deadlines.append(due)
+        others = (self._schedule.next_deadline(), self.departed.next_deadline())
+        deadlines += [one for one in others if one is not None]
         return min(deadlines, default=None)
 
     def wait_drained(self, instance: Instance, callback: Callable[[Instance], None]) -> None:
@@ -351,7 +367,17 @@ class Roster:
         """Whether fewer than half of its members are well."""
         return self._standings.is_panicking(service)
 
+    def departed_at(self, service: str) -> float | None:
+        """Since when nobody has claimed what is kept for this service; None: somebody does, or nothing is kept."""
+        if any(one.claim is not None for one in self.instances(service)):
+            return None
+        return self.departed.left_at(service)
+
     # Inside.
+
+    def _claims_changed(self) -> None:
+        self._telling.revision += 1
+        self._telling.touch_claims()
 
     def _tell(self) -> None:
         """Bring what others read up to date, then tell them: the last act of every call that changes something."""

@@ -217,6 +217,10 @@ class Routing:
         self._configured = tuple(configured)
         self.table = plan_routes(self._configured, self._claimed)
 
+    def is_configured(self, service: str) -> bool:
+        """Whether the configuration says what it gets, and not its instances."""
+        return any(claim.service == service for claim in self._configured)
+
     def settle(self, claimed: Iterable[Claim]) -> None:
         """Take what registered instances claim now; an observer for `scalekit.balancer.roster.Roster`."""
         self._claimed = tuple(claimed)

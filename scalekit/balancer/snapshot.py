@@ -1,5 +1,6 @@
 """
-What of the roster survives a restart, as bytes: who is registered, and which generations were drained.
+What of the roster survives a restart, as bytes: who is registered, which generations were drained, and what services
+had claimed whose instances were gone.
 
 The configuration's servers are not in it, nor what probes and requests have found out: instances that were well come
 back as suspect, which take requests and are asked at once, the others join anew.  Times are ages, since no clock of
@@ -51,12 +52,22 @@ class Drained(msgspec.Struct, forbid_unknown_fields=True):
     seconds_ago: float
 
 
-class Snapshot(msgspec.Struct, forbid_unknown_fields=True):
-    """All of it."""
+class Departed(msgspec.Struct, forbid_unknown_fields=True):
+    """What a service claimed, and how long ago the last one who did was gone."""
+
+    service: str
+    hosts: tuple[str, ...]
+    path: str
+    seconds_ago: float
+
+
+class Snapshot(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """All of it; what is empty is left out, so that versions that do not know it read the rest."""
 
     version: int
     instances: list[Remembered]
     drained: list[Drained] = []
+    departed: list[Departed] = []
 
 
 def take_snapshot(roster: Roster, now: float) -> bytes:
@@ -68,7 +79,8 @@ def take_snapshot(roster: Roster, now: float) -> bytes:
         if not one.is_static and one.state not in LEAVING
     ]
     drained = [Drained(*key, generation, max(0.0, now - at)) for key, generation, at in roster.retired.items()]
-    return msgspec.json.encode(Snapshot(VERSION, instances, drained))
+    departed = [Departed(*claim, max(0.0, now - at)) for claim, at in roster.departed.items()]
+    return msgspec.json.encode(Snapshot(VERSION, instances, drained, departed))
 
 
 def read_snapshot(data: bytes) -> Snapshot:
@@ -84,6 +96,11 @@ def restore_snapshot(roster: Roster, snapshot: Snapshot, now: float) -> int:
     count = 0
     for drained in snapshot.drained:
         roster.retire(drained.service, drained.id, drained.generation, now - drained.seconds_ago)
+    for left in snapshot.departed:
+        try:
+            roster.recall_departed(Claim.of(left.service, left.hosts, left.path), now - left.seconds_ago)
+        except ValueError:
+            continue
     for one in snapshot.instances:
         try:
             roster.recall(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scalekit.balancer.departed import Departed
 from scalekit.balancer.directory import Directory
 from scalekit.balancer.instance import Instance, Notice, State, Transition
 from scalekit.balancer.routes import Claim
@@ -16,11 +17,13 @@ from scalekit.balancer.routes import Claim
 
 class Telling:
     """
+    :param departed: what was claimed by those who are gone.
     :ivar revision: rises with whatever a snapshot would hold; not with renewals.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, departed: Departed) -> None:
         self.revision = 0
+        self._departed = departed
         self._news: list[Transition] = []
         self._notices: list[Notice] = []
         self._touched: dict[str, float] = {}  # services whose standing may be another one; when that came
@@ -102,7 +105,7 @@ class Telling:
         self.revision += len(news)
         if self._are_claims_stale:
             self._are_claims_stale = False
-            claims = claims_of(directory)
+            claims = claims_of(directory, self._departed)
             for claim_observer in self._claim_observers:
                 claim_observer(claims)
         for transition in news:
@@ -119,7 +122,8 @@ class Telling:
         return f"<Telling {len(self._news)} transitions, {len(self._notices)} notices, {len(self._waiting)} awaited>"
 
 
-def claims_of(directory: Directory) -> tuple[Claim, ...]:
-    """What all instances claim, each once, in the order of their registration."""
+def claims_of(directory: Directory, departed: Departed) -> tuple[Claim, ...]:
+    """What all instances claim, each once, in the order of their registration; then what is kept of those gone."""
     instances = (one for service in directory.services() for one in directory.instances(service))
-    return tuple(dict.fromkeys(one.claim for one in instances if one.claim is not None))
+    claims = dict.fromkeys(one.claim for one in instances if one.claim is not None)
+    return (*claims, *departed.claims({claim.service for claim in claims}))

@@ -4,6 +4,7 @@ How an instance comes to be there, and how it goes: draining, until nothing of i
 
 from __future__ import annotations
 
+from scalekit.balancer.departed import Departed
 from scalekit.balancer.directory import Directory
 from scalekit.balancer.health import HealthRules, Schedule
 from scalekit.balancer.instance import Endpoint, Instance, State
@@ -15,6 +16,7 @@ DRAIN_SECONDS = 30.0  # the default grace period of Kubernetes and of most proce
 
 class Turnover:
     """
+    :param departed: is told what those who are gone have claimed.
     :param drain_seconds: how long what is in flight may take when an instance leaves.
     :ivar rules: for probing; read when somebody joins.
     """
@@ -25,6 +27,7 @@ class Turnover:
         telling: Telling,
         schedule: Schedule[Instance],
         leases: Leases,
+        departed: Departed,
         rules: HealthRules,
         drain_seconds: float,
     ) -> None:
@@ -32,6 +35,7 @@ class Turnover:
         self._telling = telling
         self._schedule = schedule
         self._leases = leases
+        self._departed = departed
         self.rules = rules
         self.drain_seconds = drain_seconds
 
@@ -102,6 +106,7 @@ class Turnover:
             return
         self._directory.remove(instance)
         if instance.claim is not None:
+            self._departed.add(instance.claim, now)
             self._telling.touch_claims()
         is_late = instance.in_flight > 0
         reason = f"{instance.in_flight} in flight at the deadline" if is_late else "nothing in flight"

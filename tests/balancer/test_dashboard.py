@@ -203,6 +203,7 @@ class PageTests(Case):
             "name": evil,
             "routes": [evil],
             "panic": True,
+            "departed": None,
             "available": 1,
             "total": 1,
             "waiting": 1,

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
+from scalekit.balancer.departed import KEPT_SECONDS
 from scalekit.balancer.instance import Registration
 from scalekit.balancer.listing import Missing
 from scalekit.balancer.registering import LOOK_SECONDS
@@ -278,6 +279,37 @@ class TokenTests(RegistrarTestCase):
         """Without a token nobody registers from elsewhere."""
         self.assertEqual(self.ask_with("", "/register?port=3000")[0], 401)
         self.assertEqual(self.states(), [])
+
+
+class DepartedTests(RegistrarTestCase):
+    """A service whose app servers are all gone."""
+
+    def test_kept(self) -> None:
+        """Its routes are; they are shown with how long, in JSON and as text."""
+        self.ask("/register?port=3000&service=blog&path=/blog")
+        self.assertIsNone(self.ask("/v1/services/blog").value["departed"])
+        self.ask("/unregister?port=3000&service=blog")
+        self.clock.advance(60.0)
+        view = self.ask("/v1/services/blog").value
+        self.assertEqual(view["departed"], {"seconds": 60.0, "kept_seconds": KEPT_SECONDS - 60.0})
+        self.assertEqual((view["routes"], view["instances"]), (["*/blog"], []))
+        text = self.ask("/").body.decode()
+        self.assertIn("nobody has claimed these routes for 60 s; they are kept for another 540 s\n  no app", text)
+
+    def test_forget(self) -> None:
+        """DELETE lets go of them, and of nothing that somebody claims or that stands in the configuration."""
+        self.ask("/register?port=3000&service=blog&path=/blog")
+        self.ask("/register?port=3000&service=shop&path=/x")
+        self.ask("/unregister?port=3000&service=shop")
+        for name in ("blog", "shop", "default"):
+            answer = self.ask(f"/v1/services/{name}", "DELETE")
+            self.assertEqual((answer.status, answer.value["reason"]), (409, "not-departed"), name)
+        self.ask("/unregister?port=3000&service=blog")
+        self.assertEqual(self.ask("/v1/services/blog?x=1", "DELETE").status, 400)
+        self.assertEqual(self.ask("/v1/services/blog", "DELETE", THERE).status, 403)
+        answer = self.ask("/v1/services/blog", "DELETE")
+        self.assertEqual((answer.status, answer.value), (200, {"name": "blog", "forgotten": ["*/blog"]}))
+        self.assertEqual(self.ask("/v1/services/blog", "DELETE").status, 404)
 
 
 class UnregisterTests(RegistrarTestCase):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from scalekit.balancer import directory
+from scalekit.balancer.departed import KEPT_SECONDS
+from scalekit.balancer.judging import FORGET_SECONDS
 from scalekit.balancer.roster import Endpoint, State
 from scalekit.balancer.routes import Claim
 from scalekit.errors import ClientFault
@@ -106,7 +108,7 @@ class ClaimTests(RosterTestCase):
     """Routes of registered services."""
 
     def test_claims(self) -> None:
-        """Observers hear what is claimed whenever that changes, until the last instance is gone."""
+        """Observers hear what is claimed whenever that changes; what is claimed no more is kept for a while."""
         heard: list[tuple[Claim, ...]] = []
         self.roster.observe_claims(heard.append)
         claim = Claim.of("shop", ["shop.example"], "/")
@@ -121,4 +123,57 @@ class ClaimTests(RosterTestCase):
         self.assertEqual(len(heard), count)
         self.roster.unregister("shop", A.id, 1.0)
         self.roster.unregister("shop", B.id, 1.0)
-        self.assertEqual(heard[-1], ())
+        self.assertEqual(heard[-1], (claim, other))
+        self.assertEqual((self.roster.departed_at("shop"), self.roster.departed_at("default")), (1.0, None))
+        self.assertEqual(self.roster.next_deadline(), 1.0 + KEPT_SECONDS)
+        self.roster.expire(0.5 + KEPT_SECONDS)
+        self.assertEqual(heard[-1], (claim, other))
+        revision = self.roster.revision
+        self.roster.expire(1.0 + KEPT_SECONDS)
+        self.assertEqual((heard[-1], self.roster.departed_at("shop")), ((), None))
+        self.assertGreater(self.roster.revision, revision)
+
+    def test_what_is_there_speaks_for_itself(self) -> None:
+        """Who takes the place of the last one says what its service gets; once that is gone, both are kept."""
+        heard: list[tuple[Claim, ...]] = []
+        self.roster.observe_claims(heard.append)
+        old, new = Claim.of("shop", [], "/old"), Claim.of("shop", [], "/new")
+        self.roster.register("shop", A, 0.0, claim=old)
+        self.roster.unregister("shop", A.id, 1.0)
+        self.assertEqual(heard[-1], (old,))
+        self.roster.register("shop", B, 2.0, claim=new)
+        self.assertEqual((heard[-1], self.roster.departed_at("shop")), ((new,), None))
+        self.roster.unregister("shop", B.id, 3.0)
+        self.assertEqual((heard[-1], self.roster.departed_at("shop")), ((old, new), 3.0))
+
+    def test_others_first(self) -> None:
+        """Whatever somebody claims counts before what nobody does any more."""
+        heard: list[tuple[Claim, ...]] = []
+        self.roster.observe_claims(heard.append)
+        gone, there = Claim.of("shop", [], "/x"), Claim.of("blog", [], "/x")
+        self.roster.register("shop", A, 0.0, claim=gone)
+        self.roster.unregister("shop", A.id, 1.0)
+        self.roster.register("blog", B, 2.0, claim=there)
+        self.assertEqual(heard[-1], (there, gone))
+
+    def test_down_for_good(self) -> None:
+        """A crash is no reason to let others answer: who is down is forgotten after a minute, its routes are not."""
+        heard: list[tuple[Claim, ...]] = []
+        self.roster.observe_claims(heard.append)
+        claim = Claim.of("shop", ["shop.example"], "/")
+        instance = self.roster.register("shop", A, 0.0, claim=claim)
+        self.lose(instance)
+        self.lose(instance, FORGET_SECONDS, 1)
+        self.assertEqual((self.roster.instances("shop"), heard[-1]), ((), (claim,)))
+
+    def test_forget(self) -> None:
+        """An operator need not wait."""
+        heard: list[tuple[Claim, ...]] = []
+        self.roster.observe_claims(heard.append)
+        for service, endpoint in (("shop", A), ("blog", B)):
+            self.roster.register(service, endpoint, 0.0, claim=Claim.of(service, [], f"/{service}"))
+            self.roster.unregister(service, endpoint.id, 1.0)
+        revision = self.roster.revision
+        self.roster.forget("shop")
+        self.assertEqual(heard[-1], (Claim.of("blog", [], "/blog"),))
+        self.assertGreater(self.roster.revision, revision)

@@ -70,6 +70,17 @@ class SnapshotTests(SynchronousTestCase):
         self.assertEqual((new.state, new.has_consented), (State.JOINING, False))
         self.assertEqual(roster.available("default"), (tutorial,))
 
+    def test_routes_of_the_departed(self) -> None:
+        """They are kept over a restart too, for what is left of their time."""
+        self.roster.enrol("shop", FULL, 0.0)
+        self.roster.unregister("shop", "a", 40.0)
+        roster = self.again()
+        self.assertEqual((roster.departed.items(), roster.departed_at("shop")), ([(CLAIM, 90.0)], 90.0))
+        damaged = take_snapshot(self.roster, 50.0).replace(b'"/x"', b'"x"')
+        roster = Roster(lambda: 0.5)
+        restore_snapshot(roster, read_snapshot(damaged), 100.0)
+        self.assertEqual(roster.departed.items(), [])
+
     def test_drained_stays_away(self) -> None:
         """Over a restart too, for what is left of its time."""
         self.roster.enrol("shop", FULL, 0.0)
@@ -96,7 +107,7 @@ class SnapshotTests(SynchronousTestCase):
         good = take_snapshot(self.roster, 0.0)
         for data in (b"", good[:-1], b"{}", b"\0" * 100, good.replace(b'"version":1', b'"version":2')):
             self.assertRaises(ValueError, read_snapshot, data)
-        self.assertEqual(msgspec.json.decode(good), {"version": 1, "instances": [], "drained": []})
+        self.assertEqual(msgspec.json.decode(good), {"version": 1, "instances": []})
 
 
 class KeeperTests(SynchronousTestCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.balancer.departed import Departed
 from scalekit.balancer.directory import Directory
 from scalekit.balancer.instance import Instance, State, Transition
 from scalekit.balancer.roster import Roster
@@ -25,7 +26,7 @@ class TellingTests(SynchronousTestCase):
         """Claims, so that routes are right; then what happened, each with those who waited for it; then notices."""
         roster = Roster(lambda: 0.5)
         one = roster.register("shop", A, 0.0, claim=Claim.of("shop", [], "/shop"))
-        directory, telling = Directory(), Telling()
+        directory, telling = Directory(), Telling(Departed())
         self.listen(telling)
         directory.add(one)
         telling.notice("panic", "shop", "all are down", 1.0)
@@ -42,7 +43,7 @@ class TellingTests(SynchronousTestCase):
         self.assertEqual(len(self.told), 5)
 
     def test_nothing_is_told_of_what_only_touches(self) -> None:
-        telling = Telling()
+        telling = Telling(Departed())
         self.listen(telling)
         telling.touch("shop", 3.0)
         self.assertTrue(telling.has_news)

@@ -77,13 +77,20 @@ def _service(view: dict[str, Any], may_change: bool) -> str:
         "<th class=n>p50<th class=n>p99<th>Probes<th class=n>Weight<th><span class=unseen>Actions</span>"
         f"</thead><tbody>{rows}</tbody></table></div>"
         if instances
-        else '<p class="none">No app servers.</p>'
+        else f'<p class="none">No app servers.{_departed(view["departed"])}</p>'
     )
     return (
         f'<section class="service"><div class="top"><h2>{_text(name)}</h2><p class="routes">{routes}</p>'
         f'<p class="states">{states}</p>'
         f"<dl>{''.join(facts)}</dl></div>{panic}{table}</section>"
     )
+
+
+def _departed(left: dict[str, float] | None) -> str:
+    if left is None:
+        return ""
+    seconds, kept = for_people(left["seconds"]), for_people(left["kept_seconds"])
+    return f" Nobody has claimed these routes for {seconds}; they are kept for another {kept}."
 
 
 def _instance(service: str, one: dict[str, Any], may_change: bool) -> str:

@@ -3,7 +3,7 @@
 
 * `certificates`: ``scalekit cert show | issue | renew | ca``.
 * `checking`: ``scalekit check-config``.
-* `operating`: ``scalekit status | drain | undrain | explain``, of a running balancer.
+* `operating`: ``scalekit status | drain | undrain | forget | explain``, of a running balancer.
 * `caching`: ``scalekit cache get | put | purge | stats | top``, of a running cache.
 * `searching`: ``scalekit logs query | tail | stats`` and ``scalekit why``, of a running log.
 * `asking`: how these are asked; `showing`: tables.
@@ -29,7 +29,7 @@ from scalekit.ops.cli.caching import cache
 from scalekit.ops.cli.certificates import cert
 from scalekit.ops.cli.checking import check_config
 from scalekit.ops.cli.joining import run_behind
-from scalekit.ops.cli.operating import drain, explain, status, undrain
+from scalekit.ops.cli.operating import drain, explain, forget, status, undrain
 from scalekit.ops.cli.running import Surroundings, run
 from scalekit.ops.cli.searching import logs, why
 
@@ -47,6 +47,7 @@ scalekit.add_command(run_behind)
 scalekit.add_command(status)
 scalekit.add_command(drain)
 scalekit.add_command(undrain)
+scalekit.add_command(forget)
 scalekit.add_command(explain)
 scalekit.add_command(logs)
 scalekit.add_command(why)

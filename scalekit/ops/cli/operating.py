@@ -1,4 +1,4 @@
-"""``scalekit status | drain | undrain | explain``: what a running balancer does; an app server out of it, and back."""
+"""``scalekit status | drain | undrain | forget | explain``: of a running balancer; app servers out of it, and back."""
 
 from __future__ import annotations
 
@@ -111,6 +111,21 @@ def undrain(surroundings: Surroundings, /, service: str, instance: str, **asked:
 
 
 @click.command()
+@click.argument("service")
+@asking(BALANCER)
+@click.pass_obj
+def forget(surroundings: Surroundings, /, service: str, **asked: Any) -> int:
+    """
+    Let go of a service's routes now that its app servers are gone for good.
+
+    Without it they are kept for ten minutes, in which requests get 503 and not some other service's answer.
+    """
+    said = whom(BALANCER, surroundings, **asked).ask("DELETE", f"/v1/services/{quote(service, safe='')}")
+    click.echo(f"{service} has no routes any more: {plain('  '.join(said['forgotten']))}")
+    return 0
+
+
+@click.command()
 @click.argument("url")
 @click.option("--method", default="GET", show_default=True)
 @click.option("--header", "headers", metavar="NAME:VALUE", multiple=True, help="A field of the request; repeatable.")
@@ -139,8 +154,11 @@ def service_lines(view: dict[str, Any]) -> list[Text | Table]:
     title = Text.assemble((view["name"], "bold"), "  ", "  ".join(view["routes"]) or "no route")
     if view["panic"]:
         title.append("  panic: fewer than half are well", "bold red")
+    lines: list[Text | Table] = [title]
+    if view["departed"] is not None:
+        lines.append(Text(f"  {departed_line(view['departed'])}", "yellow"))
     if not view["instances"]:
-        return [title, Text("  no app servers"), Text()]
+        return [*lines, Text("  no app servers"), Text()]
     rows = table("instance", "at", "state", "in flight", "weight", "since", "reason", right=_NUMBERS)
     for one in view["instances"]:
         weight = str(one["weight"]) if one["share"] >= 1 else f"{one['weight']} ({one['share']:.0%})"
@@ -153,7 +171,15 @@ def service_lines(view: dict[str, Any]) -> list[Text | Table]:
             Text(for_people(one["state_seconds"])),
             Text(plain(one["reason"])),
         )
-    return [title, rows, Text()]
+    return [*lines, rows, Text()]
+
+
+def departed_line(left: dict[str, Any]) -> str:
+    """What is said of routes that are kept though nobody claims them."""
+    return (
+        f"nobody has claimed these routes for {for_people(left['seconds'])}; they are kept for another "
+        f"{for_people(left['kept_seconds'])} (scalekit forget)"
+    )
 
 
 def explain_lines(said: dict[str, Any]) -> list[Text | Table]:
@@ -163,6 +189,8 @@ def explain_lines(said: dict[str, Any]) -> list[Text | Table]:
         lines.append(Text.assemble("service ", (said["service"], "bold"), f" by the route {said['route']}"))
     if said["status"] is not None:
         lines.append(Text(f"{said['status']}: {said['detail']}", "bold red"))
+        if "empty_seconds" in said:
+            lines.append(Text(f"no instances since {for_people(said['empty_seconds'])} ago", "yellow"))
     elif said["detail"]:
         lines.append(Text(said["detail"], "yellow"))
     if said["candidates"]:

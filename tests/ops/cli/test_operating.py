@@ -58,6 +58,11 @@ class WithBalancerTests(test_tap.BalancerCase, CommandCase):
         done = self.command("undrain", "default", configured)
         self.assertEqual(done.stdout, f"{configured} of default is joining: taken back by an operator\n", done)
         self.assertEqual(self.command("drain", "shop", id).status, 1)
+        self.assertIn("no instances since ", self.command("explain", "https://a.example/shop").stdout)
+        self.assertIn("nobody has claimed these routes for ", self.command("status").stdout)
+        self.assertEqual(self.command("forget", "shop").stdout, "shop has no routes any more: */shop\n")
+        self.assertIn("service default", self.command("explain", "https://a.example/shop").stdout)
+        self.assertEqual(self.command("forget", "default").status, 1)
         url = f"https://localhost:{self.private}"
         for arguments, text in [
             (("drain", "shop", id), "404: There is no"),
@@ -144,7 +149,7 @@ class ShownTests(SynchronousTestCase):
             "state_seconds": 61.5,
             "reason": "[red]\x1b[2J :smile:",
         }
-        view = {"name": "shop", "routes": [], "panic": True, "instances": [one]}
+        view = {"name": "shop", "routes": [], "panic": True, "departed": None, "instances": [one]}
         said = self.shown(*service_lines(view))
         self.assertIn("[red]\ufffd[2J :smile:", said)
         for text in ("no route", "panic", "1 of 4", "2 (10%)", "1 min 1 s", "http://[::1]:9"):
@@ -152,8 +157,11 @@ class ShownTests(SynchronousTestCase):
         self.assertNotIn("\x1b", said)
 
     def test_no_app_servers(self) -> None:
-        view = {"name": "shop", "routes": ["*/"], "panic": False, "instances": []}
+        view = {"name": "shop", "routes": ["*/"], "panic": False, "departed": None, "instances": []}
         self.assertIn("no app servers", self.shown(*service_lines(view)))
+        said = self.shown(*service_lines(view | {"departed": {"seconds": 61.2, "kept_seconds": 538.8}}))
+        self.assertIn("nobody has claimed these routes for 1 min 1 s; they are kept for another 8 min 58 s", said)
+        self.assertIn("no app servers", said)
 
     def test_a_refused_request(self) -> None:
         refused = {"status": 400, "detail": "No.", "service": None, "route": None, "near": [], "candidates": []}
