@@ -17,16 +17,12 @@ from collections.abc import Callable
 
 from scalekit.kit.backoff import Backoff
 from scalekit.kit.posting import Answer
-from scalekit.kit.queue import EntryQueue
+from scalekit.kit.queue import BATCH_BYTES, BATCH_ENTRIES, SPOOL_FROM_BYTES, EntryQueue
 from scalekit.kit.spool import Batch, Spool
 
-BATCH_ENTRIES = 500
-BATCH_BYTES = 256 * 1024
 BATCH_SECONDS = 0.2  # an entry waits at most this long for others to go with
 # From here on the collector counts as away: what waits goes to disk, where it outlives us.
 AWAY_SECONDS = 2.0
-# More than that waiting goes to disk although the collector is there: it is too slow for us.
-SPOOL_FROM_BYTES = 1024 * 1024
 BACKOFF_SECONDS = (0.2, 10.0)  # the first span and the longest
 # Of the refusals those that may be no more the next time: a token that is not taken yet, a batch still being written.
 _MAY_CHANGE = frozenset({401, 403, 408, 409, 429})

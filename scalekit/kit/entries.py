@@ -31,6 +31,8 @@ LOW_LEVELS = frozenset({"DEBUG", "INFO"})
 _LOW_BEGINNINGS = tuple(b'{"Level":"%b",' % level.encode() for level in sorted(LOW_LEVELS))
 _LEVEL_BEGINS = len(b'{"Level":"')
 
+_NESTING = frozenset({dict, list, tuple})
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -53,7 +55,9 @@ def entry_line(
         "Message": message,
     }
     if fields:
-        entry["Fields"] = _fitting(fields)
+        # Nearly always plain values, which are taken as they are.
+        is_plain = len(fields) <= MOST_FIELDS and _NESTING.isdisjoint(map(type, fields.values()))
+        entry["Fields"] = fields if is_plain else _fitting(fields)
     try:
         line = _encode(entry)
     except (ValueError, TypeError, OverflowError, RecursionError):  # the first for lone surrogates, as of file names
@@ -62,7 +66,7 @@ def entry_line(
             entry["Fields"] = {_clean(str(key)): _clean(str(value)[:CUT_LENGTH]) for key, value in fields.items()}
         line = _encode(entry)
     if fields and len(line) > MOST_FIELD_BYTES and len(_encode(entry["Fields"])) > MOST_FIELD_BYTES:
-        entry["Fields"] = {key: _clean(str(value)[:CUT_LENGTH]) for key, value in entry["Fields"].items()}
+        entry["Fields"] = {str(key): _clean(str(value)[:CUT_LENGTH]) for key, value in entry["Fields"].items()}
         line = _encode(entry)
     return line
 

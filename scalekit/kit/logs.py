@@ -126,9 +126,9 @@ class Handler(logging.Handler):
         """Hand it over; what cannot be made an entry is told by `logging.Handler.handleError`."""
         try:
             fields = {**current(), "logger": record.name}
-            for name, value in record.__dict__.items():
-                if name not in _RECORD_NAMES:
-                    fields[name] = value
+            given = record.__dict__
+            if not given.keys() <= _RECORD_NAMES:
+                fields.update((name, value) for name, value in given.items() if name not in _RECORD_NAMES)
             if record.exc_info or record.exc_text or record.stack_info:
                 fields["traceback"] = _traceback(record)
             self.sink.log(_level(record.levelno), record.getMessage(), record.created, fields)

@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping
 
 from scalekit.kit.entries import LOW_LEVELS
 
+BATCH_ENTRIES = 500
+BATCH_BYTES = 256 * 1024
+# More than that waiting goes to disk although the collector is there: it is too slow for us.
+SPOOL_FROM_BYTES = 1024 * 1024
 # What is over a MiB goes to disk (`delivery`); the rest is for the moment until the thread that does it has its turn.
 QUEUE_BYTES = 4 * 1024 * 1024
 ENTRY_OVERHEAD = 120  # bytes of Python objects around an entry, counted with it
@@ -35,16 +39,23 @@ class EntryQueue:
     def count(self) -> int:
         return len(self._low) + len(self._high)
 
-    def add(self, level: str, entry: bytes) -> None:
-        """Take an entry, and drop others for it if need be."""
+    def add(self, level: str, entry: bytes) -> bool:
+        """
+        Take an entry, and drop others for it if need be.
+
+        :return: whether somebody should look: it is the first, or they are enough for a batch, or for the disk.
+        """
         with self._lock:
             self._sequence += 1
             (self._low if level in LOW_LEVELS else self._high).append((self._sequence, level, entry))
-            self.count_bytes += len(entry) + ENTRY_OVERHEAD
+            before = self.count_bytes
+            after = self.count_bytes = before + len(entry) + ENTRY_OVERHEAD
+            is_mark = not before or len(self._low) + len(self._high) == BATCH_ENTRIES
             while self.count_bytes > self._limit:
                 _, dropped_level, dropped = (self._low or self._high).popleft()
                 self.count_bytes -= len(dropped) + ENTRY_OVERHEAD
                 self._dropped[dropped_level] += 1
+        return is_mark or before < BATCH_BYTES <= after or before < SPOOL_FROM_BYTES <= after
 
     def take(self, most: int, most_bytes: int) -> list[bytes]:
         """

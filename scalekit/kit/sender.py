@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from scalekit.errors import Fault
 from scalekit.interfaces import ILogSink
-from scalekit.kit.delivery import BATCH_BYTES, BATCH_ENTRIES, SPOOL_FROM_BYTES, Delivery
+from scalekit.kit.delivery import Delivery
 from scalekit.kit.entries import entry_line
 from scalekit.kit.posting import Answer
 from scalekit.kit.queue import EntryQueue
@@ -104,16 +104,7 @@ class LogSender:
         try:
             wall = self._around.wall() if timestamp is None else timestamp
             line = entry_line(level, wall, self._source, message, fields)
-            waiting = self._queue
-            before = waiting.count_bytes
-            waiting.add(level, line)
-            after, count = waiting.count_bytes, waiting.count
-            if (
-                count <= 1
-                or count == BATCH_ENTRIES
-                or before < BATCH_BYTES <= after
-                or before < SPOOL_FROM_BYTES <= after
-            ):
+            if self._queue.add(level, line):
                 self._wake.put(None)
             if self._thread is None or self._is_closed:
                 self._start()
@@ -159,6 +150,10 @@ class LogSender:
                 self._delivery.spool(self._around.now())
                 return
             self._thread = thread
+            # A child that multiprocessing has forked does not run what is registered with atexit.
+            process = sys.modules.get("multiprocessing.process")
+            if process is not None and process.parent_process() is not None:
+                sys.modules["multiprocessing.util"].Finalize(None, self.close, exitpriority=0)
 
     def _run(self) -> None:
         """Until the end: see to it that all goes where it belongs."""

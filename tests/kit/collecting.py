@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,7 +14,7 @@ class FakeCollector:
     """
     :ivar batches: name and entries of each that was taken, in order.
     :ivar answers: what the next requests get instead: status, fields, body.
-    :ivar gate: while it is not set, nobody is answered.
+    :ivar gate: while it is not set, nobody is answered; ``delay_seconds``: what each answer takes besides.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -22,6 +23,7 @@ class FakeCollector:
         self.fields: list[dict[str, str]] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.delay_seconds = 0.0
         collector = self
 
         class Answering(BaseHTTPRequestHandler):
@@ -31,6 +33,7 @@ class FakeCollector:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 collector.gate.wait(30)
+                time.sleep(collector.delay_seconds)
                 status, fields, text = collector.take(self.path, dict(self.headers), body)
                 self.send_response(status)
                 for name, value in {**fields, "Content-Length": str(len(text))}.items():
