@@ -12,8 +12,9 @@ from twisted.web.server import Request
 
 from scalekit.interfaces import IResponder
 from scalekit.logs.collector import Collector
+from scalekit.logs.page.resource import Page
 from scalekit.logs.taking import ManyEntries, OneEntry
-from scalekit.web.answers import Absent, ProblemResource
+from scalekit.web.answers import Absent, ProblemResource, method_answer
 from scalekit.web.resource import ResponderResource
 
 
@@ -28,7 +29,8 @@ class LogResource(ProblemResource):
     """
     The root of port 6000: takes one entry as a JSON object; ``v1/entries`` below it takes many.
 
-    :param reading: what else is below ``v1``, by its name: `scalekit.logs.tap.open_logs` has all there is.
+    :param reading: what else is below ``v1``, by its name: `scalekit.logs.tap.open_logs` has all there is;
+        with it comes the page on ``GET /``, whose paths are those of a site's root.
     :ivar one: answers ``POST /``.
     :ivar many: answers ``POST /v1/entries``.
     """
@@ -42,10 +44,19 @@ class LogResource(ProblemResource):
         for name, responder in reading.items():
             v1.putChild(name, ResponderResource(responder))
         self.putChild(b"v1", v1)
+        self._page = Page() if reading else None
+        for name, asset in self._page.assets.items() if self._page is not None else ():
+            self.putChild(name, asset)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         # "/logs/" has an empty last segment; "//" is no other name for it.
         return self if path == b"" and not request.postpath else super().getChild(path, request)
+
+    def render_GET(self, request: Request) -> bytes:
+        """The page, which is nothing without what is read."""
+        if self._page is None:
+            return method_answer(request, [b"POST"])
+        return self._page.render(request)
 
     def render_POST(self, request: Request) -> Any:
         """Take one entry."""

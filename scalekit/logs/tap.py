@@ -26,6 +26,7 @@ from scalekit.logs.bodies import BODY_LIMIT
 from scalekit.logs.collector import Collector
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.metrics import LogMetrics
+from scalekit.logs.page.resource import STYLESHEET
 from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
 from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
@@ -40,6 +41,7 @@ from scalekit.net.tls import ServerTLS
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
 from scalekit.ops.serving import add_private_listener
+from scalekit.web.login import Login
 
 reactor = cast(Any, _reactor)
 
@@ -139,5 +141,6 @@ def add_logs(
         body_limit=BODY_LIMIT,
         front=lambda site: Front(site, root.one, root.many),
         trouble=lambda: collector.trouble,
+        login=Login("scalekit log", STYLESHEET, os.urandom, reactor.seconds),
     )
     return collector, listening

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from scalekit.logs.entry import LEVELS
-from scalekit.logs.order import AHEAD_LIMIT
+from scalekit.logs.order import AHEAD_LIMIT, NEVER
 from scalekit.logs.reading import LogReader, Volume
 from scalekit.logs.records import format_rows, parse_record
 from scalekit.logs.search.budget import ANSWER_BYTES, Budget
@@ -22,6 +22,8 @@ from scalekit.logs.search.scanning import Unreadable, find_position, lines_betwe
 
 #: How often a search begins anew because a volume was sealed or removed under it; they come an hour apart.
 _ATTEMPTS = 3
+#: What a histogram of a log shows in which nothing is written yet.
+_SPAN = 60_000_000_000
 
 T = TypeVar("T")
 
@@ -126,8 +128,8 @@ def _search(reader: LogReader, matcher: Matcher, budget: Budget, limit: int, is_
 def _histogram(reader: LogReader, matcher: Matcher, budget: Budget, buckets: int, now: int) -> Histogram:
     volumes = [volume for volume in reader.volumes() if volume.entries]
     newest = max((volume.last_time for volume in volumes), default=now)
-    oldest = min((volume.first_time for volume in volumes), default=now)
-    since = max(matcher.since, oldest)
+    oldest = min((volume.first_time for volume in volumes), default=now - _SPAN)
+    since = oldest if matcher.since == NEVER else matcher.since
     # Entries may be a little ahead of us.
     until = max(since + 1, min(matcher.until, max(newest, now + AHEAD_LIMIT) + 1))
     step = max(-(-(until - since) // buckets), 1_000_000_000)
@@ -136,8 +138,9 @@ def _histogram(reader: LogReader, matcher: Matcher, budget: Budget, buckets: int
     complete = None
     try:
         for found in _merged(_streams(reader, matcher, budget, True), True):
-            place = (found.time - since) // step
-            if 0 <= place < len(counts):
+            # What waits in the journal may be older than all that is written.
+            place = max(0, (found.time - since) // step)
+            if place < len(counts):
                 counts[place][rank.get(found.level, 1)] += 1
     except _Spent as spent:
         complete = spent.time
