@@ -35,6 +35,7 @@ from scalekit.cache.rules.asking import Asked
 from scalekit.cache.rules.reuse import Verdict, plan_reuse
 from scalekit.cache.rules.stale import ERRORS
 from scalekit.cache.rules.stored import Stored
+from scalekit.cache.rules.storing import ABOUT_ASKING
 from scalekit.cache.rules.validation import plan_refresh
 from scalekit.cache.rules.vary import variant_of
 from scalekit.errors import ClientFault, OurFault
@@ -277,9 +278,9 @@ class Fetch:
         is_purged = front.shelf.was_purged(self._fill, stored.tags)
         released = self._serve(line.take_joiners(), shared, is_purged, now)
         if plan_reuse((stored,), self.asked, now).verdict is Verdict.FRESH:
-            front.unmark(self.sought.key)
+            front.unmark(self.sought.mark)
         else:
-            front.mark(self.sought.key)  # It is to be validated each time: who waits, waits in vain.
+            front.mark(self.sought.mark)  # It is to be validated each time: who waits, waits in vain.
         if body.is_complete:
             self._complete(shared)
         else:
@@ -304,7 +305,7 @@ class Fetch:
         """It is for the leader only."""
         front = self._front
         if self.is_open and len(self.line):
-            front.mark(self.sought.key)
+            front.mark(self.sought.mark)
         self._end()
         joiners = self.line.take_joiners()
         leader = self.line.leader
@@ -335,18 +336,15 @@ class Fetch:
         body = self._variants[stored.index(refresh.matched)].body
         made, merged = refresh.stored, refresh.head
         is_kept = isinstance(made, Stored)
+        is_over = not is_kept and made not in ABOUT_ASKING
         if not isinstance(made, Stored):
-            fields = (
-                merged.fields
-                if merged.has_date
-                else [*merged.fields, (b"Date", formatdate(received_at, usegmt=True).encode())]
-            )
-            made = Stored(merged.status, merged.reason, fields, received_at)
+            date = [] if merged.has_date else [(b"Date", formatdate(received_at, usegmt=True).encode())]
+            made = Stored(merged.status, merged.reason, [*merged.fields, *date], received_at)
         variant = Variant(made, body, self.sought.service)
         is_purged = front.shelf.was_purged(self._fill, made.tags)
         if is_kept:
             front.shelf.keep(self._fill, variant, front.seconds())
-        else:
+        elif is_over:
             front.shelf.invalidate(self.sought.key, front.seconds())
         self._end()
         leader, joiners = self.line.leader, self.line.take_joiners()

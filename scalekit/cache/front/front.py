@@ -130,7 +130,7 @@ class CacheFront:
                     return
             elif entry is None and sought.is_get:
                 # The usual miss: there is nothing to be weighed.
-                if self._marks.has(sought.key, now):
+                if self._marks.has(sought.mark, now):
                     sought.counts.miss += 1
                     exchange.record.cache = "miss"
                     exchange.amend = tell_unshared
@@ -211,7 +211,7 @@ class CacheFront:
             and not asked.no_cache
             and not asked.no_store
             and asked.max_age is None
-            and not self._marks.has(sought.key, self.seconds())
+            and not self._marks.has(sought.mark, self.seconds())
         )
         if is_open:
             for fetch in self._fetches.get(sought.key, ()):
@@ -334,13 +334,13 @@ class CacheFront:
             except Exception as fault:  # as a listener does, and the others go on
                 waiter.exchange.fail(fault)
 
-    def mark(self, key: bytes) -> None:
-        """Nobody is to wait for answers to this key for a while."""
-        self._marks.add(key, self.seconds())
+    def mark(self, mark: bytes) -> None:
+        """Nobody is to wait for answers to this for a while, see `Sought`."""
+        self._marks.add(mark, self.seconds())
 
-    def unmark(self, key: bytes) -> None:
+    def unmark(self, mark: bytes) -> None:
         """It can be shared."""
-        self._marks.remove(key)
+        self._marks.remove(mark)
 
     def forget(self, fetch: Fetch) -> None:
         """It is over for all who come."""
@@ -360,7 +360,7 @@ class CacheFront:
         for fetches in list(self._fetches.values()):
             for fetch in list(fetches):
                 if fetch.stage == WAITING and fetch.is_open and fetch.started <= earliest:
-                    self.mark(fetch.sought.key)
+                    self.mark(fetch.sought.mark)
                     fetch.release_joiners()
 
     def _follow_wall(self) -> None:

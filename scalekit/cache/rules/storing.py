@@ -65,6 +65,9 @@ class Refusal(Enum):
     TAGS = "bad-tags"
 
 
+#: Those that are about who has asked: what is here already is as good for others as before.
+ABOUT_ASKING = frozenset((Refusal.REQUEST, Refusal.AUTHORIZATION, Refusal.KNOWN))
+
 #: Whose rules of caching are implemented here (must-understand, section 5.2.2.3): those of RFC 9110 and RFC 7725.
 _UNDERSTOOD = frozenset(
     (200, 203, 204, *range(300, 304), 307, 308, *range(400, 418), 421, 422, 426, 451, *range(500, 506))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from scalekit.cache.rules.asking import CONDITIONAL, Asked
 from scalekit.cache.rules.stored import Stored
-from scalekit.cache.rules.storing import USUAL, Policy, Refusal, plan_store
+from scalekit.cache.rules.storing import ABOUT_ASKING, USUAL, Policy, Refusal, plan_store
 from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
 
 #: Fields that say what the stored bytes are: a 304 cannot make them others (section 3.2), nor their tag.
@@ -134,7 +134,7 @@ def after_head(
         return None
     as_get = Asked(_with_fields(asked.head, asked.head.fields, b"GET"), asked.is_secure)
     kept = plan_store(as_get, _merged(stored, head, received_at), requested_at, received_at, policy)
-    return kept if isinstance(kept, Stored) else None
+    return kept if isinstance(kept, Stored) else stored if kept in ABOUT_ASKING else None
 
 
 def _selected(variants: Sequence[Stored], asked: Asked, head: ResponseHead) -> Stored | None:

@@ -317,6 +317,21 @@ class Stale(FetchCase):
         self.assertEqual(self.it.store.stats().entries, 0)
         self.assert_rest()
 
+    def test_what_only_its_asker_keeps_from_being_stored_stays(self) -> None:
+        """A 304 to somebody who is known to the app, or wants nothing stored, takes it from nobody else."""
+        for line in (b"Authorization: x", b"Cache-Control: no-store"):
+            self.it.fill(b"/x", b"old", b"max-age=10", 200, ETAG)
+            self.it.passes(11)
+            (client,) = self.ask(1, line)
+            self.it.origin.answers(b"", b"max-age=20", 304, ETAG)
+            self.assertEqual(client.heard().body, b"old")
+            (client,) = self.ask()
+            self.assertEqual(self.it.origin.fields[b"if-none-match"], b'"v1"')
+            self.it.origin.answers(b"", b"max-age=20", 304, ETAG)
+            self.assertEqual(client.heard().body, b"old")
+            self.assertEqual(self.it.get(b"/x").said, b"hit; ttl=20")
+            self.it.purging.purge([], [], b"", False)
+
     def test_it_is_still_good(self) -> None:
         self.it.fill(b"/x", b"old", b"max-age=10", 200, ETAG)
         self.it.passes(11)
@@ -439,6 +454,18 @@ class Otherwise(FetchCase):
         self.it.origin.answers(b"ours")
         self.assertEqual(self.bodies(clients), [b"ours"] * 2)
         self.assertEqual(len(self.it.asked), before + 1)
+
+    def test_what_a_known_user_gets_says_nothing_of_strangers(self) -> None:
+        """Else one request with Authorization at the right moment would take a page out of the cache for seconds."""
+        for line in (b"Authorization: x", b"Cookie: a=b"):
+            self.ask(1, line)
+            self.it.origin.answers(b"mine", b"" if line.startswith(b"Cookie") else b"max-age=60")
+            clients = self.ask(2)
+            self.it.origin.answers(b"ours", b"max-age=60")
+            self.assertEqual(self.bodies(clients), [b"ours"] * 2)
+            self.assertEqual(self.it.get(b"/x").said, b"hit; ttl=60")
+            self.it.purging.purge([], [], b"", False)
+        self.assertEqual(len(self.it.asked), 4)
 
     def test_what_is_not_shared_says_so_also_where_it_is_coded(self) -> None:
         compress = Compress(self.it, self.it.clock, lambda *arguments: None)  # type: ignore[arg-type]

@@ -155,6 +155,12 @@ class HeadTests(SynchronousTestCase):
             self.assertEqual(fresh.fresh_until, NOW + 110)
             self.assertIn((b"X", b"2"), fresh.fields)
 
+    def test_who_asks_takes_it_from_nobody(self) -> None:
+        stored = kept(AGE, 'ETag: "a"')
+        for line in ("Authorization: x", "Cache-Control: no-store"):
+            asked = get(line, method="HEAD")
+            self.assertIs(after_head(asked, stored, 10, reply('ETag: "a"', AGE), NOW + 100, NOW + 100), stored)
+
     def test_what_is_another_is_good_no_longer(self) -> None:
         stored = kept(AGE, 'ETag: "a"', CHANGED)
         for lines, length in (
