@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Callable
 from typing import Any
 
+from scalekit.balancer.health import HealthRules
 from scalekit.balancer.prober import PingAnswer
 from scalekit.errors import UpstreamFault
 from scalekit.http.heads import values_of
@@ -28,8 +29,8 @@ def response_to(nonce: str, secret: str) -> bytes:
 class ConsentAnswer(PingAnswer):
     """What comes back for a ping with a challenge: it passes only if the challenge was answered."""
 
-    def __init__(self, cut: Callable[[], None], nonce: str, secret: str) -> None:
-        super().__init__(cut)
+    def __init__(self, cut: Callable[[], None], rules: HealthRules, nonce: str, secret: str) -> None:
+        super().__init__(cut, rules)
         self._wanted = response_to(nonce, secret)
         self._has_consented = False
 
@@ -39,7 +40,7 @@ class ConsentAnswer(PingAnswer):
         super().began(head)
 
     def ended(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        if 200 <= self._status < 300 and not self._has_consented:
+        if self._rules.is_well(self._status) and not self._has_consented:
             self.failed(UpstreamFault(502, "no-consent", f"{CHALLENGE.decode()} was not answered"))
         else:
             super().ended(trailers)

@@ -7,8 +7,10 @@ are in https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.prober import PingAnswer
 from scalekit.http.heads import RequestHead, values_of
@@ -34,12 +36,16 @@ class HealthAnswer(PingAnswer):
     """
     What comes back for a `check_head`.
 
-    :ivar status: a Deferred that fires with 200 if it serves, or does not know of health checking, else with 503; and
+    :param well: the status that is well.
+    :ivar status: a Deferred that fires with that if it serves, or does not know of health checking, else with 503; and
         with 0 if no gRPC is spoken there.
     """
 
     _code = b""
     _message = b""
+
+    def __init__(self, cut: Callable[[], None], well: int) -> None:
+        super().__init__(cut, HealthRules(status=well))
 
     def began(self, head: Any) -> None:
         self._code = b"".join(values_of(head.fields, b"grpc-status"))
@@ -51,5 +57,5 @@ class HealthAnswer(PingAnswer):
     def ended(self, trailers: list[tuple[bytes, bytes]]) -> None:
         code = b"".join(values_of(trailers, b"grpc-status")) or self._code
         is_well = code == _UNIMPLEMENTED or (code == _OK and self._message == _SERVING)
-        self._status = 200 if is_well else 503 if code else 0
+        self._status = self._rules.status or 200 if is_well else 503 if code else 0
         super().ended(trailers)

@@ -26,12 +26,22 @@ class HealthRules(NamedTuple):
     :ivar timeout: seconds that one probe may take, connecting included: half the interval.
     :ivar rise: passes in a row until it is up.
     :ivar fall: failures in a row until it is down.
+    :ivar path: what is asked for.
+    :ivar status: the one that is well; None: any 2xx.
+    :ivar text: what the body of a good answer must hold; empty: it may say anything.
     """
 
     interval: float = 2.0
     timeout: float = 1.0
     rise: int = 2
     fall: int = 3
+    path: str = "/ping"
+    status: int | None = None
+    text: bytes = b""
+
+    def is_well(self, status: int) -> bool:
+        """Whether who answers so passes, if the text is there too."""
+        return 200 <= status < 300 if self.status is None else status == self.status
 
 
 class Health:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from scalekit.balancer.directory import Directory
 from scalekit.balancer.health import JITTER, LEAVING_STATUS, HealthRules, Schedule
 from scalekit.balancer.instance import ELIGIBLE, LEAVING, SLOW_START_SECONDS, Instance, State, warm_share
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.standing import (
     FORGIVE_SECONDS,
     STRIKES,
@@ -55,7 +56,7 @@ class Judge:
             self._telling.touch(instance.service, now)
         if status == LEAVING_STATUS and not (instance.is_static and instance.state is State.DOWN):
             self._turnover.drain(instance, "says that it is leaving", now)
-        elif status is not None and 200 <= status < 300:
+        elif status is not None and instance.health.rules.is_well(status):
             self._passed(instance, now)
         else:
             self._failed(instance, detail, now)
@@ -88,12 +89,12 @@ class Judge:
             if now - instance.since >= seconds:
                 self._turnover.drain(instance, f"down for {seconds:.0f} s", now)
 
-    def go_by(self, rules: HealthRules, now: float) -> None:
+    def go_by(self, rules: PerService[HealthRules], now: float) -> None:
         """Judge by other rules from now on; whoever would be probed too late by them is probed sooner."""
         for service in self._directory.services():
             for instance in self._directory.members(service):
                 health = instance.health
-                health.rules = rules
+                health.rules = rules.of(service)
                 interval = health.interval(instance.state is State.DOWN)
                 if health.due is not None and health.due > now + interval * (1 + JITTER):
                     self._schedule.plan(health, instance, interval, now)

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from scalekit.balancer.health import LEAVING_STATUS
+from scalekit.balancer.health import LEAVING_STATUS, HealthRules
 from scalekit.balancer.instance import Instance
 from scalekit.balancer.roster import Roster
 from scalekit.errors import Fault, UpstreamFault
@@ -37,11 +37,11 @@ STATE_LIMIT = 4 * 1024
 Probe = Callable[[Instance], Deferred[int]]
 
 
-def ping_head(instance: Instance, path: str = "/ping", *fields: tuple[bytes, bytes]) -> RequestHead:
+def ping_head(instance: Instance, *fields: tuple[bytes, bytes]) -> RequestHead:
     """The request that asks an instance whether it is well."""
     return RequestHead(
         b"GET",
-        path.encode("ascii"),
+        instance.health.rules.path.encode("ascii"),
         [(b"User-Agent", b"scalekit-prober"), (b"Accept", b"*/*"), *fields],
         host=instance.authority.encode("ascii"),
         keep_alive=False,
@@ -53,14 +53,16 @@ class PingAnswer:
     """
     What comes back for a `ping_head`: the status counts, a redirection is not followed.
 
-    A body ``{"state":"draining"}`` is as good as 410.
+    A body ``{"state":"draining"}`` is as good as 410; one without the text that it must hold is a failure.
 
     :ivar status: a Deferred that fires with the status once the answer is complete, or fails with an `UpstreamFault`.
     """
 
-    def __init__(self, cut: Callable[[], None]) -> None:
+    def __init__(self, cut: Callable[[], None], rules: HealthRules) -> None:
         """:param cut: ends the connection; called when the caller has lost interest, or the answer is too long."""
         self._cut = cut
+        self._rules = rules
+        self._kept = BODY_LIMIT if rules.text else STATE_LIMIT
         self._status = 0
         self._length = 0
         self._start = b""
@@ -87,7 +89,7 @@ class PingAnswer:
 
     def data(self, piece: bytes) -> None:
         self._length += len(piece)
-        if self._length <= STATE_LIMIT:
+        if self._length <= self._kept:
             self._start += piece
         if self._length > BODY_LIMIT and not self._is_over:
             self._is_over = True
@@ -97,8 +99,14 @@ class PingAnswer:
     def ended(self, trailers: list[tuple[bytes, bytes]]) -> None:
         if not self._is_over:
             self._is_over = True
-            is_leaving = 200 <= self._status < 300 and self._length <= STATE_LIMIT and _says_draining(self._start)
-            self.status.callback(LEAVING_STATUS if is_leaving else self._status)
+            is_well = self._rules.is_well(self._status)
+            if is_well and self._length <= STATE_LIMIT and _says_draining(self._start):
+                self.status.callback(LEAVING_STATUS)
+            elif is_well and self._rules.text not in self._start:
+                detail = f"answered {self._status} without {self._rules.text.decode('utf-8')!r}"
+                self.status.errback(UpstreamFault(502, "ping-text", detail))
+            else:
+                self.status.callback(self._status)
 
     def failed(self, fault: Exception) -> None:
         if not self._is_over:
@@ -158,7 +166,7 @@ class Prober(Service):
 
     def _start(self, instance: Instance) -> None:
         asked = maybeDeferred(self._probe, instance)
-        asked.addTimeout(self._roster.rules.timeout, self._clock, _timed_out)
+        asked.addTimeout(instance.health.rules.timeout, self._clock, _timed_out)
         answered: Deferred[tuple[int | None, str, bool]] = asked.addCallbacks(
             lambda status: (status, f"answered {status}", False), lambda failure: (None, *_told(failure))
         )

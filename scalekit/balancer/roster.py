@@ -29,6 +29,7 @@ from scalekit.balancer.health import HealthRules, Schedule
 from scalekit.balancer.instance import Endpoint, Instance, Notice, Registration, State, Transition
 from scalekit.balancer.judging import Judge
 from scalekit.balancer.leases import Leases, renew_seconds
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.registry import IRegistry
 from scalekit.balancer.routes import Claim
 from scalekit.balancer.standing import Standings
@@ -57,11 +58,11 @@ class Roster:
     def __init__(
         self,
         random: Callable[[], float],
-        rules: HealthRules | None = None,
+        rules: PerService[HealthRules] | None = None,
         drain_seconds: float = DRAIN_SECONDS,
         panic: str = "spray",
     ) -> None:
-        self.rules = rules or HealthRules()
+        self.rules = rules or PerService(HealthRules())
         self.retired = Retired()
         self.departed = Departed()
         self._random = random
@@ -325,7 +326,7 @@ class Roster:
         """Take back a `wait_drained`; does nothing if it was called back already."""
         self._telling.stop_waiting(instance, callback)
 
-    def reconfigure(self, rules: HealthRules, drain_seconds: float, panic: str, now: float) -> None:
+    def reconfigure(self, rules: PerService[HealthRules], drain_seconds: float, panic: str, now: float) -> None:
         """Go on by other rules; what is draining keeps its deadline."""
         self._turnover.drain_seconds = drain_seconds
         if rules != self.rules:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scalekit.balancer.health import HealthRules
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.routes import Claim
 from scalekit.config.model import Balancer
 from scalekit.config.urls import ServerURL
@@ -23,10 +24,21 @@ def servers_of(settings: Balancer) -> dict[str, Sequence[ServerURL]]:
     return {service.name: service.servers for service in settings.service if service.servers}
 
 
-def health_rules_of(settings: Balancer) -> HealthRules:
+def health_rules_of(settings: Balancer) -> PerService[HealthRules]:
     """For the roster."""
     health = settings.health
-    return HealthRules(health.interval, health.timeout, health.rise, health.fall)
+    usual = HealthRules(
+        health.interval, health.timeout, health.rise, health.fall, health.path, health.status, health.body.encode()
+    )
+    own = {
+        service.name: usual._replace(
+            path=service.health.path or usual.path,
+            status=service.health.status or usual.status,
+            text=service.health.body.encode() or usual.text,
+        )
+        for service in settings.service
+    }
+    return PerService(usual, {name: rules for name, rules in own.items() if rules != usual})
 
 
 def upstream_timeouts_of(settings: Balancer) -> UpstreamTimeouts:

@@ -168,9 +168,7 @@ def add_balancer(
     trust = UpstreamTrust(settings, reactor)
     trust.setServiceParent(daemon)
     daemon.on_reload(trust.reload, "balancer.upstream_tls", check=trust.check)
-    upstreams = Upstreams(
-        reactor, wheel, upstream_timeouts_of(config), trust, config.health.path, secrets.token_urlsafe
-    )
+    upstreams = Upstreams(reactor, wheel, upstream_timeouts_of(config), trust, secrets.token_urlsafe)
     roster.observe(upstreams.transition)
     tunnels = Tunnels(wheel, random.random)
     roster.observe(tunnels.transition)

@@ -9,6 +9,7 @@ from scalekit.balancer.directory import Directory
 from scalekit.balancer.health import HealthRules, Schedule
 from scalekit.balancer.instance import Endpoint, Instance, State
 from scalekit.balancer.leases import Leases
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.telling import Telling
 
 DRAIN_SECONDS = 30.0  # the default grace period of Kubernetes and of most process supervisors' SIGKILL
@@ -28,7 +29,7 @@ class Turnover:
         schedule: Schedule[Instance],
         leases: Leases,
         departed: Departed,
-        rules: HealthRules,
+        rules: PerService[HealthRules],
         drain_seconds: float,
     ) -> None:
         self._directory = directory
@@ -41,7 +42,7 @@ class Turnover:
 
     def join(self, service: str, endpoint: Endpoint, now: float, reason: str, id: str = "") -> Instance:
         """A new instance, which is probed soon; its place in the directory is free."""
-        instance = Instance(service, endpoint, now, self.rules, id)
+        instance = Instance(service, endpoint, now, self.rules.of(service), id)
         self._directory.add(instance)
         self._telling.joined(instance, reason, now)
         self._schedule.start(instance.health, instance, now)

@@ -44,14 +44,12 @@ class Upstreams:
         wheel: Wheel,
         timeouts: UpstreamTimeouts,
         client_tls: Callable[[], ClientTLS],
-        ping_path: str,
         new_nonce: Callable[[], str] = str,
     ) -> None:
         self._reactor = reactor
         self._wheel = wheel
         self._timeouts = timeouts
         self._client_tls = client_tls
-        self._ping_path = ping_path
         self._new_nonce = new_nonce
         self._pools: dict[Instance, Pool] = {}
         self._speak_grpc: set[Instance] = set()
@@ -71,9 +69,8 @@ class Upstreams:
                 self._pools[instance] = pool
         return pool
 
-    def reconfigure(self, timeouts: UpstreamTimeouts, ping_path: str) -> None:
+    def reconfigure(self, timeouts: UpstreamTimeouts) -> None:
         """With other timeouts, connections are opened anew: those in use go on by the old ones, and end then."""
-        self._ping_path = ping_path
         if timeouts != self._timeouts:
             self._timeouts = timeouts
             pools, self._pools = self._pools, {}
@@ -149,7 +146,7 @@ class Upstreams:
             fault = result.value
             knows_get = not isinstance(fault, UpstreamFault) or fault.reason != "stream-reset"
         else:
-            knows_get = result not in _NO_GET
+            knows_get = result not in _NO_GET or instance.health.rules.is_well(result)
         if knows_get:
             return result
 
@@ -186,10 +183,11 @@ class Upstreams:
         fields = [(CHALLENGE, nonce.encode("ascii"))] if secret else []
 
         def send(connection: Any, answer: PingAnswer) -> None:
-            connection.send(request_head(ping_head(instance, self._ping_path, *fields)), b"GET", answer)
+            connection.send(request_head(ping_head(instance, *fields)), b"GET", answer)
 
         def new_answer(cut: Callable[[], None]) -> PingAnswer:
-            return ConsentAnswer(cut, nonce, secret) if secret else PingAnswer(cut)
+            rules = instance.health.rules
+            return ConsentAnswer(cut, rules, nonce, secret) if secret else PingAnswer(cut, rules)
 
         return self._ask(instance, new_answer, send)
 
@@ -203,7 +201,8 @@ class Upstreams:
             connection.write(CHECK_BODY)
             connection.finish([])
 
-        return self._ask(instance, HealthAnswer, send)
+        well = instance.health.rules.status or 200
+        return self._ask(instance, lambda cut: HealthAnswer(cut, well), send)
 
     def _ask(
         self,

@@ -230,6 +230,23 @@ _COOKIE_NAME = re.compile(_TOKEN, re.ASCII)
 _HASH_ON = re.compile(f"client|path|(?:header|cookie):{_TOKEN}", re.ASCII)
 
 
+def _well_status(value: object) -> int:
+    # 410 says that it leaves, and with 5xx nobody is well.
+    if isinstance(value, bool) or not isinstance(value, int) or not 200 <= value < 500 or value == 410:
+        raise ValueError
+    return value
+
+
+# What somebody means to find in a ping's answer is a word or a line, and stands in reasons of events.
+_PING_TEXT_LENGTH = 256
+
+
+def _ping_text(value: object) -> str:
+    if len(_text(value)) > _PING_TEXT_LENGTH or not _text(value).isprintable():
+        raise ValueError
+    return _text(value)
+
+
 def _cookie_name(value: object) -> str:
     if not _COOKIE_NAME.fullmatch(_text(value)):
         raise ValueError
@@ -249,6 +266,8 @@ SIZE = Kind('a size such as "64KiB" or "1GiB", or a number of bytes', _size, for
 # Empty stands for the default place; relative paths are made absolute by `scalekit.config.loading`.
 PATH = Kind("a path", _path_text)
 ACCESS_LOG = Kind('a path, or "-" for the standard output', _path_text)
+WELL_STATUS = Kind("a status from 200 to 499, but not 410", _well_status)
+PING_TEXT = Kind(f"printable text of at most {_PING_TEXT_LENGTH} characters", _ping_text)
 PING_PATH = Kind('a path such as "/ping"', _route_path)
 ROUTE_PATH = Kind('a path prefix such as "/" or "/api", not percent-coded', _route_path)
 SERVERS = list_of(Kind('a server such as "http://127.0.0.1:8001"', _parsed(parse_server_url), str))

@@ -49,6 +49,14 @@ class TLS(Table, frozen=True, kw_only=True):
     sni: tuple[SNI, ...] = ()
 
 
+class ServiceHealth(Table, frozen=True, kw_only=True):
+    """``[balancer.service.health]``: what its servers are asked; what is not said is as in `Health`."""
+
+    path: Annotated[str | None, kinds.optional(kinds.PING_PATH)] = None
+    status: Annotated[int | None, kinds.optional(kinds.WELL_STATUS)] = None
+    body: Annotated[str, kinds.PING_TEXT] = ""
+
+
 class Service(Table, frozen=True, kw_only=True):
     """``[[balancer.service]]``: a service that the configuration knows, its routes and static members."""
 
@@ -63,6 +71,7 @@ class Service(Table, frozen=True, kw_only=True):
     sticky: Annotated[bool, kinds.BOOLEAN] = False  # only apps that keep sessions to themselves need it
     sticky_cookie: Annotated[str | None, kinds.optional(kinds.COOKIE_NAME)] = None  # None: scalekit-NAME
     cache: Annotated[bool | None, kinds.optional(kinds.BOOLEAN)] = None  # None: every_service of [balancer.http_cache]
+    health: ServiceHealth = ServiceHealth()
 
 
 class UpstreamTLS(Table, frozen=True, kw_only=True):
@@ -105,6 +114,9 @@ class Health(Table, frozen=True, kw_only=True):
     rise: Annotated[int, kinds.whole_number(1, 100)] = 2
     fall: Annotated[int, kinds.whole_number(1, 100)] = 3
     path: Annotated[str, kinds.PING_PATH] = "/ping"  # the tutorial's
+    # None: any 2xx, as HAProxy and Envoy take it; a redirection is not followed, and may be to a page of errors.
+    status: Annotated[int | None, kinds.optional(kinds.WELL_STATUS)] = None
+    body: Annotated[str, kinds.PING_TEXT] = ""
     # Envoy's panic mode: whoever is sick by our probes may be well for requests, and the few others would be next.
     panic: Annotated[str, kinds.choice("spray", "fail")] = "spray"
 

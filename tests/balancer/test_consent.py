@@ -9,6 +9,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer.consent import CHALLENGE, RESPONSE, ConsentAnswer, response_to
+from scalekit.balancer.health import HealthRules
 from scalekit.errors import UpstreamFault
 from scalekit.http.heads import ResponseHead
 from scalekit.net.upstream import UpstreamTimeouts
@@ -16,8 +17,10 @@ from tests.balancer import test_upstreams
 
 
 class ConsentAnswerTests(SynchronousTestCase):
+    rules = HealthRules()
+
     def outcome(self, status: int, *responses: bytes) -> Any:
-        answer = ConsentAnswer(lambda: None, "nonce", "secret")
+        answer = ConsentAnswer(lambda: None, self.rules, "nonce", "secret")
         answer.answered(ResponseHead(status, [(RESPONSE, response) for response in responses]), b"pong")
         results: list[Any] = []
         answer.status.addBoth(results.append)
@@ -32,6 +35,8 @@ class ConsentAnswerTests(SynchronousTestCase):
         for wrong in ([], [b""], [b"\xff"], [right[:-1]], [right, right], [response_to("other", "secret")]):
             self.assertEqual(self.outcome(200, *wrong), "no-consent", wrong)
         self.assertEqual((self.outcome(503), self.outcome(410)), (503, 410))
+        self.rules = HealthRules(status=401)
+        self.assertEqual((self.outcome(401, right), self.outcome(401)), (401, "no-consent"))
 
 
 class ChallengeTests(test_upstreams.Case):

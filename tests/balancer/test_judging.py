@@ -5,6 +5,7 @@ from __future__ import annotations
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import SLOW_START_SECONDS, warm_share
 from scalekit.balancer.judging import FORGET_SECONDS
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.roster import Endpoint, Roster, State
 from scalekit.balancer.standing import ejection_seconds
 from tests.balancer.rosters import A, B, RosterTestCase, StateCase
@@ -40,7 +41,7 @@ class HealthTests(RosterTestCase):
             (302, State.DOWN),
             (500, State.DOWN),
         ]:
-            roster = Roster(lambda: 0.5, HealthRules(rise=1, fall=1))
+            roster = Roster(lambda: 0.5, PerService(HealthRules(rise=1, fall=1)))
             a = roster.register("default", A, 0.0)
             roster.probed(a, status, f"answered {status}", 1.0)
             self.assertIs(a.state, state, status)
@@ -102,28 +103,42 @@ class RulesTests(RosterTestCase):
     def test_they_count_from_the_next_probe_on(self) -> None:
         a, b = self.up(A), self.roster.register("default", B, 0.0)
         self.lose(a, 1.0, 1)
-        self.roster.reconfigure(HealthRules(rise=1, fall=2), 1.0, "spray", 2.0)
+        self.roster.reconfigure(PerService(HealthRules(rise=1, fall=2)), 1.0, "spray", 2.0)
         self.lose(a, 3.0, 1)
         self.roster.probed(b, 200, "answered 200", 3.0)
         self.assertEqual((a.state, b.state), (State.DOWN, State.UP))
-        self.assertEqual(self.roster.rules.fall, 2)
+        self.assertEqual(self.roster.rules.usual.fall, 2)
         c = self.roster.register("default", Endpoint("http", "127.0.0.1", 3002), 3.0)
         self.assertEqual(c.health.rules.rise, 1)
 
+    def test_a_service_has_its_own(self) -> None:
+        rules = PerService(HealthRules(), {"shop": HealthRules(status=401)})
+        self.roster.reconfigure(rules, 30.0, "spray", 0.0)
+        a, b = self.roster.register("default", A, 0.0), self.roster.register("shop", B, 0.0)
+        for _ in range(3):
+            self.roster.probed(a, 401, "answered 401", 1.0)
+            self.roster.probed(b, 401, "answered 401", 1.0)
+        self.assertEqual((a.state, b.state), (State.DOWN, State.UP))
+        self.assertEqual(a.reason, "3 probes failed: answered 401")
+        self.roster.reconfigure(PerService(HealthRules()), 30.0, "spray", 2.0)
+        for _ in range(3):
+            self.roster.probed(b, 401, "answered 401", 3.0)
+        self.assertEqual(b.state, State.DOWN)
+
     def test_nobody_waits_for_the_end_of_an_interval_that_is_no_longer(self) -> None:
-        self.roster = Roster(lambda: 0.5, HealthRules(interval=3600.0))
+        self.roster = Roster(lambda: 0.5, PerService(HealthRules(interval=3600.0)))
         a = self.up(A)
-        self.roster.reconfigure(HealthRules(interval=10.0), 30.0, "spray", 100.0)
+        self.roster.reconfigure(PerService(HealthRules(interval=10.0)), 30.0, "spray", 100.0)
         self.assertEqual((self.roster.due(109.9), self.roster.due(110.0)), ([], [a]))
         self.roster.probed(a, 200, "answered 200", 110.0)
-        self.roster.reconfigure(HealthRules(interval=20.0), 30.0, "spray", 110.0)
+        self.roster.reconfigure(PerService(HealthRules(interval=20.0)), 30.0, "spray", 110.0)
         self.assertEqual(self.roster.next_deadline(), 120.0)
 
     def test_time_for_draining(self) -> None:
         a, b = self.up(A), self.up(B)
         a.in_flight = b.in_flight = 1
         self.roster.unregister("default", a.id, 0.0)
-        self.roster.reconfigure(HealthRules(), 5.0, "spray", 0.0)
+        self.roster.reconfigure(PerService(HealthRules()), 5.0, "spray", 0.0)
         self.roster.unregister("default", b.id, 0.0)
         self.roster.expire(5.0)
         self.assertEqual((a.state, b.state), (State.DRAINING, State.GONE))

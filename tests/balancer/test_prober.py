@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from scalekit.balancer.health import HealthRules
 from scalekit.balancer.prober import BODY_LIMIT, STATE_LIMIT, TICK_SECONDS, PingAnswer, Prober, ping_head
 from scalekit.balancer.roster import Endpoint, Instance, Roster, State, Transition
 from scalekit.errors import UpstreamFault
@@ -190,7 +191,7 @@ class PingAnswerTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.cuts = 0
-        self.ping = PingAnswer(self.cut)
+        self.ping = PingAnswer(self.cut, HealthRules())
 
     def cut(self) -> None:
         self.cuts += 1
@@ -226,9 +227,33 @@ class PingAnswerTests(SynchronousTestCase):
             (200, b'{"state":"draining"}' + b" " * STATE_LIMIT, 200),
             (503, b'{"state":"draining"}', 503),
         ]:
-            ping = PingAnswer(lambda: None)
+            ping = PingAnswer(lambda: None, HealthRules())
             ping.answered(ResponseHead(status, []), body)
             self.assertEqual(self.successResultOf(ping.status), told, body)
+
+    def test_a_status_that_is_wanted(self) -> None:
+        """Only that one is looked into, whichever it is; what another one means is decided elsewhere."""
+        for status, body, told in [(401, b'{"state":"draining"}', 410), (401, b"", 401), (200, b"", 200)]:
+            ping = PingAnswer(lambda: None, HealthRules(status=401))
+            ping.answered(ResponseHead(status, []), body)
+            self.assertEqual(self.successResultOf(ping.status), told, body)
+
+    def test_a_text_that_is_wanted(self) -> None:
+        """A good answer without it fails; it may be far behind, and in two pieces."""
+        rules = HealthRules(text="très bien".encode())
+        ping = PingAnswer(self.cut, rules)
+        ping.began(ResponseHead(200, []))
+        for piece in (b" " * 10 * STATE_LIMIT, rules.text[:3], rules.text[3:], b"!"):
+            ping.data(piece)
+        ping.ended([])
+        self.assertEqual(self.successResultOf(ping.status), 200)
+        ping = PingAnswer(self.cut, rules)
+        ping.answered(ResponseHead(200, []), b"bien")
+        fault = self.failureResultOf(ping.status, UpstreamFault).value
+        self.assertEqual((fault.reason, fault.detail), ("ping-text", "answered 200 without 'très bien'"))
+        ping = PingAnswer(self.cut, rules)
+        ping.answered(ResponseHead(503, []), b"bien")
+        self.assertEqual(self.successResultOf(ping.status), 503)
 
     def test_too_long(self) -> None:
         """An answer over 64 KiB is cut and fails."""
@@ -239,7 +264,7 @@ class PingAnswerTests(SynchronousTestCase):
         self.ping.ended([])
         fault = self.failureResultOf(self.ping.status, UpstreamFault).value
         self.assertEqual((fault.reason, self.cuts), ("ping-too-long", 1))
-        self.ping = PingAnswer(self.cut)
+        self.ping = PingAnswer(self.cut, HealthRules())
         self.ping.answered(ResponseHead(200, []), b"x" * (BODY_LIMIT + 1))
         self.failureResultOf(self.ping.status, UpstreamFault)
 
@@ -259,6 +284,7 @@ class PingAnswerTests(SynchronousTestCase):
         """The question names the instance and who asks."""
         roster = Roster(lambda: 0.5)
         instance = roster.register("default", Endpoint("http", "::1", 3000), 0.0)
-        head = ping_head(instance, "/health")
+        instance.health.rules = HealthRules(path="/health")
+        head = ping_head(instance)
         self.assertEqual((head.method, head.target, head.host), (b"GET", b"/health", b"[::1]:3000"))
         self.assertEqual(head.get(b"user-agent"), b"scalekit-prober")

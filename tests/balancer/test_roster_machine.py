@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.balancer.generations import RETIRED_SECONDS
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import ELIGIBLE, LEAVING
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.roster import (
     Endpoint,
     Instance,
@@ -183,7 +184,7 @@ class RosterMachine(RuleBasedStateMachine):
     )
     def go_by(self, rules: HealthRules) -> None:
         """Other rules, as by SIGHUP."""
-        self.roster.reconfigure(rules, DRAIN_SECONDS, self.panic, self.now)
+        self.roster.reconfigure(PerService(HealthRules(), {"default": rules}), DRAIN_SECONDS, self.panic, self.now)
 
     @rule()
     def ask(self) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Endpoint, Instance, State
 from scalekit.balancer.policies import Policies
 from scalekit.balancer.resolver import StaticServers
-from scalekit.balancer.settings import claims_of, servers_of
+from scalekit.balancer.settings import claims_of, servers_of, upstream_timeouts_of
 from scalekit.balancer.swapping import LIVE_KEYS, Parts, Swap, plan_changes
 from scalekit.config.decode import all_keys
-from scalekit.config.model import Balancer, Drain, Health, Limits, Service
+from scalekit.config.model import Balancer, Drain, Health, Limits, Service, ServiceHealth
 from scalekit.config.urls import parse_server_url
 from scalekit.errors import ConfigurationFault
 from scalekit.net.pool import Pool
@@ -40,7 +41,7 @@ class Swapped(Proxied):
         self.routing.reconfigure(claims_of(self.settings))
         self.proxy._new_traffic = self.policies.traffic
         self.limited: list[Balancer] = []
-        self.pings: list[str] = []
+        self.timeouts: list[Any] = []
         self.told: list[str] = []
         upstreams: Any = self
         parts = Parts(
@@ -61,9 +62,9 @@ class Swapped(Proxied):
             raise ConfigurationFault("sticky.key: is damaged")
         return b"k" * 32
 
-    def reconfigure(self, timeouts: Any, ping_path: str) -> None:
+    def reconfigure(self, timeouts: Any) -> None:
         """As the upstreams do it."""
-        self.pings.append(ping_path)
+        self.timeouts.append(timeouts)
 
     def pool(self, instance: Instance) -> Pool:
         app = self.by_instance.get(instance)
@@ -155,8 +156,8 @@ class SwapTests(Case):
             health=Health(fall=7, path="/well", panic="fail"),
             drain=Drain(deadline=3.0),
         )
-        self.assertEqual((it.pings, it.limited), (["/well"], [it.swap.settings]))
-        self.assertEqual(it.roster.rules.fall, 7)
+        self.assertEqual((it.timeouts, it.limited), ([upstream_timeouts_of(it.swap.settings)], [it.swap.settings]))
+        self.assertEqual(it.of("a")[0].health.rules, HealthRules(fall=7, path="/well"))
         self.assertEqual(
             it.told,
             [
@@ -168,6 +169,13 @@ class SwapTests(Case):
             *it.swap.settings.service, **{k: getattr(it.swap.settings, k) for k in ("algorithm", "health", "drain")}
         )
         self.assertEqual(len(it.told), 1, "nothing is different")
+
+    def test_what_a_service_is_asked_for(self) -> None:
+        it = Swapped(service("a", 1), service("b", 2))
+        it.take(service("a", 1, health=ServiceHealth(path="/well", body="fine")), service("b", 2))
+        self.assertEqual(it.of("a")[0].health.rules, HealthRules(path="/well", text=b"fine"))
+        self.assertEqual(it.of("b")[0].health.rules, HealthRules())
+        self.assertEqual(it.told, ["configuration: services changed: a (health.path, health.body)"])
 
     def test_a_fault_is_found_before_anything_is_changed(self) -> None:
         it = Swapped(service("a", 1))

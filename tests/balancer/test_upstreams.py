@@ -44,6 +44,7 @@ class Case(WireTestCase):
 
     scheme = ""
     offered: tuple[str, ...] = ()
+    rules = HealthRules(path="/ping?deep")
 
     def setUp(self) -> None:
         super().setUp()
@@ -58,7 +59,7 @@ class Case(WireTestCase):
         self.app_port = port.getHost().port
         wheel = Wheel(reactor)
         wheel.start()
-        self.upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), self.trust, "/ping?deep")
+        self.upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), self.trust)
         self.addCleanup(wheel.stop)
         self.addCleanup(self.until, lambda: self.app_admission.open == 0)
         self.addCleanup(app.drain)
@@ -74,7 +75,7 @@ class Case(WireTestCase):
 
     def instance(self, port: int | None = None, name: str | None = "localhost") -> Instance:
         scheme = self.scheme or ("https" if self.secure else "http")
-        return Instance("default", Endpoint(scheme, "127.0.0.1", port or self.app_port, name), 0.0, HealthRules())
+        return Instance("default", Endpoint(scheme, "127.0.0.1", port or self.app_port, name), 0.0, self.rules)
 
     async def open(self, instance: Instance) -> UpstreamConnection:
         ready: list[UpstreamConnection] = []
@@ -126,9 +127,9 @@ class Pools(Case):
         instance = self.instance()
         idle, busy = await self.open(instance), await self.open(instance)
         await self.use(idle)
-        self.upstreams.reconfigure(UpstreamTimeouts(), "/well")
+        self.upstreams.reconfigure(UpstreamTimeouts())
         self.assertEqual(len(self.upstreams.pool(instance).idle), 1)
-        self.upstreams.reconfigure(UpstreamTimeouts(read=7.0), "/well")
+        self.upstreams.reconfigure(UpstreamTimeouts(read=7.0))
         await self.until(lambda: self.app_admission.open == 1)
         await self.use(busy)
         await self.until(lambda: self.app_admission.open == 0)
@@ -136,8 +137,6 @@ class Pools(Case):
         await self.use(fresh)
         self.assertIs(self.upstreams.pool(instance).take(), fresh)
         fresh.retire()
-        self.assertEqual(await self.upstreams.probe(instance), 200)
-        self.assertEqual(self.requests[-1].head.path, b"/well")
 
     async def test_a_request_tried_once_more_there_leaves_nothing_behind(self) -> None:
         for state in (State.DRAINING, State.GONE):
@@ -166,6 +165,14 @@ class Probes(Case):
         self.assertEqual(repr(self.upstreams), "<Upstreams 0 pools>")
         await self.until(lambda: self.app_admission.open == 0)
 
+    async def test_a_status_and_a_text_that_are_wanted(self) -> None:
+        self.rules = HealthRules(status=401, text=b"ong")
+        self.status = 401
+        self.assertEqual(await self.upstreams.probe(self.instance()), 401)
+        self.body = b"PONG"
+        fault: Any = await self.assertFailure(self.upstreams.probe(self.instance()), UpstreamFault)
+        self.assertEqual(fault.reason, "ping-text")
+
     async def test_nobody_there(self) -> None:
         free = Port(0, self.factory, "127.0.0.1", reactor, Admission(1))
         free.startListening()
@@ -178,7 +185,7 @@ class Probes(Case):
         probe = self.upstreams.probe(self.instance())
         probe.cancel()
         await self.assertFailure(probe, CancelledError)
-        self.upstreams._ping_path = "/hang"
+        self.rules = HealthRules(path="/hang")
         probe = self.upstreams.probe(self.instance())
         await self.until(lambda: bool(self.requests))
         probe.cancel()
@@ -257,6 +264,15 @@ class GRPCProbes(Case):
             self.assertEqual(self.asked(), [b"/ping?deep", check])
             self.assertEqual(await self.upstreams.probe(instance), 200)
             self.assertEqual(self.asked(), [check])
+
+    async def test_it_is_well_by_its_own_rules(self) -> None:
+        """A text says nothing of it, and what it serves with is as good as the status that is wanted."""
+        self.rules = HealthRules(status=204, text=b"pong")
+        self.assertEqual(await self.upstreams.probe(self.instance()), 204)
+        self.asked()
+        self.rules = HealthRules(status=405)
+        self.assertEqual(await self.upstreams.probe(self.instance()), 405)
+        self.assertEqual(self.asked(), [b"/ping"])
 
     async def test_what_its_answers_mean(self) -> None:
         for message, code, status in (

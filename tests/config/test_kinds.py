@@ -29,6 +29,8 @@ TABLE: dict[str, tuple[Kind, list[tuple[Any, Any]], list[Any]]] = {
         ["", "header", "header:", "cookie:a b", "cookie:a=", "query:a", 1],
     ),
     "cookie": (kinds.COOKIE_NAME, [("a", "a"), ("__Host-a.b", "__Host-a.b")], ["", "a b", "a=", "a;", "é", 1]),
+    "well status": (kinds.WELL_STATUS, [(200, 200), (499, 499)], [199, 410, 500, True, "200", 2.0, None]),
+    "ping text": (kinds.PING_TEXT, [("", ""), ('"UP" é', '"UP" é')], ["x" * 257, "a\nb", 1]),
     "path": (kinds.PATH, [("", ""), ("a/b", "a/b")], [1, "a\0b"]),
     "route": (kinds.ROUTE_PATH, [("/", "/"), ("/api/v1", "/api/v1")], ["", "api", "//", "/a//b", "/..", "/a?b", "/é"]),
     "listeners": (

@@ -236,7 +236,7 @@ class ProxyTestCase(ListenerTestCase):
         roster.observe_claims(routing.settle)
         for service in ("default", "admin"):
             roster.settle_static(service, [Endpoint("http", "127.0.0.1", port.getHost().port)], REACTOR.seconds())
-        upstreams = Upstreams(REACTOR, self.wheel, UpstreamTimeouts(), no_tls, "/ping")
+        upstreams = Upstreams(REACTOR, self.wheel, UpstreamTimeouts(), no_tls)
         self.addCleanup(self.backend.close_all)
         forwarder = Forwarder(b"t", (), lambda: 1 << 64 | 1)
         tunnels = Tunnels(self.wheel, lambda: 0.5)

@@ -109,7 +109,7 @@ class StockSiteTests(TestCase):
         wheel.start()
         self.addCleanup(wheel.stop)
         roster = Roster(random.random)
-        upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), lambda: self.fail("no TLS here"), "/ping")
+        upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), lambda: self.fail("no TLS here"))
         if port is not None:
             roster.settle_static("default", [Endpoint("http", "127.0.0.1", port)], reactor.seconds())
             self.addCleanup(upstreams.pool(roster.instances("default")[0]).close)
