@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.deadlines import AT_ONCE, FAR, TICK_SECONDS, Wheel
+from scalekit.net.deadlines import AT_ONCE, FAR, MOST_TURNS, TICK_SECONDS, Wheel
 
 
 class Item:
@@ -208,6 +208,84 @@ class ManyAtOnce(Case):
         self.wheel.start()
         self.clock.pump([0.25])
         self.assertEqual(self.fired(), 3 * AT_ONCE)
+
+
+class Turns(Clock):
+    """A clock that does what is due in one turn of the reactor, and what that puts off in the next."""
+
+    def turn(self, seconds: float = 0.0) -> None:
+        self.rightNow += seconds
+        for call in [call for call in self.calls if call.getTime() <= self.rightNow]:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
+class Bursts(SynchronousTestCase):
+    """How late the last one is, and for how many at a time others wait."""
+
+    def made(self) -> tuple[Wheel, Turns]:
+        clock = Turns()
+        wheel = Wheel(clock)
+        wheel.start()
+        return wheel, clock
+
+    def pass_next(self, wheel: Wheel, clock: Clock, size: int) -> list[Item]:
+        """So many pass at the next tick."""
+        items = [Item(clock) for _ in range(size)]
+        for item in items:
+            wheel.arm(item, -TICK_SECONDS)
+        return items
+
+    def told(self, clock: Turns, items: list[Item]) -> list[int]:
+        """How many are told in each turn from the next tick on."""
+        clock.turn(TICK_SECONDS)
+        counts = [sum(bool(item.fired) for item in items)]
+        while counts[-1] < len(items):
+            clock.turn()
+            counts.append(sum(bool(item.fired) for item in items))
+        return [after - before for before, after in zip([0, *counts], counts, strict=False)]
+
+    @given(st.integers(1, 20 * MOST_TURNS))
+    def test_however_many_they_are(self, size: int) -> None:
+        wheel, clock = self.made()
+        turns = self.told(clock, self.pass_next(wheel, clock, size))
+        assert len(turns) <= MOST_TURNS
+        assert max(turns) <= max(AT_ONCE, -(-size // MOST_TURNS))
+        # After it, a few are spread again.
+        assert self.told(clock, self.pass_next(wheel, clock, 3 * AT_ONCE)) == [AT_ONCE] * 3
+
+    @given(st.lists(st.integers(0, 300), min_size=1, max_size=4), st.integers(0, MOST_TURNS))
+    def test_more_of_them_before_all_are_told(self, sizes: list[int], turns: int) -> None:
+        """Those of one tick are told in as many turns, whatever comes with the next."""
+        wheel, clock = self.made()
+        waves: list[list[Item]] = []
+        took = [0] * len(sizes)
+
+        def turn(seconds: float = 0.0) -> None:
+            for number, wave in enumerate(waves):
+                took[number] += not all(item.fired for item in wave)
+            clock.turn(seconds)
+
+        for size in sizes:
+            waves.append(self.pass_next(wheel, clock, size))
+            turn(TICK_SECONDS)
+            for _ in range(turns):
+                turn()
+        for _ in range(MOST_TURNS):
+            turn()
+        assert all(item.fired for wave in waves for item in wave)
+        # In the turn of the tick itself others may have been told.
+        assert max(took) <= 1 + MOST_TURNS, took
+
+    def test_those_that_were_armed_anew_do_not_count(self) -> None:
+        """A thousand clients that have said something since: the few that have not are spread as ever."""
+        wheel, clock = self.made()
+        others = self.pass_next(wheel, clock, 50 * MOST_TURNS)
+        for item in others:
+            wheel.arm(item, 60)
+        self.assertEqual(self.told(clock, self.pass_next(wheel, clock, 5 * AT_ONCE)), [AT_ONCE] * 5)
+        self.assertEqual([item for item in others if item.fired], [])
 
 
 class AgainstAModel(SynchronousTestCase):
