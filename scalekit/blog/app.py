@@ -233,7 +233,7 @@ class Blog(Resource):
         self._sink.log(
             level,
             f"{method} {target} {view.status} {seconds * 1000:.1f}ms {view.source} id={request_id[:100]}",
-            fields={"request_id": request_id[:100]},
+            fields=None if request_id == "-" else {"request_id": request_id[:100]},
         )
 
 

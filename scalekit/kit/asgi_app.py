@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from scalekit.kit.context import context
 from scalekit.kit.registration import CHALLENGE, RESPONSE, response_to
 from scalekit.kit.told import Balancers, read
 
@@ -22,7 +23,8 @@ class BehindASGI:
     Answers ``GET /ping`` with 200, or 410 once we leave; all else goes to the application with what the balancer tells:
 
     * ``client`` is the client's address (and port 0, which is not told), ``scheme`` what it speaks;
-    * ``scalekit`` is a dictionary with ``peer``, the balancer's address, ``request_id`` and ``traceparent``.
+    * ``scalekit`` is a dictionary with ``peer``, the balancer's address, ``request_id`` and ``traceparent``; the id is
+      also a field of all that is logged by `scalekit.kit.logs` meanwhile.
 
     A request that does not come from the balancer is left as it is, and has no ``scalekit``.
 
@@ -65,6 +67,11 @@ class BehindASGI:
             return
         if kind in ("http", "websocket"):
             scope = self._with_told(scope)
+            request_id = scope.get("scalekit", {}).get("request_id")
+            if request_id:
+                with context(request_id=request_id):
+                    await self._application(scope, receive, send)
+                return
         await self._application(scope, receive, send)
 
     def _with_told(self, scope: Scope) -> Scope:

@@ -157,14 +157,17 @@ class LogSender:
 
     def _run(self) -> None:
         """Until the end: see to it that all goes where it belongs."""
+        told = ""
         while True:
             try:
                 if self._step():
                     break
                 seconds = self._seconds()
             except Exception as why:  # nobody else would go on
-                self._around.tell(f"sending log entries: {why!r}")
-                seconds = 1.0
+                text = f"sending log entries: {why!r}"
+                if text != told:
+                    self._around.tell(text)
+                told, seconds = text, 1.0
             try:
                 self._wake.get(timeout=seconds)
                 while True:

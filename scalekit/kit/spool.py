@@ -29,6 +29,9 @@ SPOOL_BYTES = 64 * 1024 * 1024  # a day of an application that writes three entr
 # What is read at once, and what is given up at once when there is too much.
 FILE_BYTES = 1024 * 1024
 
+# More than once is rare; a file system that knows no locks refuses for ever.
+_TRIES = 5
+
 _HEAD = struct.Struct(">4sIIBQ")
 _COVERED = struct.Struct(">IBQ")
 _CRC_END = 8
@@ -179,21 +182,24 @@ class Spool:
 
     def _begin(self) -> None:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        while True:
+        for _ in range(_TRIES):
             name = self._make_name()
             descriptor = self._lock(name, os.O_CREAT)
             if descriptor is not None:  # else somebody took it for a dead one's before we had it
                 self._name, self._number = name, 0
                 self._locks[name] = descriptor
                 return
+        raise OSError(f"{self._directory}: no file there can be locked")
 
     def _lock(self, name: str, flags: int = 0) -> int | None:
         """A descriptor that holds the lock of this process; None if another one has it."""
         path = os.path.join(self._directory, f"{name}.lock")
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
-        except FileNotFoundError:
-            return None
+        except OSError:
+            if flags:
+                raise
+            return None  # somebody has just removed it, or it is another user's
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):

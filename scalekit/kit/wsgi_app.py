@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from scalekit.kit.context import context
 from scalekit.kit.registration import CHALLENGE, RESPONSE, response_to
 from scalekit.kit.told import Balancers, read
 
@@ -20,7 +21,8 @@ class BehindWSGI:
     Answers ``GET /ping`` with 200, or 410 once we leave; all else goes to the application with what the balancer tells:
 
     * ``REMOTE_ADDR`` is the client's address, ``wsgi.url_scheme`` what it speaks;
-    * ``scalekit.peer`` is the balancer's address, ``scalekit.request_id`` and ``scalekit.traceparent`` are as it says.
+    * ``scalekit.peer`` is the balancer's address, ``scalekit.request_id`` and ``scalekit.traceparent`` are as it says;
+      the id is also a field of all that is logged by `scalekit.kit.logs` until the application has returned.
 
     A request that does not come from the balancer is left as it is, and has none of the last three.
 
@@ -66,6 +68,9 @@ class BehindWSGI:
                 environ.pop("REMOTE_PORT", None)  # the balancer's, and the client's is not told
             if told.scheme:
                 environ["wsgi.url_scheme"] = told.scheme
+            if told.request_id:
+                with context(request_id=told.request_id):
+                    return self._application(environ, start_response)
         return self._application(environ, start_response)
 
     def __repr__(self) -> str:

@@ -174,6 +174,7 @@ class BlogTests(SynchronousTestCase):
                 "INFO POST /posts/2 303 _ direct id=-",
             ],
         )
+        self.assertEqual(self.sink.fields, [None, {"request_id": "abc"}, None, None])
 
     def test_without_the_data_service_what_is_cached_is_shown_and_the_rest_says_sorry(self) -> None:
         self.get("/")

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.asgi_app import BehindASGI, Scope
+from scalekit.kit.context import current
 from scalekit.kit.registration import RESPONSE, response_to
 from scalekit.kit.told import LOOPBACK, Balancers
 
@@ -66,6 +67,7 @@ class BehindASGITests(SynchronousTestCase):
         if scope["type"] == "lifespan":
             raise NotImplementedError
         self.seen = scope
+        self.logged = dict(current())
         await send({"type": "application"})
 
     def http(self, path: str = "/x", method: str = "GET", **more: Any) -> Scope:
@@ -93,6 +95,7 @@ class BehindASGITests(SynchronousTestCase):
         self.run_app(given)
         self.assertEqual((self.seen["client"], self.seen["scheme"]), (("203.0.113.7", 0), "https"))
         self.assertEqual(self.seen["scalekit"], {"peer": "127.0.0.1", "request_id": "ab-1", "traceparent": "00-1-2-01"})
+        self.assertEqual((self.logged, current()), ({"request_id": "ab-1"}, {}))
         self.assertEqual(given["client"], ("127.0.0.1", 4711), "the server's own is not touched")
         self.run_app(self.http(headers=FIELDS, client=("127.0.0.1", 4711), type="websocket", scheme="ws"))
         self.assertEqual((self.seen["client"], self.seen["scheme"]), (("203.0.113.7", 0), "wss"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 from collections import Counter
@@ -143,4 +144,11 @@ class SpoolTests(SynchronousTestCase):
 
     def test_a_directory_that_cannot_be_made(self) -> None:
         self.directory.write_text("a file")
+        self.assertRaises(OSError, self.spool().append, batch(1))
+
+    def test_a_file_system_without_locks(self) -> None:
+        def flock(descriptor: int, operation: int) -> None:
+            raise OSError(37, "No locks available")
+
+        self.patch(fcntl, "flock", flock)
         self.assertRaises(OSError, self.spool().append, batch(1))

@@ -9,6 +9,7 @@ from wsgiref.validate import validator
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.kit.context import current
 from scalekit.kit.registration import RESPONSE, response_to
 from scalekit.kit.told import LOOPBACK, Balancers
 from scalekit.kit.wsgi_app import BehindWSGI
@@ -40,6 +41,7 @@ class BehindWSGITests(SynchronousTestCase):
 
     def application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         self.seen = environ
+        self.logged = dict(current())
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"application"]
 
@@ -85,6 +87,7 @@ class BehindWSGITests(SynchronousTestCase):
         )
         self.assertEqual(self.seen["scalekit.request_id"], "ab-1")
         self.assertEqual(self.seen["scalekit.traceparent"], "00-1-2-01")
+        self.assertEqual((self.logged, current()), ({"request_id": "ab-1"}, {}))
 
     def test_nobody_else_is(self) -> None:
         self.ask("/x", REMOTE_ADDR="10.0.0.1", **FIELDS)
