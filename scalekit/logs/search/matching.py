@@ -39,12 +39,13 @@ class Matcher:
         terms = sorted(query.terms, key=lambda term: cost[type(term)])
         self._tests = [_test(term) for term in terms]
         self._needs_fields = any(isinstance(term, Text | Field) for term in terms)
+        # In lower case, as is what they are looked for in: ten times as fast as a pattern.
         self._needles = [
-            re.compile(re.escape(term.text).encode(), re.IGNORECASE).search
+            term.text.lower().encode()
             for term in terms
             if isinstance(term, Text) and not term.is_not and _PLAIN.fullmatch(term.text)
         ]
-        self._needles += [
+        self._levels = [
             re.compile(b"|".join(b'"Level":"%b"' % name.encode() for name in sorted(term.names)) or b"(?!)").search
             for term in terms
             if isinstance(term, Level)
@@ -52,8 +53,12 @@ class Matcher:
 
     def may_match(self, line: bytes) -> bool:
         """False only if no entry with this line of the log's truth is found."""
-        for search in self._needles:  # noqa: SIM110 - a generator costs as much as a search
+        for search in self._levels:
             if search(line) is None:
+                return False
+        lower = line.lower() if self._needles else b""
+        for needle in self._needles:  # noqa: SIM110 - a generator costs as much as a search
+            if needle not in lower:
                 return False
         return True
 
