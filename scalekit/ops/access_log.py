@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 from twisted.application.service import Service
@@ -28,8 +28,10 @@ TICK_SECONDS = 0.5
 MOST_WAITING = 50_000
 #: Formatted in one turn of the loop: 250 lines take about 1 ms, then whoever waits for an answer comes first.
 BATCH = 250
-#: Trouble with the file is told this often.
+#: Trouble with the file, or with what is to be told, is told this often.
 COMPLAINT_SECONDS = 60.0
+
+Told = TypeVar("Told")
 
 _log = Logger()
 _encoder = msgspec.json.Encoder()
@@ -52,7 +54,7 @@ class AccessLog(Service):
     :param wall: seconds since the epoch.
     :param sink: takes an entry for each exchange as well.
 
-    :ivar dropped: lines given up, because too many waited or the file could not be written.
+    :ivar dropped: lines given up, because too many waited, or because they could not be made or written.
     """
 
     name = "access-log"
@@ -150,15 +152,36 @@ class AccessLog(Service):
         del waiting[:BATCH]
         if self._file is not None:
             try:
-                self._write(self._file, b"".join([line_of(*entry) for entry in batch]))
+                lines = [line_of(*entry) for entry in batch]
+            except Exception:
+                lines = self._told(line_of, batch)
+                self.dropped += len(batch) - len(lines)
+            try:
+                self._write(self._file, b"".join(lines))
             except OSError as why:
-                self.dropped += len(batch)
-                self._complain(why)
+                self.dropped += len(lines)
+                if self._may_complain():
+                    _log.error(
+                        "the access log cannot be written: {why}; {dropped} lost so far", why=why, dropped=self.dropped
+                    )
         if self._sink is not None:
-            for exchange, seconds, wall in batch:
-                level = "ERROR" if exchange.record.status >= 500 else "INFO"
-                fields = {"request_id": exchange.request_id.decode("latin-1")}
-                self._sink.log(level, sentence(exchange, seconds), wall, fields)
+            self._told(self._tell_sink, batch)
+
+    def _told(self, tell: Callable[[Any, float, float], Told], batch: list[tuple[Any, float, float]]) -> list[Told]:
+        """What becomes of each; one that cannot be told takes none of the others along."""
+        told = []
+        for entry in batch:
+            try:
+                told.append(tell(*entry))
+            except Exception:
+                if self._may_complain():
+                    _log.failure("an exchange cannot be told to the access log")
+        return told
+
+    def _tell_sink(self, exchange: Any, seconds: float, wall: float) -> None:
+        level = "ERROR" if exchange.record.status >= 500 else "INFO"
+        fields = {"request_id": exchange.request_id.decode("latin-1")}
+        self._sink.log(level, sentence(exchange, seconds), wall, fields)  # type: ignore[union-attr]
 
     def _write(self, file: BinaryIO, data: bytes) -> None:
         left = memoryview(b"\n" + data if self._is_torn else data)
@@ -169,11 +192,12 @@ class AccessLog(Service):
             self._is_torn = bool(left)
         file.flush()
 
-    def _complain(self, why: OSError) -> None:
+    def _may_complain(self) -> bool:
         now = self._clock.seconds()
-        if now - self._complained_at >= COMPLAINT_SECONDS:
-            self._complained_at = now
-            _log.error("the access log cannot be written: {why}; {dropped} lost so far", why=why, dropped=self.dropped)
+        if now - self._complained_at < COMPLAINT_SECONDS:
+            return False
+        self._complained_at = now
+        return True
 
     def __repr__(self) -> str:
         return f"<AccessLog {self._path or 'without file'} {len(self._waiting)} waiting, {self.dropped} dropped>"

@@ -186,7 +186,7 @@ class AccessLogTests(SynchronousTestCase):
             log.record(over(), 0.0)
         log.stopService()
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
-        self.assertEqual(len(self.lines()), BATCH + 1)
+        self.assertEqual(len(self.lines()), 2 * BATCH)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_reopen_after_a_rotation(self) -> None:
@@ -291,6 +291,17 @@ class AccessLogTests(SynchronousTestCase):
         log.record(over(), 0.0)
         self.clock.advance(TICK_SECONDS)
         self.assertEqual(len(self.lines()), 1)
+
+    def test_one_that_cannot_be_told_takes_none_along(self) -> None:
+        log = self.make(sink=self.sink)
+        broken: Any = SimpleNamespace()
+        for exchange in (over(b"/1"), broken, over(b"/2"), broken, over(b"/3")):
+            log.record(exchange, 0.0)
+        self.clock.advance(TICK_SECONDS)
+        self.assertEqual([line["target"] for line in self.lines()], ["/1", "/2", "/3"])
+        self.assertEqual([message.split()[1] for _, message, _ in self.sink.entries], ["/1", "/2", "/3"])
+        # Once a minute: there may be 250 of them in each turn.
+        self.assertEqual((log.dropped, len(self.flushLoggedErrors(AttributeError))), (2, 1))
 
     @given(st.binary(max_size=40), st.text(max_size=20))
     def test_nothing_in_a_request_can_end_a_line(self, target: bytes, address: str) -> None:
