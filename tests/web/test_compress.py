@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import OurFault
 from scalekit.http.heads import Fields
-from scalekit.web.compress import Compress
+from scalekit.web.compress import REMEMBERED_BYTES, Compress
 from scalekit.web.memory import MemoryExchange, ask
 from tests.web.coded import HTML, PAGE, CodingCase, Fixed, at_once, made
 from tests.web.decoders import NAMES, decoded
@@ -133,6 +133,13 @@ class ChoiceTests(SynchronousTestCase):
             exchange = ask(made(Fixed(HTML, PAGE)), fields=[(b"Accept-Encoding", accepted)])
             self.assertEqual(exchange.values(b"content-encoding"), [coding])
             self.assertEqual(decoded(coding, exchange.sent), PAGE)
+
+    def test_what_is_remembered_is_short(self) -> None:
+        compress = made(Fixed(HTML, PAGE))
+        for size, remembered in ((REMEMBERED_BYTES, 1), (REMEMBERED_BYTES + 1, 1), (30_000, 1)):
+            exchange = ask(compress, fields=[(b"Accept-Encoding", b"br;q=0.5, gzip".ljust(size, b","))])
+            self.assertEqual(exchange.values(b"content-encoding"), [b"gzip"])
+            self.assertEqual(compress._pick.cache_info().currsize, remembered)
 
     def test_the_order_is_the_configuration_s(self) -> None:
         accepts = [(b"Accept-Encoding", b"gzip, br, zstd")]
