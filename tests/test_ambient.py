@@ -61,7 +61,8 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 
 def is_root(module: str) -> bool:
     # Applications call these of the kit with nothing, or nothing but themselves.
-    called_bare = ("scalekit.kit.wrappers", "scalekit.kit.opening", "scalekit.kit.logs", "scalekit.kit.joining")
+    names = ("wrappers", "opening", "logs", "joining", "testing")
+    called_bare = [f"scalekit.kit.{name}" for name in names]
     return module.rpartition(".")[2] in {"tap", "data_tap"} or module in ("scalekit.ops.cli", *called_bare)
 
 

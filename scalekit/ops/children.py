@@ -29,7 +29,7 @@ START_SECONDS = 15.0
 RESTART_SECONDS = 1.0
 
 #: ``twistd`` by this interpreter, in a process group of its own: Ctrl-C in the terminal is for the parent alone.
-_RUN_TWISTD = "import os, sys; os.setpgid(0, 0); sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+RUN_TWISTD = "import os, sys; os.setpgid(0, 0); sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
 
 _log = Logger()
 
@@ -61,7 +61,7 @@ class ChildService(Service):
         failed: Callable[[str], object],
     ) -> None:
         self.setName(name)
-        self._arguments = [sys.executable, "-c", _RUN_TWISTD, "-n", *arguments]
+        self._arguments = [sys.executable, "-c", RUN_TWISTD, "-n", *arguments]
         self._environ = dict(environ)
         self._reactor = reactor
         self._failed = failed
