@@ -145,8 +145,8 @@ def why(surroundings: Surroundings, /, request_id: str, is_json: bool, **asked: 
     """
     Tell what became of a request: the balancer's line and the app servers', in order.
 
-    Its id is what app servers get as X-Request-ID; the access log has it, and error pages.  The exit status is 1 if the
-    log has nothing of it.
+    Its id is in X-Request-ID, of what app servers get and of the answer.  The exit status is 1 if the log has nothing
+    of it.
     """
     quoted = request_id.replace("\\", "\\\\").replace('"', '\\"')
     given = {"q": f'"{quoted}"', "order": "asc", "limit": str(_STORY_LINES)}
