@@ -77,6 +77,11 @@ class Delivery:
         """Whether something is in memory that would be lost with it."""
         return self._waiting is not None or self._queue.count > 0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the collector has all of it."""
+        return not self.has_any and self._spool.size == 0
+
     def is_away(self, now: float) -> bool:
         """Whether nobody has taken anything for a while."""
         since = self._sent_at if self._sent is not None else now

@@ -18,7 +18,8 @@ BATCH_BYTES = 256 * 1024
 # More than that waiting goes to disk although the collector is there: it is too slow for us.
 SPOOL_FROM_BYTES = 1024 * 1024
 # What is over a MiB goes to disk (`delivery`); the rest is for the moment until the thread that does it has its turn.
-QUEUE_BYTES = 4 * 1024 * 1024
+# A loop that does nothing but log makes 25 MiB a second.
+QUEUE_BYTES = 16 * 1024 * 1024
 ENTRY_OVERHEAD = 120  # bytes of Python objects around an entry, counted with it
 
 

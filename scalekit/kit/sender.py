@@ -186,7 +186,7 @@ class LogSender:
             else:
                 delivery.answered(answer, now)
         is_closing = self._close_at is not None
-        if self._close_at is not None and (not delivery.has_any or now >= self._close_at or delivery.is_away(now)):
+        if self._close_at is not None and (delivery.is_done or now >= self._close_at or delivery.is_away(now)):
             with self._starting:
                 self._end(now)
             return True

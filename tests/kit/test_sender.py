@@ -82,6 +82,15 @@ class LogSenderTests(SynchronousTestCase):
         self.assertTrue(self.poster.closed.wait(PATIENCE_SECONDS))
         self.assertFalse(self.directory.exists())
 
+    def test_close_sends_what_is_spooled_too(self) -> None:
+        for number in range(3000):
+            self.sender.log("INFO", f"{number}".ljust(1000))
+        for _ in range(20):
+            self.poster.answers.put(Answer(200))
+        self.sender.close(PATIENCE_SECONDS)
+        self.assertEqual(sum(len(self.sent()) for _ in range(self.poster.batches.qsize())), 3000)
+        self.assertEqual(list(self.directory.glob("*")), [])
+
     def test_what_is_left_at_the_end_and_what_comes_later_is_spooled_and_adopted(self) -> None:
         self.sender.log("INFO", "left")
         name = self.poster.batches.get(timeout=PATIENCE_SECONDS)[:2]
