@@ -173,7 +173,7 @@ class Forward:
         """Ask the client for its body."""
         self._stop_waiting()
         if self._body is None:
-            body = self._body = Upload(self, self._proxy.max_body_bytes)
+            body = self._body = Upload(self, self._traffic.max_body_bytes)
             self._exchange.receive(body)
 
     def _stop_waiting(self) -> None:

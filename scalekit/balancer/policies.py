@@ -20,12 +20,14 @@ class Terms(NamedTuple):
 
     :ivar most: how many an instance gets at a time.
     :ivar cookie: of sticky sessions; empty: the one that no other service has; None: no sessions.
+    :ivar max_body_bytes: of a request; None: no limit.
     """
 
     algorithm: str
     hash_on: str
     most: float
     cookie: str | None
+    max_body_bytes: int | None
 
 
 class Policies:
@@ -58,14 +60,13 @@ class Policies:
             service.hash_on or self._settings.hash_on,
             service.max_in_flight or inf,
             (service.sticky_cookie or "") if service.sticky else None,
+            service.max_body_bytes or self._settings.limits.max_body_bytes,
         )
 
     def traffic(self, name: str) -> Traffic:
         """A new one."""
         terms = self.terms(name)
-        traffic = Traffic(self._picker(terms), terms.most)
-        traffic.sticky = self._sticky(name, terms)
-        return traffic
+        return Traffic(self._picker(terms), terms.most, self._sticky(name, terms), terms.max_body_bytes)
 
     def adopt(self, settings: Balancer, sticky_key: bytes, present: Mapping[str, Traffic]) -> None:
         """
@@ -84,6 +85,7 @@ class Policies:
             if old.cookie != new.cookie:
                 traffic.sticky = self._sticky(name, new)
             traffic.most = new.most
+            traffic.max_body_bytes = new.max_body_bytes
 
     def _picker(self, terms: Terms) -> IPicker:
         return new_picker(terms.algorithm, self._random, key_on(terms.hash_on, self._client_address))

@@ -44,7 +44,6 @@ class ReverseProxy:
     """
     :param clock: an `IReactorTime`.
     :param new_traffic: makes what is kept for a service, by its name.
-    :param max_body_bytes: a longer request body is answered with 413; None: no limit.
 
     :ivar traffic: what is kept, for each service that was asked for.
     """
@@ -58,14 +57,12 @@ class ReverseProxy:
         forwarder: Forwarder,
         clock: Any,
         new_traffic: Callable[[str], Traffic] = lambda service: Traffic(RoundRobin()),
-        max_body_bytes: int | None = None,
     ) -> None:
         self.roster = roster
         self.upstreams = upstreams
         self.tunnels = tunnels
         self.forwarder = forwarder
         self.clock = clock
-        self.max_body_bytes = max_body_bytes
         self._routing = routing
         self._new_traffic = new_traffic
         self.traffic: dict[str, Traffic] = {}
@@ -85,12 +82,12 @@ class ReverseProxy:
         available = self.roster.available(service)
         if not available:
             raise UpstreamFault(503, "no-app-servers", NO_APP_SERVERS)
-        length = head.length
-        if length and self.max_body_bytes is not None and length > self.max_body_bytes:
-            raise too_large(self.max_body_bytes)
         traffic = self.traffic.get(service)
         if traffic is None:
             traffic = self.traffic[service] = self._new_traffic(service)
+        length = head.length
+        if length and traffic.max_body_bytes is not None and length > traffic.max_body_bytes:
+            raise too_large(traffic.max_body_bytes)
         traffic.budget.requests += 1
         if traffic.sticky is None:
             instance = traffic.picker.first(available, exchange)

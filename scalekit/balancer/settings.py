@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.per_service import PerService
@@ -41,10 +42,20 @@ def health_rules_of(settings: Balancer) -> PerService[HealthRules]:
     return PerService(usual, {name: rules for name, rules in own.items() if rules != usual})
 
 
-def upstream_timeouts_of(settings: Balancer) -> UpstreamTimeouts:
+def upstream_timeouts_of(settings: Balancer) -> PerService[UpstreamTimeouts]:
     """Of connections to app servers."""
     timeouts = settings.timeouts
-    return UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read, tunnel_idle=timeouts.tunnel_idle)
+    usual = UpstreamTimeouts(timeouts.connect, timeouts.first_byte, timeouts.read, tunnel_idle=timeouts.tunnel_idle)
+    own = {
+        service.name: replace(
+            usual,
+            connect=service.timeouts.connect or usual.connect,
+            first_byte=service.timeouts.first_byte or usual.first_byte,
+            read=service.timeouts.read or usual.read,
+        )
+        for service in settings.service
+    }
+    return PerService(usual, {name: times for name, times in own.items() if times != usual})
 
 
 def client_timeouts_of(settings: Balancer) -> Timeouts:

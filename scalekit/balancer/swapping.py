@@ -87,7 +87,6 @@ class Swap:
         sticky_key = parts.sticky_key(settings)
         old, self._settings = self._settings, settings
         parts.policies.adopt(settings, sticky_key, parts.proxy.traffic)
-        parts.proxy.max_body_bytes = settings.limits.max_body_bytes
         parts.upstreams.reconfigure(upstream_timeouts_of(settings))
         parts.roster.reconfigure(health_rules_of(settings), settings.drain.deadline, settings.health.panic, now)
         parts.servers.reconfigure(servers_of(settings))

@@ -191,9 +191,7 @@ def add_balancer(
             return made_secret(directory / "sticky.key", os.urandom)
 
     policies = Policies(config, random.random, forwarder.client_address, sticky_key(config))
-    proxy = ReverseProxy(
-        roster, routing, upstreams, tunnels, forwarder, reactor, policies.traffic, config.limits.max_body_bytes
-    )
+    proxy = ReverseProxy(roster, routing, upstreams, tunnels, forwarder, reactor, policies.traffic)
     wheel.every_tick(proxy.tick)
     is_name_decisive = certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen)
 

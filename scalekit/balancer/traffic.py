@@ -19,6 +19,7 @@ class Traffic:
     Of one service.
 
     :ivar most: how many requests an instance of it gets at a time, if it does not say fewer itself.
+    :ivar max_body_bytes: a longer request body is answered with 413; None: no limit.
     :ivar line: those that wait, see `scalekit.balancer.waiting`; ``waiting``: its `WaitingLine.waiting`.
     :ivar sticky: brings clients back to their instance; None: nothing does.
     :ivar replays: how many requests met the end of a kept connection and went on a fresh one.
@@ -27,12 +28,31 @@ class Traffic:
     :ivar waits: what came of those that had to wait: ``served``, ``timeout``, ``gone``, or ``full``.
     """
 
-    __slots__ = ("budget", "line", "most", "picker", "refusals", "replays", "retries", "sticky", "waiting", "waits")
+    __slots__ = (
+        "budget",
+        "line",
+        "max_body_bytes",
+        "most",
+        "picker",
+        "refusals",
+        "replays",
+        "retries",
+        "sticky",
+        "waiting",
+        "waits",
+    )
 
-    def __init__(self, picker: IPicker, most: float = inf, sticky: Sticky | None = None) -> None:
+    def __init__(
+        self,
+        picker: IPicker,
+        most: float = inf,
+        sticky: Sticky | None = None,
+        max_body_bytes: int | None = None,
+    ) -> None:
         self.picker = picker
         self.most = most
         self.sticky = sticky
+        self.max_body_bytes = max_body_bytes
         self.budget = RetryBudget()
         self.line: WaitingLine[Any] = WaitingLine()
         self.waiting = self.line.waiting

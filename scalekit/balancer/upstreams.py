@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from scalekit.balancer.consent import CHALLENGE, ConsentAnswer
 from scalekit.balancer.grpc_health import CHECK_BODY, HealthAnswer, check_head
 from scalekit.balancer.instance import Instance, State, Transition
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.prober import PingAnswer, ping_head
 from scalekit.errors import UpstreamFault
 from scalekit.http.serializer import request_head
@@ -42,7 +43,7 @@ class Upstreams:
         self,
         reactor: Any,
         wheel: Wheel,
-        timeouts: UpstreamTimeouts,
+        timeouts: PerService[UpstreamTimeouts],
         client_tls: Callable[[], ClientTLS],
         new_nonce: Callable[[], str] = str,
     ) -> None:
@@ -69,13 +70,14 @@ class Upstreams:
                 self._pools[instance] = pool
         return pool
 
-    def reconfigure(self, timeouts: UpstreamTimeouts) -> None:
+    def reconfigure(self, timeouts: PerService[UpstreamTimeouts]) -> None:
         """With other timeouts, connections are opened anew: those in use go on by the old ones, and end then."""
-        if timeouts != self._timeouts:
-            self._timeouts = timeouts
-            pools, self._pools = self._pools, {}
-            for pool in pools.values():
-                pool.close()
+        self._timeouts = timeouts
+        for instance in list(self._pools):
+            self._follow(instance)
+
+    def _timeouts_of(self, instance: Instance) -> UpstreamTimeouts:
+        return self._timeouts.of(instance.service).kept_for(instance.keep_alive)
 
     def _new_pool(self, instance: Instance) -> Pool:
         def opened(
@@ -88,7 +90,7 @@ class Upstreams:
                 failed,
                 tls,
                 instance.server_name or instance.address,
-                self._timeouts.connect,
+                timeouts.connect,
             )
 
         def secure(protocol: Any, failed: Callable[[UpstreamFault], None]) -> Callable[[], None]:
@@ -97,7 +99,7 @@ class Upstreams:
         def secure_http_1(protocol: Any, failed: Callable[[UpstreamFault], None]) -> Callable[[], None]:
             return opened(protocol, failed, self._client_tls().speaking("http/1.1"))
 
-        timeouts = self._timeouts.kept_for(instance.keep_alive)
+        timeouts = self._timeouts_of(instance)
         if instance.scheme == "http":
             return Pool(opened, self._wheel, timeouts)
         if instance.scheme == "h2c":
@@ -124,7 +126,8 @@ class Upstreams:
 
         It is asked for its ping path; one that knows no GET, and speaks gRPC, is asked in that language from then on.
         """
-        self._follow_keep_alive(instance)
+        # It may have registered again, and said another thing of idle connections than when its pool was made.
+        self._follow(instance)
         if instance in self._speak_grpc:
             return self._check(instance).addCallbacks(
                 self._checked, self._unchecked, callbackArgs=(instance,), errbackArgs=(instance,)
@@ -134,10 +137,10 @@ class Upstreams:
             asked.addBoth(self._pinged, instance)
         return asked
 
-    def _follow_keep_alive(self, instance: Instance) -> None:
-        """It may have registered again, and said another thing of idle connections than when its pool was made."""
+    def _follow(self, instance: Instance) -> None:
+        """Leave a pool that goes by other timeouts than the instance's."""
         pool = self._pools.get(instance)
-        if pool is not None and pool.timeouts != self._timeouts.kept_for(instance.keep_alive):
+        if pool is not None and pool.timeouts != self._timeouts_of(instance):
             del self._pools[instance]
             pool.close()
 

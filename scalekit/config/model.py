@@ -57,6 +57,14 @@ class ServiceHealth(Table, frozen=True, kw_only=True):
     body: Annotated[str, kinds.PING_TEXT] = ""
 
 
+class ServiceTimeouts(Table, frozen=True, kw_only=True):
+    """``[balancer.service.timeouts]``: of what its servers do; what is not said is as in `Timeouts`."""
+
+    connect: Annotated[float | None, kinds.optional(kinds.DURATION)] = None
+    first_byte: Annotated[float | None, kinds.optional(kinds.DURATION)] = None
+    read: Annotated[float | None, kinds.optional(kinds.DURATION)] = None
+
+
 class Service(Table, frozen=True, kw_only=True):
     """``[[balancer.service]]``: a service that the configuration knows, its routes and static members."""
 
@@ -71,7 +79,9 @@ class Service(Table, frozen=True, kw_only=True):
     sticky: Annotated[bool, kinds.BOOLEAN] = False  # only apps that keep sessions to themselves need it
     sticky_cookie: Annotated[str | None, kinds.optional(kinds.COOKIE_NAME)] = None  # None: scalekit-NAME
     cache: Annotated[bool | None, kinds.optional(kinds.BOOLEAN)] = None  # None: every_service of [balancer.http_cache]
+    max_body_bytes: Annotated[int | None, kinds.optional(kinds.SIZE)] = None  # None: that of [balancer.limits]
     health: ServiceHealth = ServiceHealth()
+    timeouts: ServiceTimeouts = ServiceTimeouts()
 
 
 class UpstreamTLS(Table, frozen=True, kw_only=True):

@@ -8,9 +8,11 @@ from twisted.internet.error import ConnectionDone
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer.instance import Endpoint, Instance
+from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.tunnels import Tunnels
 from scalekit.errors import ClientFault
 from scalekit.http.forwarding import Forwarder
@@ -62,7 +64,7 @@ class Proxied(Conversation):
             self.tunnels,
             forwarder,
             self.clock,
-            max_body_bytes=max_body_bytes,
+            lambda service: Traffic(RoundRobin(), max_body_bytes=max_body_bytes),
         )
         self.factory.wheel.every_tick(self.proxy.tick)
         self.roster.connect_failed = lambda instance, now: self.blamed.append(instance.id)  # type: ignore[method-assign]

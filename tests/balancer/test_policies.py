@@ -12,7 +12,7 @@ from scalekit.balancer.picking.chance import Random
 from scalekit.balancer.picking.load import LeastRequests
 from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.policies import Policies, Terms
-from scalekit.config.model import Balancer, Service
+from scalekit.config.model import Balancer, Limits, Service
 
 KEY = b"k" * 32
 
@@ -24,14 +24,18 @@ class PoliciesTests(SynchronousTestCase):
     def test_a_service_without_servers_or_without_configuration(self) -> None:
         """Apps register into both; what is not said is said by ``[balancer]``."""
         policies = self.policies(
-            Service(name="shop", algorithm="hash", max_in_flight=4, sticky=True), algorithm="random", hash_on="path"
+            Service(name="shop", algorithm="hash", max_in_flight=4, sticky=True, max_body_bytes=5),
+            algorithm="random",
+            hash_on="path",
+            limits=Limits(max_body_bytes=9),
         )
-        self.assertEqual(policies.terms("shop"), Terms("hash", "path", 4, ""))
-        self.assertEqual(policies.terms("blog"), Terms("random", "path", inf, None))
+        self.assertEqual(policies.terms("shop"), Terms("hash", "path", 4, "", 5))
+        self.assertEqual(policies.terms("blog"), Terms("random", "path", inf, None, 9))
         shop, blog = policies.traffic("shop"), policies.traffic("blog")
         self.assertIsInstance(shop.picker, Hash)
         self.assertIsInstance(blog.picker, Random)
         self.assertEqual((repr(shop.sticky), blog.sticky, shop.most), ("<Sticky scalekit-shop>", None, 4))
+        self.assertEqual((shop.max_body_bytes, blog.max_body_bytes), (5, 9))
 
     def test_what_is_said_otherwise_counts_at_once_and_all_else_goes_on(self) -> None:
         policies = self.policies(Service(name="shop", sticky=True), Service(name="blog"), algorithm="round-robin")

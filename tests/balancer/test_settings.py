@@ -13,7 +13,7 @@ from scalekit.balancer.settings import (
     servers_of,
     upstream_timeouts_of,
 )
-from scalekit.config.model import HTTP2, Balancer, Health, Service, ServiceHealth
+from scalekit.config.model import HTTP2, Balancer, Health, Service, ServiceHealth, ServiceTimeouts
 from scalekit.config.model import Timeouts as TimeoutsTable
 from scalekit.config.urls import parse_server_url
 from scalekit.http.h2.limits import Limits
@@ -25,7 +25,7 @@ class SettingsTests(SynchronousTestCase):
     def test_the_defaults_are_those_of_the_parts(self) -> None:
         settings = Balancer()
         self.assertEqual(health_rules_of(settings), PerService(HealthRules()))
-        self.assertEqual(upstream_timeouts_of(settings), UpstreamTimeouts())
+        self.assertEqual(upstream_timeouts_of(settings), PerService(UpstreamTimeouts()))
         self.assertEqual(client_timeouts_of(settings), Timeouts())
         self.assertEqual(h2_limits_of(settings), Limits())
 
@@ -37,14 +37,15 @@ class SettingsTests(SynchronousTestCase):
             http2=HTTP2(enabled=False),
             service=(
                 Service(name="a", servers=(server,), health=ServiceHealth(path="/well", status=200, body="all good")),
-                Service(name="b"),
+                Service(name="b", timeouts=ServiceTimeouts(connect=7.0, first_byte=8.0, read=9.0)),
             ),
         )
         self.assertEqual(health_rules_of(settings).of("b"), HealthRules(1.0, 2.0, 3, 4, "/up", 204, b"yes"))
         self.assertEqual(health_rules_of(settings).own, {"a": HealthRules(1.0, 2.0, 3, 4, "/well", 200, b"all good")})
         self.assertEqual(health_rules_of(settings).of("not configured"), health_rules_of(settings).usual)
-        upstream, client = upstream_timeouts_of(settings), client_timeouts_of(settings)
+        upstream, client = upstream_timeouts_of(settings).usual, client_timeouts_of(settings)
         self.assertEqual((upstream.connect, upstream.first_byte, upstream.read, upstream.tunnel_idle), (1, 2, 3, 4))
         self.assertEqual((client.idle, client.body_rate, client.tunnel_idle), (5.0, 6, 4.0))
+        self.assertEqual(upstream_timeouts_of(settings).own, {"b": UpstreamTimeouts(7.0, 8.0, 9.0, tunnel_idle=4.0)})
         self.assertIsNone(h2_limits_of(settings))
         self.assertEqual(servers_of(settings), {"a": (server,)})

@@ -13,7 +13,7 @@ from scalekit.balancer.resolver import StaticServers
 from scalekit.balancer.settings import claims_of, servers_of, upstream_timeouts_of
 from scalekit.balancer.swapping import LIVE_KEYS, Parts, Swap, plan_changes
 from scalekit.config.decode import all_keys
-from scalekit.config.model import Balancer, Drain, Health, Limits, Service, ServiceHealth
+from scalekit.config.model import Balancer, Drain, Health, Limits, Service, ServiceHealth, ServiceTimeouts
 from scalekit.config.urls import parse_server_url
 from scalekit.errors import ConfigurationFault
 from scalekit.net.pool import Pool
@@ -125,7 +125,7 @@ class SwapTests(Case):
         self.assertEqual((one.strikes, one.until, other.share), (3, 77.0, 0.4))
         self.assertIs(it.proxy.traffic["a"], traffic)
         self.assertIs(traffic.picker, picker)
-        self.assertEqual((len(traffic.waiting), it.proxy.max_body_bytes), (1, 7))
+        self.assertEqual((len(traffic.waiting), traffic.max_body_bytes), (1, 7))
 
     def test_who_waits_gets_the_room_that_is_new(self) -> None:
         it = Swapped(service("a", 1, max_in_flight=1))
@@ -176,6 +176,22 @@ class SwapTests(Case):
         self.assertEqual(it.of("a")[0].health.rules, HealthRules(path="/well", text=b"fine"))
         self.assertEqual(it.of("b")[0].health.rules, HealthRules())
         self.assertEqual(it.told, ["configuration: services changed: a (health.path, health.body)"])
+
+    def test_what_a_service_takes_and_how_long_it_may(self) -> None:
+        it = Swapped(service("a", 1), service("b", 2))
+        it.says(get(b"/a"))
+        it.accepts()
+        it.answers(HELLO)
+        it.take(service("a", 1, max_body_bytes=3, timeouts=ServiceTimeouts(first_byte=5.0)), service("b", 2))
+        for path, status in ((b"/a", b"413"), (b"/b", b"200")):
+            it.connect()
+            it.says(get(path, b"Content-Length: 4", method=b"POST") + b"four")
+            if status == b"200":
+                it.accepts()
+                it.answers(HELLO)
+            self.assertIn(status, it.hears().partition(b"\r\n")[0])
+        self.assertEqual([it.timeouts[0].of(name).first_byte for name in "ab"], [5.0, 30.0])
+        self.assertEqual(it.told, ["configuration: services changed: a (max_body_bytes, timeouts.first_byte)"])
 
     def test_a_fault_is_found_before_anything_is_changed(self) -> None:
         it = Swapped(service("a", 1))

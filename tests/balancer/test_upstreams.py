@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError
 
 from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Endpoint, Instance, State, Transition
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, UpstreamFault
 from scalekit.http.h2.session import ErrorCode
@@ -59,7 +60,7 @@ class Case(WireTestCase):
         self.app_port = port.getHost().port
         wheel = Wheel(reactor)
         wheel.start()
-        self.upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), self.trust)
+        self.upstreams = Upstreams(reactor, wheel, PerService(UpstreamTimeouts()), self.trust)
         self.addCleanup(wheel.stop)
         self.addCleanup(self.until, lambda: self.app_admission.open == 0)
         self.addCleanup(app.drain)
@@ -127,15 +128,17 @@ class Pools(Case):
         instance = self.instance()
         idle, busy = await self.open(instance), await self.open(instance)
         await self.use(idle)
-        self.upstreams.reconfigure(UpstreamTimeouts())
+        self.upstreams.reconfigure(PerService(UpstreamTimeouts()))
         self.assertEqual(len(self.upstreams.pool(instance).idle), 1)
-        self.upstreams.reconfigure(UpstreamTimeouts(read=7.0))
+        self.upstreams.reconfigure(PerService(UpstreamTimeouts(), {"default": UpstreamTimeouts(read=7.0)}))
         await self.until(lambda: self.app_admission.open == 1)
         await self.use(busy)
         await self.until(lambda: self.app_admission.open == 0)
         fresh = await self.open(instance)
         await self.use(fresh)
-        self.assertIs(self.upstreams.pool(instance).take(), fresh)
+        self.assertEqual(self.upstreams.pool(instance).timeouts.read, 7.0)
+        self.upstreams.reconfigure(PerService(UpstreamTimeouts(read=8.0), {"default": UpstreamTimeouts(read=7.0)}))
+        self.assertIs(self.upstreams.pool(instance).take(), fresh, "others' are none of its business")
         fresh.retire()
 
     async def test_a_request_tried_once_more_there_leaves_nothing_behind(self) -> None:

@@ -16,9 +16,12 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from scalekit.balancer.instance import Endpoint
+from scalekit.balancer.per_service import PerService
+from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Claim, Routing
+from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.tunnels import Tunnels
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.http.bodies import ChunkedDecoder, LengthDecoder
@@ -236,8 +239,12 @@ class ProxyTestCase(ListenerTestCase):
         roster.observe_claims(routing.settle)
         for service in ("default", "admin"):
             roster.settle_static(service, [Endpoint("http", "127.0.0.1", port.getHost().port)], REACTOR.seconds())
-        upstreams = Upstreams(REACTOR, self.wheel, UpstreamTimeouts(), no_tls)
+        upstreams = Upstreams(REACTOR, self.wheel, PerService(UpstreamTimeouts()), no_tls)
         self.addCleanup(self.backend.close_all)
         forwarder = Forwarder(b"t", (), lambda: 1 << 64 | 1)
         tunnels = Tunnels(self.wheel, lambda: 0.5)
-        return ReverseProxy(roster, routing, upstreams, tunnels, forwarder, REACTOR, max_body_bytes=self.max_body_bytes)
+
+        def new_traffic(service: str) -> Traffic:
+            return Traffic(RoundRobin(), max_body_bytes=self.max_body_bytes)
+
+        return ReverseProxy(roster, routing, upstreams, tunnels, forwarder, REACTOR, new_traffic)

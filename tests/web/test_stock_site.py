@@ -23,6 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from scalekit.balancer.instance import Endpoint
+from scalekit.balancer.per_service import PerService
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Routing
@@ -109,7 +110,7 @@ class StockSiteTests(TestCase):
         wheel.start()
         self.addCleanup(wheel.stop)
         roster = Roster(random.random)
-        upstreams = Upstreams(reactor, wheel, UpstreamTimeouts(), lambda: self.fail("no TLS here"))
+        upstreams = Upstreams(reactor, wheel, PerService(UpstreamTimeouts()), lambda: self.fail("no TLS here"))
         if port is not None:
             roster.settle_static("default", [Endpoint("http", "127.0.0.1", port)], reactor.seconds())
             self.addCleanup(upstreams.pool(roster.instances("default")[0]).close)
