@@ -136,6 +136,21 @@ class KilledTests(ScenarioCase):
         self.assertEqual((len(risen), risen[:2]), (3, ["joining", "down"]))
         self.assertNotIn("Traceback", log)
 
+    def test_killed_after_few_requests(self) -> None:
+        """What is in flight is asked for elsewhere, though hardly any retries have been earned: nobody is lost."""
+        balancer = self.start_balancer()
+        (first, _), (second, process) = self.start_stock_app(), self.start_stock_app()
+        balancer.register(second)
+        balancer.await_up(second)
+        with ThreadPoolExecutor(CLIENTS) as threads:
+            held = [threads.submit(ask, balancer.url("/hold", False)) for _ in range(CLIENTS)]
+            until(lambda: balancer.instances()[second]["in_flight"] == CLIENTS, "all are on their way")
+            balancer.register(first)
+            balancer.await_up(first)
+            process.kill()
+            release(first)
+            self.assertEqual({one.result(PATIENCE_SECONDS) for one in held}, {(200, f"{first} /hold\n".encode())})
+
     def test_posts_are_not_sent_twice_and_nobody_is_left(self) -> None:
         """What was sent and may have been done is answered with a fault, and not tried elsewhere."""
         balancer = self.start_balancer()
