@@ -58,7 +58,7 @@ class Receiving:
         try:
             self._reserve(self._fill, head.length or 0)
         except Fault:
-            self._drop()
+            self._refuse()
             raise
 
     def data(self, piece: bytes) -> None:
@@ -70,7 +70,7 @@ class Receiving:
             try:
                 self._reserve(self._fill, self._size)
             except Fault as fault:
-                self._drop()
+                self._refuse()
                 self._exchange.fail(fault)
 
     def end(self, trailers: Fields) -> None:
@@ -139,6 +139,12 @@ class Receiving:
             raise _no_room()
         if not self._has_left:
             self._exchange.answer(ResponseHead(201 if outcome is Put.CREATED else 204, [(b"ETag", etag(value))]))
+
+    def _refuse(self) -> None:
+        """It will not be stored: those who wait for it are not to wait until its lease is over."""
+        self._drop()
+        if self._token:
+            self._service.release(self._token)
 
     def _drop(self) -> None:
         self._pieces = []

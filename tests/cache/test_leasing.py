@@ -86,6 +86,12 @@ class LeaseTests(Asking, SynchronousTestCase):
         self.assertEqual(self.ask("DELETE", f"/v1/leases/{token}").reason, "no-lease")
         self.assertEqual(self.ask("DELETE", f"/v1/leases/{token}/x").status, 404)
 
+    def test_with_what_is_too_big_it_is_given_back(self) -> None:
+        token = self.lease()
+        waiting = self.begin("GET", "/v1/keys/a", WAIT)
+        self.assertEqual(self.put(value=bytes(2 << 20), Cache_Lease=token).status, 413)
+        self.assertEqual(answer_of(waiting).token, '"lease-2"')
+
     def test_run_out_of_time_the_next_one_gets_it(self) -> None:
         self.ask("GET", "/v1/keys/a", {"Cache-Lease": "request;for=2"})
         waiting = self.begin("GET", "/v1/keys/a", WAIT)
