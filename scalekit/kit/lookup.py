@@ -55,7 +55,7 @@ class Built(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """Store it; answered with None, whatever came of it."""
+    """Store it; answered with None, whatever came of it, or thrown what making bytes of it raised."""
 
     key: str
     built: Built
@@ -99,5 +99,9 @@ def finding(key: str, lease_seconds: int, wait_seconds: int, is_error_covered: b
             raise
         return looked.value
     if looked is not None and looked.lease:
-        yield Keep(key, built, looked.lease)
+        try:
+            yield Keep(key, built, looked.lease)
+        except Exception:  # no bytes can be made of it
+            yield GiveBack(looked.lease)
+            raise
     return built

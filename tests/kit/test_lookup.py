@@ -62,6 +62,11 @@ class FindingTests(SynchronousTestCase):
         self.assertIs(self.talk((ASK, None), (Build(), why)), why)
         self.assertIs(self.talk((ASK, Looked(None, "t")), (Build(), why), (GiveBack("t"), True)), why)
 
+    def test_no_bytes_can_be_made_of_it(self) -> None:
+        why = ZeroDivisionError()
+        turns = (ASK, Looked(None, "t")), (Build(), MADE), (Keep("k", MADE, "t"), why), (GiveBack("t"), True)
+        self.assertIs(self.talk(*turns), why)
+
     def test_it_cannot_be_made_but_something_stale_is_there(self) -> None:
         why = ZeroDivisionError()
         self.assertEqual(self.talk((ASK, Looked(b"old", "t")), (Build(), why), (GiveBack("t"), True)), b"old")
