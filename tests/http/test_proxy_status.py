@@ -20,7 +20,7 @@ MAKERS = {"UpstreamFault": 1, "_busy": 0, "TLSFault": 0}
 #: Where the reason is no literal: it is another fault's, or one of a maker above.
 HANDED_ON = {"balancer/forward.py", "balancer/proxy.py", "net/connecting.py", "net/tls_transports.py"}
 #: What only a probe hears: no client is answered with it.
-PROBED = {"ping-too-long", "ping-timeout", "no-consent", "no-grpc"}
+PROBED = {"ping-too-long", "ping-timeout", "ping-text", "no-consent", "no-grpc"}
 
 
 def reasons() -> Iterator[tuple[str, str]]:
