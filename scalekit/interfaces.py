@@ -260,6 +260,19 @@ class IPurgeObserver(Interface):
         """Nobody knows what was purged: make everything stale."""
 
 
+class ICacheForecast(Interface):
+    """Tells what an HTTP cache would do with a request that does not come."""
+
+    def forecast(head: Any, client: Any) -> dict[str, Any]:
+        """
+        What would become of this `scalekit.http.heads.RequestHead`; nothing is answered, counted or asked for.
+
+        ``decision``: ``hit`` or ``stale`` (answered from the cache), ``validate``, ``miss``, ``bypass`` or ``off`` (the
+        app server answers), ``unavailable`` (504: the request wants nobody asked); ``detail``: the same and why, for
+        people; ``fresh_seconds``: for how many more what is stored is fresh, None if nothing is, or never was.
+        """
+
+
 class IPanel(Interface):
     """A part of the balancer's dashboard that another feature brings."""
 

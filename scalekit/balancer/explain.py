@@ -28,6 +28,7 @@ from scalekit.errors import ClientFault
 from scalekit.http.heads import Client, RequestHead
 from scalekit.http.requests import parse_request_head
 from scalekit.http.targets import readings, split_absolute
+from scalekit.interfaces import ICacheForecast
 
 #: Routes that are told of besides the one that matched: those that fit best. A table may have 64,000.
 NEAR_LIMIT = 20
@@ -88,15 +89,21 @@ def asked_head(method: str, url: str, headers: Iterable[str]) -> RequestHead:
 
 
 def explain(
-    asked: Asked, table: RouteTable, roster: Roster, traffic: Callable[[str], Traffic], now: float
+    asked: Asked,
+    table: RouteTable,
+    roster: Roster,
+    traffic: Callable[[str], Traffic],
+    now: float,
+    cache: ICacheForecast | None = None,
 ) -> dict[str, Any]:
     """
     All that decides about a request, as JSON.
 
     :param traffic: gives what the data path keeps of a service, by its name.
+    :param cache: what is in front of the app servers; None: nothing is.
     :return: ``status`` and ``detail`` of our own answer, both None if an app server answers; ``service``, ``route`` and
         ``near`` of the routing; ``candidates``, the best first, each with ``takes`` and ``why_not``; ``empty_seconds``
-        of a service that had instances until then.
+        of a service that had instances until then; ``cache``, see `ICacheForecast`, None where there is no route.
     """
     head = asked.head
     route = table.route(head.host, head.normal_path)
@@ -114,12 +121,21 @@ def explain(
             for near in near_routes(table, route, head.host, head.normal_path)
         ],
         "candidates": [],
+        "cache": None,
     }
     if any(table.route(head.host, reading) != route for reading in readings(head.path)):
         return said | {"status": 400, "detail": "The path means different routes to different readers."}
     if route is None:
         return said | {"status": 503, "detail": "No service is configured for this host and path."}
-    return said | _of_service(asked, route.service, roster, traffic(route.service), now)
+    said |= _of_service(asked, route.service, roster, traffic(route.service), now)
+    if cache is None:
+        return said | {"cache": {"decision": "off", "detail": "there is none", "fresh_seconds": None}}
+    found = said["cache"] = cache.forecast(head, asked.client)
+    if found["decision"] == "unavailable":
+        said |= {"status": 504, "detail": "Nothing that the HTTP cache has would do, and nobody is to be asked."}
+    elif found["decision"] in ("hit", "stale") and said["detail"]:
+        said |= {"status": None, "detail": f"{said['detail'].rstrip('.')}; but the HTTP cache has an answer."}
+    return said
 
 
 def _of_service(asked: Asked, service: str, roster: Roster, kept: Traffic, now: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scalekit.balancer.routes import Routing
 from scalekit.balancer.traffic import Traffic
 from scalekit.errors import ClientFault
 from scalekit.http.heads import Client
+from scalekit.interfaces import ICacheForecast
 from scalekit.web.answers import json_answer
 
 _KNOWN = {b"method": 1, b"url": 1, b"header": 64}  # a request's own limit is 100 fields; nobody types as many
@@ -24,16 +25,23 @@ _KNOWN = {b"method": 1, b"url": 1, b"header": 64}  # a request's own limit is 10
 class ExplainResource(Branch):
     """
     :param traffic: gives what the data path keeps of a service.
+    :param cache: what is in front of the app servers; None: nothing is.
     """
 
     def __init__(
-        self, roster: Roster, routing: Routing, traffic: Callable[[str], Traffic], clock: IReactorTime
+        self,
+        roster: Roster,
+        routing: Routing,
+        traffic: Callable[[str], Traffic],
+        clock: IReactorTime,
+        cache: ICacheForecast | None = None,
     ) -> None:
         super().__init__()
         self._roster = roster
         self._routing = routing
         self._traffic = traffic
         self._clock = clock
+        self._cache = cache
 
     def render_GET(self, request: Request) -> bytes:
         given = parse_qs(request.uri.partition(b"?")[2], keep_blank_values=1)
@@ -55,7 +63,11 @@ class ExplainResource(Branch):
         except ClientFault as fault:
             # Not an error of the one who asks: that is what such a request gets.
             refused = {"method": method, "url": url, "status": fault.status, "detail": fault.detail}
-            return json_answer(request, 200, refused | {"service": None, "route": None, "near": [], "candidates": []})
-        asked = Asked(head, Client(peer_of(request), 0, request.isSecure(), 0))
+            none = {"service": None, "route": None, "near": [], "candidates": [], "cache": None}
+            return json_answer(request, 200, refused | none)
+        # What is stored for a URL over TLS is not what is stored for it in clear.
+        is_secure = request.isSecure() if url.startswith("/") else url.lower().startswith("https:")
+        asked = Asked(head, Client(peer_of(request), 0, is_secure, 0))
         now = self._clock.seconds()
-        return json_answer(request, 200, explain(asked, self._routing.table, self._roster, self._traffic, now))
+        said = explain(asked, self._routing.table, self._roster, self._traffic, now, self._cache)
+        return json_answer(request, 200, said)

@@ -63,6 +63,7 @@ from scalekit.balancer.upstreams import Upstreams
 from scalekit.cache.bulk import Purge
 from scalekit.cache.front.assembly import HTTPCache, new_http_cache
 from scalekit.cache.front.elsewhere import HTTP_PURGES
+from scalekit.cache.front.forecast import Forecast
 from scalekit.cache.panel import CachePanel, store_stats
 from scalekit.cache.purge_log import PurgeLog
 from scalekit.config import Config
@@ -287,7 +288,13 @@ def add_balancer(
         [*panels, *_panels(settings, cache)],
     )
     dashboard = Dashboard(overview)
-    explain = ExplainResource(roster, routing, lambda name: proxy.traffic.get(name) or policies.traffic(name), reactor)
+    explain = ExplainResource(
+        roster,
+        routing,
+        lambda name: proxy.traffic.get(name) or policies.traffic(name),
+        reactor,
+        None if cache is None else Forecast(cache.front),
+    )
     shared: SharedRegistry | None = None
     collectors: list[Collector] = [] if cache is None else [*cache.collectors]
     if settings.redis.url is not None:

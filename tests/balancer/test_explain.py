@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from scalekit.balancer.explain import Asked, asked_head, explain
 from scalekit.balancer.picking import ALGORITHMS
@@ -17,6 +18,7 @@ from scalekit.balancer.sticky import Sticky
 from scalekit.balancer.traffic import Traffic
 from scalekit.errors import ClientFault
 from scalekit.http.heads import Client
+from scalekit.interfaces import ICacheForecast
 
 CLIENT = Client("192.0.2.1", 1, True, 443)
 
@@ -41,6 +43,38 @@ class Case(SynchronousTestCase):
     def explain(self, url: str = "https://shop.example/cart", *headers: str, method: str = "GET") -> dict[str, Any]:
         asked = Asked(asked_head(method, url, headers), CLIENT)
         return explain(asked, self.table, self.roster, lambda service: self.traffic, 60.0)
+
+
+@implementer(ICacheForecast)
+class FakeForecast:
+    """Always the same."""
+
+    def __init__(self, decision: str) -> None:
+        self.said = {"decision": decision, "detail": "why", "fresh_seconds": 12.0}
+
+    def forecast(self, head: Any, client: Any) -> dict[str, Any]:
+        return self.said
+
+
+class CacheTests(Case):
+    def cached(self, decision: str) -> dict[str, Any]:
+        asked = Asked(asked_head("GET", "https://shop.example/", ()), CLIENT)
+        return explain(asked, self.table, self.roster, lambda service: self.traffic, 60.0, FakeForecast(decision))
+
+    def test_told(self) -> None:
+        """What the cache would do is told with the rest; it answers where no app server does."""
+        self.assertEqual(self.explain()["cache"]["decision"], "off")
+        said = self.cached("stale")
+        self.assertEqual((said["status"], said["cache"]["fresh_seconds"]), (None, 12.0))
+        self.assertEqual(said["detail"], "No app servers found; but the HTTP cache has an answer.")
+        self.assertEqual(self.cached("miss")["status"], 503)
+        self.add(3000)
+        self.assertEqual((self.cached("hit")["status"], self.cached("hit")["detail"]), (None, None))
+        self.assertEqual(self.cached("unavailable")["status"], 504)
+
+    def test_no_route(self) -> None:
+        self.table = plan_routes([Claim.of("default", ["other.test"], "/")], ())
+        self.assertIsNone(self.cached("hit")["cache"])
 
 
 class RouteTests(Case):

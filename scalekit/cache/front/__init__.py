@@ -19,6 +19,7 @@ Open `front` first: what becomes of a request.
 * `sought`: what has been found out about a request's head; what is asked of the balancer.
 * `shelf`: stored answers, the variants of one URL together, as values of the store; `bodies`: their bytes.
 * `marks`: keys of which nobody is to wait for another's answer.
+* `forecast`: what would become of a request, in words.
 * `assembly`: all of it put together.
 * `telling`: ``Cache-Status``, and what the access log is told; `metrics`: the same in numbers.
 """

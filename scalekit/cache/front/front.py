@@ -107,7 +107,7 @@ class CacheFront:
         head: RequestHead = exchange.head
         sought: Sought | None = head.sought
         if sought is None or sought.table is not self._routing.table:
-            sought = head.sought = self._seek(head, exchange.client)
+            sought = head.sought = self.seek(head, exchange.client)
         if sought.is_plain:
             now = self.seconds()
             entry = self._get(sought.key, now, _FAILING)
@@ -143,7 +143,8 @@ class CacheFront:
             return
         self._consider(exchange, sought)
 
-    def _seek(self, head: RequestHead, client: Client) -> Sought:
+    def seek(self, head: RequestHead, client: Client) -> Sought:
+        """What there is to know of a head; raises `scalekit.errors.Fault` if the request is to be refused."""
         services = self._services
         service = services.service_of(head)
         # What else the answer may depend on, and whoever asks may choose, is no part of the key.
@@ -165,7 +166,7 @@ class CacheFront:
             else:
                 self._pass(exchange, sought, b"bypass" if asked.head.method in (b"GET", b"HEAD") else b"method")
             return
-        kept = self._find(sought, not sought.is_plain)
+        kept = self.find(sought, not sought.is_plain)
         wall = self.wall()
         reuse = plan_reuse(() if kept is None else kept.stored, asked, wall)
         if reuse.verdict is Verdict.UNAVAILABLE:
@@ -187,7 +188,7 @@ class CacheFront:
         else:
             self._ask(exchange, sought, kept, reuse, names)
 
-    def _find(self, sought: Sought, counts: bool = False) -> Kept | None:
+    def find(self, sought: Sought, counts: bool = False) -> Kept | None:
         """What lies under the key, of this service."""
         kept = self.shelf.find(sought.key, self.seconds(), counts)
         if kept is None or all(variant.service == sought.service for variant in kept.variants):
@@ -211,7 +212,7 @@ class CacheFront:
             and not asked.no_cache
             and not asked.no_store
             and asked.max_age is None
-            and not self._marks.has(sought.mark, self.seconds())
+            and not self.is_marked(sought)
         )
         if is_open:
             for fetch in self._fetches.get(sought.key, ()):
@@ -263,7 +264,7 @@ class CacheFront:
 
     def standing_in(self, sought: Sought, code: int | None) -> Variant | None:
         """What is stale and may stand in for an error with this status; None for the status: for no answer at all."""
-        kept = self._find(sought)
+        kept = self.find(sought)
         asked = sought.asked
         stored = None if kept is None else next((one for one in kept.stored if one.suits(asked.head)), None)
         if kept is None or stored is None or not covers_error(stored, asked, code, self.wall()):
@@ -298,7 +299,7 @@ class CacheFront:
 
     def _learn(self, sought: Sought, head: ResponseHead, started: float) -> None:
         """What a HEAD tells of what is stored for a GET (RFC 9111 section 4.3.5)."""
-        kept = self._find(sought)
+        kept = self.find(sought)
         stored = None if kept is None else next((one for one in kept.stored if one.suits(sought.asked.head)), None)
         if kept is None or stored is None:
             return
@@ -333,6 +334,10 @@ class CacheFront:
                 self._consider(waiter.exchange, waiter.sought, names)
             except Exception as fault:  # as a listener does, and the others go on
                 waiter.exchange.fail(fault)
+
+    def is_marked(self, sought: Sought) -> bool:
+        """Whether nobody is to wait for another's answer to this."""
+        return self._marks.has(sought.mark, self.seconds())
 
     def mark(self, mark: bytes) -> None:
         """Nobody is to wait for answers to this for a while, see `Sought`."""

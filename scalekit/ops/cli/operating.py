@@ -193,6 +193,8 @@ def explain_lines(said: dict[str, Any]) -> list[Text | Table]:
             lines.append(Text(f"no instances since {for_people(said['empty_seconds'])} ago", "yellow"))
     elif said["detail"]:
         lines.append(Text(said["detail"], "yellow"))
+    if said.get("cache") is not None:
+        lines.append(Text(f"HTTP cache: {plain(said['cache']['detail'])}"))
     if said["candidates"]:
         how = f"{said['algorithm']}; score: {said['score_means']}"
         if said["is_panicking"]:

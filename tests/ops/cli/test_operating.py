@@ -43,7 +43,13 @@ class WithBalancerTests(test_tap.BalancerCase, CommandCase):
         self.assertEqual([one["id"] for one in json.loads(done.stdout)["instances"]], [id])
 
         done = self.command("explain", "https://a.example/shop/1", "--method", "POST", "--header", "X-A: b")
-        for text in ("service shop by the route */shop", id, "A POST may not be sent", "*/  default"):
+        for text in (
+            "service shop by the route */shop",
+            "HTTP cache: off for this",
+            id,
+            "A POST may not be sent",
+            "*/  default",
+        ):
             self.assertIn(text, done.stdout)
         done = self.command("explain", "https://a.example/shop/..%2fx", "--json")
         self.assertEqual(json.loads(done.stdout)["status"], 400)
@@ -137,10 +143,8 @@ class ShownTests(SynchronousTestCase):
     def test_what_others_wrote_is_text(self) -> None:
         """Neither markup nor control characters."""
         one = {
-            "scheme": "http",
+            "url": "http://[::1]:9",
             "id": "a",
-            "address": "::1",
-            "port": 9,
             "state": "up",
             "in_flight": 1,
             "max_in_flight": 4,
