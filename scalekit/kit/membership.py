@@ -142,9 +142,10 @@ class Membership:
             self._next = None
         self._release(NotRegistered("it has left the balancer"))
 
-        def drained(is_confirmed: bool) -> bool:
+        def drained(is_confirmed: bool) -> Deferred[bool]:
             self._tell(self.on_drained, is_confirmed)
-            return is_confirmed
+            # A reactor that only waits for this to stop would otherwise close the connection that still delivers it.
+            return deferLater(self._clock, 0.0, lambda: is_confirmed)
 
         # A registration under way must be over first, or it could arrive after we have left.
         return (self._asking or succeed(None)).addCallback(lambda _: self._leave()).addCallback(drained)

@@ -41,6 +41,8 @@ class FakeClient(Client):
     def answer(self, status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         fields = Headers({name: [value] for name, value in (headers or {}).items()})
         self.waiting.pop(0).callback(Answer(status, fields, body))
+        self.clock.advance(0.0)  # what was put off to the next turn
 
     def cut(self) -> None:
         self.waiting.pop(0).errback(Unreachable("connection refused"))
+        self.clock.advance(0.0)
