@@ -38,9 +38,9 @@ from scalekit.ops.leash import VARIABLE
 
 #: It serves within two seconds; a machine that does much else takes its time.
 START_SECONDS = 60.0
-#: What a test has left under way has so long to finish, as after Ctrl-C; a second SIGTERM ends at once, and where that
-#: takes this time again and more, SIGKILL does.
-DRAIN_SECONDS, END_SECONDS = 3.0, 10.0
+#: SIGINT, unlike SIGTERM, is not announced for some seconds first, and drains for three at most; a second signal ends at
+#: once; and where that takes long, SIGKILL does.
+DRAIN_SECONDS, END_SECONDS = 5.0, 10.0
 POLL_SECONDS = 0.02
 _ASK_SECONDS = 5.0
 
@@ -150,7 +150,7 @@ def _process(directory: Path, state: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for number, seconds in ((signal.SIGTERM, DRAIN_SECONDS), (signal.SIGTERM, END_SECONDS), (signal.SIGKILL, None)):
+    for number, seconds in ((signal.SIGINT, DRAIN_SECONDS), (signal.SIGTERM, END_SECONDS), (signal.SIGKILL, None)):
         process.send_signal(number)
         try:
             process.wait(seconds)
