@@ -58,6 +58,10 @@ class HTTPCacheTests(ScenarioCase):
         self.assertEqual(forms[0], forms[1])
         self.assertNotEqual(forms[0], body)
         self.assertEqual(App.requests["/page"], 2)
+        # Asked about, it is not asked for.
+        question = f"{self.balancer.private_url}/v1/explain?url={self.balancer.url('/page', False)}"
+        told = json.loads(ask(question)[1])["cache"]
+        self.assertEqual((told["decision"], App.requests["/page"]), ("hit", 2), told)
         self.assertIn("fwd=", self.get("/private")[1])
         self.assertIn("fwd=", self.get("/private")[1])
 

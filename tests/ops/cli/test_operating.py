@@ -45,7 +45,7 @@ class WithBalancerTests(test_tap.BalancerCase, CommandCase):
         done = self.command("explain", "https://a.example/shop/1", "--method", "POST", "--header", "X-A: b")
         for text in (
             "service shop by the route */shop",
-            "HTTP cache: off for this",
+            "HTTP cache: there is none",
             id,
             "A POST may not be sent",
             "*/  default",
@@ -143,8 +143,10 @@ class ShownTests(SynchronousTestCase):
     def test_what_others_wrote_is_text(self) -> None:
         """Neither markup nor control characters."""
         one = {
-            "url": "http://[::1]:9",
+            "scheme": "http",
             "id": "a",
+            "address": "::1",
+            "port": 9,
             "state": "up",
             "in_flight": 1,
             "max_in_flight": 4,
