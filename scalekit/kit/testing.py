@@ -38,8 +38,8 @@ from scalekit.ops.leash import VARIABLE
 
 #: It serves within two seconds; a machine that does much else takes its time.
 START_SECONDS = 60.0
-#: SIGINT, unlike SIGTERM, is not announced for some seconds first, and drains for three at most; a second signal ends at
-#: once; and where that takes long, SIGKILL does.
+#: SIGINT, unlike SIGTERM, is not announced for some seconds first, and drains for three at most; a second signal ends
+#: at once; and where that takes long, SIGKILL does.
 DRAIN_SECONDS, END_SECONDS = 5.0, 10.0
 POLL_SECONDS = 0.02
 _ASK_SECONDS = 5.0
