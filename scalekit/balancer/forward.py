@@ -93,6 +93,11 @@ class Forward:
         self._traffic.waits["timeout"] += 1
         self._exchange.fail(_busy("queue-timeout", "The app servers were busy for too long."))
 
+    def break_off(self, fault: Exception) -> None:
+        """It can be neither sent nor answered."""
+        self.aborted(fault)
+        self._exchange.abort(fault)
+
     def end_waiting(self, available: tuple[Instance, ...]) -> None:
         """One of these has room."""
         exchange = self._exchange

@@ -110,7 +110,7 @@ class ReverseProxy:
         for service, traffic in list(self.traffic.items()):
             traffic.budget.settle(now)
             for forward in traffic.line.expire(now):
-                forward.waited_in_vain()
+                self._end_wait(forward, forward.waited_in_vain)
             # One may have room without having had a request: it is new, or back.
             self.serve(service, traffic)
         if len(self.traffic) > 2 * len(self.roster.services()) + FORGOTTEN_SERVICES:
@@ -126,7 +126,15 @@ class ReverseProxy:
             forward = traffic.line.next(self.clock.seconds())
             assert forward is not None
             traffic.waits["served"] += 1
-            forward.end_waiting(available)
+            self._end_wait(forward, forward.end_waiting, available)
+
+    def _end_wait(self, forward: Forward, end: Callable[..., None], *arguments: Any) -> None:
+        """What that raises, as of a decorator around its exchange, is the end of this one and of no other."""
+        try:
+            end(*arguments)
+        except Exception as fault:
+            _log.failure("{forward!r} could not be answered", forward=forward)
+            forward.break_off(fault)
 
     def is_explained(self, exchange: Any) -> bool:
         """Whether its client wants to be told how it was answered, and may be."""

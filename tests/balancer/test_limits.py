@@ -12,7 +12,9 @@ from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.routes import Claim
 from scalekit.balancer.traffic import Traffic
 from scalekit.balancer.waiting import MOST_WAITING, PATIENCE_SECONDS
-from scalekit.errors import ConfigurationFault
+from scalekit.errors import ConfigurationFault, UpstreamFault
+from scalekit.http.heads import RequestHead
+from scalekit.web.memory import MemoryExchange
 from tests.balancer.proxied import HELLO, OK, Case, Proxied, get
 
 
@@ -198,6 +200,35 @@ class Waiting(Case):
         it.accepts()
         it.answers(HELLO)
         self.ends(it, (500, "internal-error"), (200, ""), (200, ""))
+
+    def test_one_whose_answer_raises(self) -> None:
+        """As a decorator's might: the others get theirs, and it is cut."""
+        for ends in (self.in_vain, self.no_attempt):
+            it = Limited()
+            it.instances[0].in_flight = 1
+            exchanges = [MemoryExchange(RequestHead(b"GET", b"/", [], b"a")) for _ in range(3)]
+            for exchange in exchanges:
+                it.proxy.respond(exchange)
+            exchanges[1].fail = lambda fault: 1 / 0  # type: ignore[method-assign,assignment]
+            ends(it)
+            it.proxy.tick()
+            self.assertEqual([exchange.status for exchange in exchanges], [503, 0, 503])
+            self.assertIsInstance(exchanges[1].fault, ZeroDivisionError)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertEqual((it.in_flight, len(it.traffic.line.waiting)), ([0], 0))
+
+    def in_vain(self, it: Limited) -> None:
+        it.clock.rightNow += PATIENCE_SECONDS
+        it.instances[0].in_flight = 0
+
+    def no_attempt(self, it: Limited) -> None:
+        """There is room, and no connection can be opened."""
+
+        def refuse(*arguments: object) -> None:
+            raise UpstreamFault(503, "connect-failed", "No connection can be opened.")
+
+        self.patch(it.apps[0].pool, "open", refuse)
+        it.instances[0].in_flight = 0
 
     @settings(max_examples=60, deadline=None)
     @given(
