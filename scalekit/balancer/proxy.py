@@ -66,6 +66,8 @@ class ReverseProxy:
         self._routing = routing
         self._new_traffic = new_traffic
         self.traffic: dict[str, Traffic] = {}
+        #: Services whose line is being worked off.
+        self._serving: set[str] = set()
         self._told_at = float("-inf")
 
     def respond(self, exchange: Any) -> None:
@@ -118,15 +120,21 @@ class ReverseProxy:
             self.traffic = {name: traffic for name, traffic in self.traffic.items() if name in there}
 
     def serve(self, service: str, traffic: Traffic) -> None:
-        """Send on who waits, as far as there is room."""
-        while traffic.waiting:
-            available = self.roster.available(service)
-            if traffic.roomy(available) is None:
-                return
-            forward = traffic.line.next(self.clock.seconds())
-            assert forward is not None
-            traffic.waits["served"] += 1
-            self._end_wait(forward, forward.end_waiting, available)
+        """Send on who waits, as far as there is room; called by one of them, it goes on when that one is done."""
+        if service in self._serving:
+            return  # A thousand whose attempts end at once would each be served inside the one before.
+        self._serving.add(service)
+        try:
+            while traffic.waiting:
+                available = self.roster.available(service)
+                if traffic.roomy(available) is None:
+                    return
+                forward = traffic.line.next(self.clock.seconds())
+                assert forward is not None
+                traffic.waits["served"] += 1
+                self._end_wait(forward, forward.end_waiting, available)
+        finally:
+            self._serving.discard(service)
 
     def _end_wait(self, forward: Forward, end: Callable[..., None], *arguments: Any) -> None:
         """What that raises, as of a decorator around its exchange, is the end of this one and of no other."""

@@ -217,6 +217,17 @@ class Waiting(Case):
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
             self.assertEqual((it.in_flight, len(it.traffic.line.waiting)), ([0], 0))
 
+    def test_a_long_line_whose_attempts_all_fail_at_once(self) -> None:
+        it = Limited()
+        it.instances[0].in_flight = 1
+        exchanges = [MemoryExchange(RequestHead(b"GET", b"/", [], b"a")) for _ in range(MOST_WAITING)]
+        for exchange in exchanges:
+            it.proxy.respond(exchange)
+        self.no_attempt(it)
+        it.proxy.tick()
+        self.assertEqual({exchange.record.reason for exchange in exchanges}, {"connect-failed"})
+        self.assertEqual((it.in_flight, it.traffic.waits), ([0], {"served": MOST_WAITING}))
+
     def in_vain(self, it: Limited) -> None:
         it.clock.rightNow += PATIENCE_SECONDS
         it.instances[0].in_flight = 0
