@@ -52,7 +52,7 @@ class Directory:
     def at(self, service: str, endpoint: Endpoint) -> Instance | None:
         """The member at this address, whatever its id."""
         known = self.member(service, endpoint.id)
-        return known or next((one for one in self.members(service) if one.authority == endpoint.id), None)
+        return known or next((one for one in self.members(service) if one.endpoint.id == endpoint.id), None)
 
     def find(self, service: str, id: str) -> Instance | None:
         """The member of this id; or else the one of the highest generation that is leaving."""

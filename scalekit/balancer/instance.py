@@ -72,8 +72,9 @@ class Endpoint(NamedTuple):
     """
     Where an app server listens and how to talk to it.
 
-    :ivar scheme: ``http``, ``https`` or ``h2c`` (HTTP/2 in clear).
-    :ivar host: an IP address literal, IPv6 without brackets.
+    :ivar scheme: ``http``, ``https``, ``h2c`` (HTTP/2 in clear) or ``unix`` (HTTP/1.1 in clear on a socket file).
+    :ivar host: an IP address literal, IPv6 without brackets; the socket's file for ``unix``.
+    :ivar port: 0 for ``unix``.
     :ivar server_name: the name its certificate is verified for and sent as SNI; None: the address.
     """
 
@@ -84,7 +85,21 @@ class Endpoint(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Such as ``127.0.0.1:3000`` or ``[::1]:3000``."""
+        """Such as ``127.0.0.1:3000``, ``[::1]:3000`` or ``unix:///run/app.sock``."""
+        return f"unix://{self.host}" if self.scheme == "unix" else self._place
+
+    @property
+    def authority(self) -> str:
+        """What it is called in requests that have no name for it; a socket file has none that HTTP could say."""
+        return "localhost" if self.scheme == "unix" else self._place
+
+    @property
+    def url(self) -> str:
+        """For people, such as ``http://127.0.0.1:3000`` or ``unix:///run/app.sock``."""
+        return f"{self.scheme}://{self.host if self.scheme == 'unix' else self._place}"
+
+    @property
+    def _place(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -119,8 +134,8 @@ class Instance:
     A member of a service.
 
     :ivar service: the service's name; with ``id`` the key that names an instance.
-    :ivar id: what its registration says, else its ``authority``.
-    :ivar authority: ``host:port``, see `Endpoint.id`.
+    :ivar id: what its registration says, else `Endpoint.id`.
+    :ivar authority: see `Endpoint.authority`.
     :ivar in_flight: requests on their way; the proxy adds and subtracts, the roster only reads.
     :ivar reason: why it is in this state, for people.
     :ivar since: when it came into this state, in the roster's time.
@@ -180,8 +195,8 @@ class Instance:
     def __init__(self, service: str, endpoint: Endpoint, now: float, rules: HealthRules, id: str = "") -> None:
         self.service = service
         self.endpoint = endpoint
-        self.authority = endpoint.id
-        self.id = id or self.authority
+        self.authority = endpoint.authority
+        self.id = id or endpoint.id
         self.scheme = endpoint.scheme
         self.address = endpoint.host
         self.port = endpoint.port

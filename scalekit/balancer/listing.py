@@ -22,6 +22,7 @@ def instance_view(instance: Instance, now: float) -> dict[str, Any]:
     """The JSON form of an instance."""
     return {
         "id": instance.id,
+        "url": instance.endpoint.url,
         "scheme": instance.scheme,
         "address": instance.address,
         "port": instance.port,
@@ -92,7 +93,7 @@ class Listing:
         for view in map(self.service_view, self.names()):
             lines.append(f"{view['name']}  {'  '.join(view['routes']) or 'no route'}")
             lines += [
-                f"  {one.scheme}://{one.authority}{_own_name(one)}  {one.state} for {max(0.0, now - one.since):.0f} s"
+                f"  {one.endpoint.url}{_own_name(one)}  {one.state} for {max(0.0, now - one.since):.0f} s"
                 f" ({one.reason})  {one.in_flight} in flight"
                 for one in self._roster.instances(view["name"])
             ]
@@ -107,7 +108,7 @@ class Listing:
 
 def _own_name(instance: Instance) -> str:
     """What an instance calls itself, where that is not its address."""
-    return "" if instance.id == instance.authority else f"  {instance.id}"
+    return "" if instance.id == instance.endpoint.id else f"  {instance.id}"
 
 
 class Missing(Resource):

@@ -46,11 +46,14 @@ from scalekit.web.answers import json_answer, query_value, read_body
 BODY_LIMIT = 16 * 1024
 # Below it the jitter of a busy machine is a missed lease; above it a dead app is noticed by probes alone for too long.
 LEASES = (3.0, 300.0)
+LONGEST_KEEP_ALIVE = 86400  # a day: who never closes idle connections says so by leaving it out
+MOST_IN_FLIGHT = 100_000  # more than one process has descriptors for
 META_LIMIT = 64
 LONGEST_META = 256
 
 # A name, or its own address and port: what stands in logs, events and cookies without quoting.
-_ID = re.compile(r"[A-Za-z0-9\[](?:[A-Za-z0-9._:\[\]-]{0,126}[A-Za-z0-9])?", re.ASCII)
+# The socket file of a server of the configuration, which nobody can register, goes on with what a path may hold.
+_ID = re.compile(r"[A-Za-z0-9\[](?:[A-Za-z0-9._:\[\]-]{0,126}[A-Za-z0-9])?|unix:///[^\x00-\x1f\x7f]{1,102}", re.ASCII)
 _GENERATION = re.compile(r"[0-9]{1,19}", re.ASCII)
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
 _FIELD = re.compile(r"field `([^`]*)`")
@@ -82,9 +85,27 @@ class RegistrationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
         dict[Annotated[str, Meta(max_length=LONGEST_META)], Annotated[str, Meta(max_length=LONGEST_META)]],
         Meta(max_length=META_LIMIT),
     ] = {}
-    keep_alive: Annotated[float, Meta(ge=0, le=86400)] | None = None
-    max_in_flight: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    keep_alive: Annotated[float, Meta(ge=0, le=LONGEST_KEEP_ALIVE)] | None = None
+    max_in_flight: Annotated[int, Meta(ge=1, le=MOST_IN_FLIGHT)] | None = None
     consent: bool = True
+
+
+# Of each field of a body, for whoever has sent another one.
+_EXPECTED = {
+    "generation": "a whole number from 1",
+    "port": "a whole number from 1 to 65535",
+    "address": "an IP address",
+    "scheme": "http, https or h2c",
+    "weight": f"a whole number from {WEIGHTS[0]} to {WEIGHTS[-1]}",
+    "ttl": f"seconds from {LEASES[0]:g} to {LEASES[1]:g}",
+    "hosts": f"a list of at most {HOSTS_LIMIT} names",
+    "path": "a path such as /shop",
+    "meta": f"at most {META_LIMIT} texts by name, of at most {LONGEST_META} characters",
+    "keep_alive": f"seconds from 0 to {LONGEST_KEEP_ALIVE}",
+    "max_in_flight": f"a whole number from 1 to {MOST_IN_FLIGHT}",
+    "consent": "true or false",
+    "state": "draining or joining",
+}
 
 
 class AmendmentBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -102,19 +123,29 @@ def parse_body(body: bytes, kind: type[Body]) -> Body:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _named(str(error), kind) from None
+        raise _named(str(error), kind, body) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ClientFault(400, "bad-json", f"The body is no JSON: {str(error)[:200]}.") from None
 
 
-def _named(text: str, kind: Any) -> ClientFault:
-    place = _PLACE.search(text)
-    text = _PLACE.sub("", text)[:200]
-    found = place or _FIELD.search(text)
-    field = re.split(r"[.\[]", found[1])[0] if found else ""
+def _named(text: str, kind: Any, body: bytes) -> ClientFault:
+    place = _PLACE.search(text) or _FIELD.search(text)
+    field = re.split(r"[.\[]", place[1])[0] if place else ""
     if field in kind.__struct_fields__:
-        return ClientFault(400, f"bad-{field}", f"{field}: {text}.")
-    return ClientFault(400, "bad-body", f"{text}.")
+        return bad(field, _given(body, field), _EXPECTED[field])
+    if place:
+        known = ", ".join(kind.__struct_fields__)
+        return ClientFault(400, "bad-body", f"{field[:80]!r} found, one of {known} expected.")
+    return ClientFault(400, "bad-body", "The body is no JSON object.")
+
+
+def _given(body: bytes, field: str) -> str:
+    """What a body says of a field, as it stands there."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # the fault was found before the body's end
+        return "no JSON"
+    return bytes(fields[field]).decode("utf-8", "replace") if field in fields else ""
 
 
 class MembersResource(Branch):
@@ -171,7 +202,7 @@ class _About(Branch):
 
     def _told(self, request: Request, instance: Instance | None, status: int = 200, **more: Any) -> bytes:
         if instance is None:
-            raise ClientFault(404, "unknown-instance", f"There is no {self._id} in {self._service}: register again.")
+            raise ClientFault(404, "unknown-instance", f"There is no {self._id} in service {self._service}.")
         view = instance_view(instance, self._registrar.clock.seconds())
         return json_answer(request, status, {"service": self._service, **view, **more})
 
@@ -307,8 +338,11 @@ class Renew(_About):
         self._own(request)
         registrar = self._registrar
         instance = registrar.registry.renew(self._service, self._id, generation, registrar.clock.seconds())
-        seconds = 0.0 if instance is None else round(registrar.roster.renew_seconds(instance), 3)
-        return self._told(request, instance, renew_seconds=seconds)
+        if instance is None:
+            raise ClientFault(
+                404, "unknown-instance", f"There is no {self._id} in service {self._service}: register again."
+            )
+        return self._told(request, instance, renew_seconds=round(registrar.roster.renew_seconds(instance), 3))
 
 
 class Drain(_About):

@@ -116,7 +116,7 @@ class StaticServers(Service):
         """Know each name that is to be resolved, and forget the others."""
         known, self._hosts, self._names = self._hosts, {}, []
         for host in {server.host: None for servers in self._services.values() for server in servers}:
-            if literal(host) is not None:
+            if literal(host) is not None or host.startswith("/"):  # a socket file's
                 self._hosts[host] = (host,)
                 continue
             self._names.append(host)

@@ -1,7 +1,8 @@
 """
 The connections to every app server: one pool an instance, opened as the instance's scheme says.
 
-``http`` is HTTP/1.1 and ``h2c`` HTTP/2, both in clear; over ``https`` the app server chooses by ALPN.
+``http`` is HTTP/1.1, ``unix`` the same on a socket file, and ``h2c`` HTTP/2, all in clear; over ``https`` the app
+server chooses by ALPN.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from scalekit.net.tls import ClientTLS
 from scalekit.net.upstream import UpstreamTimeouts
 
 _LEAVING = (State.DRAINING, State.GONE)
+#: Schemes whose app servers speak nothing else.
+_HTTP_1 = ("http", "unix")
 #: What servers of gRPC answer to a GET, where they do not reset it: Go's and Java's, Node's.
 _NO_GET = (405, 415)
 
@@ -85,7 +88,7 @@ class Upstreams:
         ) -> Callable[[], None]:
             return connect(
                 self._reactor,
-                (instance.address, instance.port),
+                instance.address if instance.scheme == "unix" else (instance.address, instance.port),
                 protocol,
                 failed,
                 tls,
@@ -100,7 +103,7 @@ class Upstreams:
             return opened(protocol, failed, self._client_tls().speaking("http/1.1"))
 
         timeouts = self._timeouts_of(instance)
-        if instance.scheme == "http":
+        if instance.scheme in _HTTP_1:
             return Pool(opened, self._wheel, timeouts)
         if instance.scheme == "h2c":
             return SharedPool(opened, self._wheel, timeouts, self._soon, None)
@@ -133,7 +136,9 @@ class Upstreams:
                 self._checked, self._unchecked, callbackArgs=(instance,), errbackArgs=(instance,)
             )
         asked = self._ping(instance)
-        if instance.scheme != "http" and not instance.secret:  # gRPC's health checking has no place for a challenge
+        if (
+            instance.scheme not in _HTTP_1 and not instance.secret
+        ):  # gRPC's health checking has no place for a challenge
             asked.addBoth(self._pinged, instance)
         return asked
 

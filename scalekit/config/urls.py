@@ -16,7 +16,7 @@ import msgspec
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-#: What servers may speak: ``h2c`` is HTTP/2 in clear, and has no port of its own.
+#: What servers may speak over TCP: ``h2c`` is HTTP/2 in clear, and has no port of its own.
 SERVER_SCHEMES = ("http", "https", "h2c")
 
 _URL = re.compile(
@@ -75,11 +75,11 @@ class ListenURL(msgspec.Struct, frozen=True):
 
 class ServerURL(msgspec.Struct, frozen=True):
     """
-    A server that requests are sent to: ``http://127.0.0.1:8001``, ``https://app.example``.
+    A server that requests are sent to: ``http://127.0.0.1:8001``, ``https://app.example``, ``unix:///run/app.sock``.
 
-    :ivar scheme: ``http``, ``https`` or ``h2c``.
-    :ivar host: an IP literal without brackets, or a name.
-    :ivar port: 1 to 65535.
+    :ivar scheme: ``http``, ``https``, ``h2c`` or ``unix`` (HTTP/1.1 in clear on a socket file).
+    :ivar host: an IP literal without brackets, or a name; the socket's file for ``unix``.
+    :ivar port: 1 to 65535; 0 for ``unix``.
     """
 
     scheme: str
@@ -87,6 +87,8 @@ class ServerURL(msgspec.Struct, frozen=True):
     port: int
 
     def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix://{self.host}"
         return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
 
 
@@ -112,13 +114,7 @@ def parse_listen_url(text: str) -> ListenURL:
     :raises ValueError: it is none; the message says what is wrong.
     """
     if text.startswith("unix://"):
-        path = text[7:]
-        if not path.startswith("/") or path.endswith("/") or "\0" in path:
-            raise ValueError("unix:// needs the absolute path of a socket file")
-        # sockaddr_un.sun_path holds 108 bytes with the final NUL on Linux, 104 on the BSDs.
-        if len(path.encode()) > 103:
-            raise ValueError("the path of a unix socket has at most 103 bytes")
-        return ListenURL("unix", path=path)
+        return ListenURL("unix", path=_socket_path(text))
     scheme, host, port, path = _taken_apart(text)
     if path not in ("", "/"):
         raise ValueError("a listener has no path")
@@ -139,6 +135,11 @@ def parse_server_url(text: str) -> ServerURL:
 
     :raises ValueError: it is none; the message says what is wrong.
     """
+    if text.startswith("unix://"):
+        path = _socket_path(text)
+        if not path.isprintable():  # it stands in logs, and in the URLs by which its instance is asked for
+            raise ValueError("the path of a server's socket is printable")
+        return ServerURL("unix", path, 0)
     scheme, host, port, path = _taken_apart(text, SERVER_SCHEMES)
     if path not in ("", "/"):
         raise ValueError("a server has no path")
@@ -149,6 +150,16 @@ def parse_server_url(text: str) -> ServerURL:
     if port == 0:
         raise ValueError("port 0 cannot be connected to")
     return ServerURL(scheme, host, port)
+
+
+def _socket_path(text: str) -> str:
+    path = text.removeprefix("unix://")
+    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise ValueError("unix:// needs the absolute path of a socket file")
+    # sockaddr_un.sun_path holds 108 bytes with the final NUL on Linux, 104 on the BSDs.
+    if len(path.encode()) > 103:
+        raise ValueError("the path of a unix socket has at most 103 bytes")
+    return path
 
 
 def parse_base_url(text: str) -> str:

@@ -211,9 +211,7 @@ class PageTests(Case):
         }
         one = {
             "id": evil,
-            "scheme": evil,
-            "address": evil,
-            "port": 1,
+            "url": f"http://{evil}:1",
             "static": False,
             "state": evil,
             "reason": evil,

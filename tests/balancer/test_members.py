@@ -162,6 +162,25 @@ class PutTests(MembersCase):
             self.assertEqual(self.ask("PUT", A, body)[0], 400, body[:10])
         self.refused(400, "unknown-parameter", "PUT", f"{A}?port=3000", good)
 
+    def test_in_words(self) -> None:
+        """What was found, as it stands there, and what was expected, not as the parser says it."""
+        good = {"generation": 1, "port": 3000}
+        for change, detail in [
+            ({"ttl": 1}, "ttl: '1' found, seconds from 3 to 300 expected."),
+            ({"scheme": "ftp"}, "scheme: '\"ftp\"' found, http, https or h2c expected."),
+            ({"weight": 300}, "weight: '300' found, a whole number from 1 to 256 expected."),
+        ]:
+            self.assertEqual(self.ask("PUT", A, good | change)[1]["detail"], detail)
+        missing = self.ask("PUT", A, {"port": 1})[1]["detail"]
+        self.assertEqual(missing, "generation: '' found, a whole number from 1 expected.")
+        self.assertEqual(self.ask("PUT", A, b"[]")[1]["detail"], "The body is no JSON object.")
+        self.assertEqual(self.ask("PUT", A, b'{"ttl":1')[1]["detail"], "ttl: 'no JSON' found, seconds from 3 to 300 expected.")
+        deep = b'{"meta":' + b"[" * 10_000
+        self.assertIn("meta: ", self.ask("PUT", A, deep)[1]["detail"])
+        self.assertIn("draining or joining expected", self.ask("PATCH", A, {"state": "up"})[1]["detail"])
+        fields = {*RegistrationBody.__struct_fields__, *AmendmentBody.__struct_fields__}
+        self.assertEqual(fields, set(members._EXPECTED))
+
     def test_too_much(self) -> None:
         self.assertEqual(self.open("PUT", A, b" " * (BODY_LIMIT + 1)).status, 413)
 
@@ -373,6 +392,16 @@ class LifeTests(MembersCase):
             self.assertEqual((answer["state"], answer["weight"]), ("joining", 3))
         self.put()
         self.refused(409, "not-configured", "PATCH", A, {"state": "joining"})
+
+    def test_a_socket_file_of_the_configuration(self) -> None:
+        """It is drained and taken back as others are; nobody registers as one."""
+        self.roster.settle_static("shop", [Endpoint("unix", "/run/my app.sock", 0)], 0.0)
+        target = "/v1/services/shop/instances/unix:%2F%2F%2Frun%2Fmy%20app.sock"
+        status, answer = self.ask("GET", target)
+        self.assertEqual((status, answer["url"], answer["port"]), (200, "unix:///run/my app.sock", 0))
+        self.assertEqual(self.ask("PATCH", target, {"state": "draining"})[1]["state"], "gone")
+        self.assertEqual(self.ask("PATCH", target, {"state": "joining"})[1]["state"], "joining")
+        self.assertEqual(self.put(target=target)[0], 400)
 
     def test_methods(self) -> None:
         for method, target in [("POST", A), ("GET", f"{A}/renew"), ("PUT", f"{A}/drain"), ("PUT", A[:-2])]:

@@ -104,6 +104,7 @@ class RegisterTests(RegistrarTestCase):
                 {
                     "service": "default",
                     "id": "127.0.0.1:3000",
+                    "url": "https://127.0.0.1:3000",
                     "scheme": "https",
                     "address": "127.0.0.1",
                     "port": 3000,

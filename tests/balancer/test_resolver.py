@@ -95,6 +95,16 @@ class StaticServersTests(SynchronousTestCase):
         )
         self.assertEqual(self.resolver.asked, ["app"])
 
+    def test_socket_files(self) -> None:
+        """They are members at once as well, each one, and go when they are no longer named."""
+        static = self.start(shop=["unix:///run/a.sock", "unix:///run/b.sock"])
+        self.assertEqual(
+            [one.id for one in self.roster.instances("shop")], ["unix:///run/a.sock", "unix:///run/b.sock"]
+        )
+        static.reconfigure(parsed({"shop": ["unix:///run/b.sock"]}))
+        self.assertEqual([one.address for one in self.roster.instances("shop")], ["/run/b.sock"])
+        self.assertEqual(self.resolver.asked, [])
+
     def test_again(self) -> None:
         """Every 30 s the names are asked for again; what is new joins, what is no longer named goes."""
         self.resolver.hosts["app"] = [v4("10.0.0.1"), v4("10.0.0.2")]

@@ -6,8 +6,11 @@ import http.client
 import json
 import os
 import signal
+import socketserver
 import ssl
 import subprocess
+import tempfile
+import threading
 from pathlib import Path
 
 import trustme
@@ -25,6 +28,10 @@ class AppServer(Answers):
         self.send_header("Content-Length", "4")
         self.end_headers()
         self.wfile.write(b"here")
+
+
+class SocketFileApp(AppServer):
+    disable_nagle_algorithm = False  # an option of TCP
 
 
 class BalancerCase(DaemonCase):
@@ -109,6 +116,25 @@ class ServingTests(BalancerCase):
         self.eventually(lambda: self.served(client))
         client.request("GET", "/", headers={"Cookie": cookie})
         self.assertIsNone(client.getresponse().headers["Set-Cookie"])
+
+    def test_an_app_server_on_a_socket_file(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:  # ours may be too long for a socket's name
+            path = os.path.join(folder, "app.sock")
+            app = socketserver.ThreadingUnixStreamServer(path, SocketFileApp)
+            app.daemon_threads = True
+            thread = threading.Thread(target=app.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            try:
+                self.configure(f"unix://{path}")
+                self.run_balancer()
+                client = self.client(self.public, self.ca)
+                self.eventually(lambda: self.served(client))
+                shown = ask(self.client(self.private, self.ca), "/")[1].decode()
+                self.assertIn(f"  unix://{path}  ", shown)
+            finally:
+                app.shutdown()
+                app.server_close()
+                thread.join()
 
     def test_the_access_log_on_stdout(self) -> None:
         self.configure("http://127.0.0.1:1", 'access_log = "-"')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import Any
 
 from twisted.internet import reactor
@@ -18,6 +20,7 @@ from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.ports import Admission, Port
 from scalekit.net.tls import ClientTLS
+from scalekit.net.unix_ports import UnixPort
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
 from tests.net.app_server import Receiver
 from tests.net.wire import WireTestCase
@@ -54,10 +57,8 @@ class Case(WireTestCase):
         self.status = 200
         app = HTTPFactory(self, reactor, reactor.seconds, b"t")
         self.app_admission = Admission(100)
-        tls = self.server_tls() if self.secure else None
-        port = Port(0, app, "127.0.0.1", reactor, self.app_admission, tls)
+        port = self.new_port(app)
         port.startListening()
-        self.app_port = port.getHost().port
         wheel = Wheel(reactor)
         wheel.start()
         self.upstreams = Upstreams(reactor, wheel, PerService(UpstreamTimeouts()), self.trust)
@@ -65,6 +66,11 @@ class Case(WireTestCase):
         self.addCleanup(self.until, lambda: self.app_admission.open == 0)
         self.addCleanup(app.drain)
         self.addCleanup(port.stopListening)
+        self.app_port = getattr(port.getHost(), "port", 0)
+
+    def new_port(self, app: HTTPFactory) -> Port:
+        tls = self.server_tls() if self.secure else None
+        return Port(0, app, "127.0.0.1", reactor, self.app_admission, tls)
 
     def trust(self) -> ClientTLS:
         return ClientTLS(self.ca, protocols=self.offered)
@@ -201,6 +207,36 @@ class Probes(Case):
         fault: Any = await self.assertFailure(self.upstreams.probe(self.instance()), UpstreamFault)
         self.assertEqual(fault.reason, "ping-too-long")
         await self.until(lambda: self.app_admission.open == 0)
+
+
+class SocketFiles(Case):
+    def new_port(self, app: HTTPFactory) -> Port:
+        folder = tempfile.TemporaryDirectory()  # trial's own may be too long for a socket's name
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "socket")
+        return UnixPort(self.path, app, reactor, self.app_admission)
+
+    def instance(self, port: int | None = None, name: str | None = "localhost") -> Instance:
+        return Instance("default", Endpoint("unix", self.path, 0), 0.0, self.rules)
+
+    async def test_a_probe(self) -> None:
+        self.assertEqual(await self.upstreams.probe(self.instance()), 200)
+        self.assertEqual((self.requests[0].head.target, self.requests[0].head.host), (b"/ping?deep", b"localhost"))
+        self.status = 405
+        self.assertEqual(await self.upstreams.probe(self.instance()), 405)
+        self.assertEqual(len(self.requests), 2, "gRPC is asked for where HTTP/2 is spoken")
+
+    async def test_a_connection_that_is_kept(self) -> None:
+        instance = self.instance()
+        connection = await self.open(instance)
+        await self.use(connection)
+        self.assertIs(self.upstreams.pool(instance).take(), connection)
+        await self.use(connection)
+
+    async def test_nobody_there(self) -> None:
+        self.path += "-of-another"
+        fault: Any = await self.assertFailure(self.upstreams.probe(self.instance()), UpstreamFault)
+        self.assertEqual((fault.reason, fault.detail), ("connect-refused", f"{self.path}: No such file or directory"))
 
 
 class SecureProbes(Probes):

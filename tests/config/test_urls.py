@@ -103,9 +103,17 @@ class ServerURLTests(SynchronousTestCase):
         self.assertEqual(parse_server_url("h2c://127.0.0.1:50051"), ServerURL("h2c", "127.0.0.1", 50051))
         self.assertEqual(str(ServerURL("https", "::1", 443)), "https://[::1]:443")
 
+    def test_socket_files(self) -> None:
+        server = parse_server_url("unix:///run/my app.sock")
+        self.assertEqual(server, ServerURL("unix", "/run/my app.sock", 0))
+        self.assertEqual(str(server), "unix:///run/my app.sock")
+
     def test_what_is_no_server(self) -> None:
         for text in [
-            "unix:///x",
+            "unix://x",
+            "unix:///x/",
+            "unix:///x\ny",
+            f"unix:///{'x' * 103}",
             "http://a:0",
             "http://a/b",
             "http://-a:1",

@@ -105,8 +105,8 @@ def _instance(service: str, one: dict[str, Any], may_change: bool) -> str:
     most = one["max_in_flight"]
     share = "" if one["share"] >= 1 else f"<small>{one['share']:.0%} now</small>"
     rate, probes = one["rate"], one["probes"]
-    host = f"[{one['address']}]" if ":" in one["address"] else one["address"]
-    url = f"{one['scheme']}://{host}:{one['port']}"
+    url = one["url"]
+    is_own = id == url or url.endswith(f"//{id}")
     ticks = "".join(f'<i class="{"pass" if each == "+" else "fail"}">{each}</i>' for each in probes["recent"])
     told = "" if probes["seconds"] is None else f"{probes['last']}, {for_people(probes['seconds'])} ago"
     weight, drain = str(one["weight"]), ""
@@ -124,8 +124,8 @@ def _instance(service: str, one: dict[str, Any], may_change: bool) -> str:
                 f'data-name="{_text(f"{id} of {service}")}" data-until="{until}">Drain</button>'
             )
     return (
-        f'<tr class="{_text(state)}"><td><b>{_text(url if url.endswith(f"//{id}") else id)}</b>'
-        + ("" if url.endswith(f"//{id}") else f"<small>{_text(url)}</small>")
+        f'<tr class="{_text(state)}"><td><b>{_text(url if is_own else id)}</b>'
+        + ("" if is_own else f"<small>{_text(url)}</small>")
         + (f'<ul class="meta">{meta}</ul>' if meta else "")
         + f'<td><span class="state">{_text(state)}</span> <span class="quiet">{for_people(one["state_seconds"])}</span>'
         f"<small>{_text(one['reason'])}</small>"

@@ -164,7 +164,7 @@ def service_lines(view: dict[str, Any]) -> list[Text | Table]:
         weight = str(one["weight"]) if one["share"] >= 1 else f"{one['weight']} ({one['share']:.0%})"
         rows.add_row(
             Text(plain(one["id"])),
-            Text(plain(_url(one))),
+            Text(plain(one["url"])),
             _state(one["state"]),
             _of(one["in_flight"], one["max_in_flight"]),
             Text(weight),
@@ -231,11 +231,6 @@ def for_people(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def _url(one: dict[str, Any]) -> str:
-    host = f"[{one['address']}]" if ":" in one["address"] else one["address"]
-    return f"{one['scheme']}://{host}:{one['port']}"
 
 
 def _state(state: str) -> Text:

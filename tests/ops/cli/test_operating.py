@@ -143,10 +143,8 @@ class ShownTests(SynchronousTestCase):
     def test_what_others_wrote_is_text(self) -> None:
         """Neither markup nor control characters."""
         one = {
-            "scheme": "http",
+            "url": "http://[::1]:9",
             "id": "a",
-            "address": "::1",
-            "port": 9,
             "state": "up",
             "in_flight": 1,
             "max_in_flight": 4,
