@@ -22,7 +22,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,7 +30,7 @@ from scalekit.http.h2.session import ClientSession, ErrorCode, FieldList, Noise
 from scalekit.http.heads import Fields
 from scalekit.net.deadlines import FAR, Wheel
 from scalekit.net.h2_stream import H2Stream
-from scalekit.net.upstream import UNUSED, UpstreamTimeouts
+from scalekit.net.upstream import UNUSED, Pooled, UpstreamTimeouts
 
 #: At once on one connection, if the server takes as many (RFC 9113 section 6.5.2 recommends no fewer; nginx, HAProxy
 #: and Go's server take 128, 100 and 250; gRPC's any number).
@@ -53,7 +52,7 @@ Soon = Callable[[Callable[[], None]], object]
 
 
 @implementer(IPushProducer)
-class H2Upstream(Protocol):
+class H2Upstream(Pooled):
     """
     :param pool: the `SharedPool` that it belongs to.
     :param soon: calls its argument at the end of this turn of the loop: what the turn caused leaves in one write.
@@ -62,8 +61,6 @@ class H2Upstream(Protocol):
     :ivar was_used: whether it has carried a stream.
     :ivar held: streams whose receiver is to send no more for now; ``begun`` those whose answer has begun in this turn.
     """
-
-    transport: Any
 
     def __init__(self, pool: Any, wheel: Wheel, timeouts: UpstreamTimeouts, soon: Soon, scheme: bytes) -> None:
         self._pool = pool
@@ -330,20 +327,10 @@ class H2Upstream(Protocol):
             self.close()
             return
         data = self.session.output(OUTPUT_BYTES)
-        self._is_closed = True
-        self._wheel.forget(self)
-        self._pool.forget(self)
+        self._leave_pool()
         self.transport.write(data)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-
-    def close(self) -> None:
-        """End the connection now; nobody waits for it."""
-        self._is_closed = True
-        self._wheel.forget(self)
-        self._pool.forget(self)
-        if self.transport is not None:
-            self.transport.abortConnection()
 
     def _end(self, fault: UpstreamFault, unanswered: UpstreamFault | None = None) -> None:
         """

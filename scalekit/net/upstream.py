@@ -59,8 +59,34 @@ class UpstreamTimeouts:
         return UpstreamTimeouts(self.connect, self.first_byte, self.read, idle, self.tunnel_idle)
 
 
+class Pooled(Protocol):
+    """A connection of a pool, whatever it speaks, at its end."""
+
+    deadline: float
+    scheduled: float
+    transport: Any
+    _is_closed: bool
+    _pool: Any
+    _wheel: Wheel
+
+    def close(self) -> None:
+        """End the connection now; nobody waits for it."""
+        self._leave_pool()
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def _leave_pool(self) -> None:
+        """It is used no more, and nothing is waited for on it."""
+        self._is_closed = True
+        self._wheel.forget(self)
+        self._pool.forget(self)
+
+    def deadline_passed(self) -> None:
+        raise NotImplementedError
+
+
 @implementer(IPushProducer)
-class UpstreamConnection(Protocol):
+class UpstreamConnection(Pooled):
     """
     :param pool: where it goes back to after a complete exchange.
 
@@ -72,8 +98,6 @@ class UpstreamConnection(Protocol):
 
     takes_trailers = False
     was_refused = False
-
-    transport: Any
 
     def __init__(self, pool: Any, wheel: Wheel, timeouts: UpstreamTimeouts) -> None:
         self._pool = pool
@@ -332,19 +356,9 @@ class UpstreamConnection(Protocol):
             # Of a request that was answered early: nobody says when the rest would be taken.
             self.close()
             return
-        self._is_closed = True
-        self._wheel.forget(self)
-        self._pool.forget(self)
+        self._leave_pool()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
-
-    def close(self) -> None:
-        """End the connection now."""
-        self._is_closed = True
-        self._wheel.forget(self)
-        self._pool.forget(self)
-        if self.transport is not None:
-            self.transport.abortConnection()
 
     def _fail(self, fault: Fault) -> None:
         receiver, self._receiver = self._receiver, None
@@ -353,9 +367,7 @@ class UpstreamConnection(Protocol):
             receiver.failed(fault)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        self._is_closed = True
-        self._wheel.forget(self)
-        self._pool.forget(self)
+        self._leave_pool()
         receiver, self._receiver = self._receiver, None
         if receiver is None:
             return
