@@ -90,8 +90,8 @@ class RegistrationBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     consent: bool = True
 
 
-# Of each field of a body, for whoever has sent another one.
-_EXPECTED = {
+#: What a field of a body is, for whoever has sent another thing.
+EXPECTED = {
     "generation": "a whole number from 1",
     "port": "a whole number from 1 to 65535",
     "address": "an IP address",
@@ -132,20 +132,15 @@ def _named(text: str, kind: Any, body: bytes) -> ClientFault:
     place = _PLACE.search(text) or _FIELD.search(text)
     field = re.split(r"[.\[]", place[1])[0] if place else ""
     if field in kind.__struct_fields__:
-        return bad(field, _given(body, field), _EXPECTED[field])
+        try:
+            given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # the fault was found before its end
+            return ClientFault(400, "bad-json", "The body is no JSON.")
+        return bad(field, bytes(given.get(field, b"")).decode("utf-8", "replace"), EXPECTED[field])
     if place:
         known = ", ".join(kind.__struct_fields__)
         return ClientFault(400, "bad-body", f"{field[:80]!r} found, one of {known} expected.")
     return ClientFault(400, "bad-body", "The body is no JSON object.")
-
-
-def _given(body: bytes, field: str) -> str:
-    """What a body says of a field, as it stands there."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # the fault was found before the body's end
-        return "no JSON"
-    return bytes(fields[field]).decode("utf-8", "replace") if field in fields else ""
 
 
 class MembersResource(Branch):

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer.instance import LEASE_SECONDS, Instance
 from scalekit.balancer.listing import Missing
-from scalekit.balancer.members import BODY_LIMIT
+from scalekit.balancer.members import BODY_LIMIT, EXPECTED, AmendmentBody, RegistrationBody
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.roster import Endpoint, Roster, State
 from scalekit.balancer.routes import Claim, Routing
@@ -164,22 +164,23 @@ class PutTests(MembersCase):
 
     def test_in_words(self) -> None:
         """What was found, as it stands there, and what was expected, not as the parser says it."""
-        good = {"generation": 1, "port": 3000}
-        for change, detail in [
+        good: dict[str, Any] = {"generation": 1, "port": 3000}
+        changes: list[tuple[dict[str, Any], str]] = [
             ({"ttl": 1}, "ttl: '1' found, seconds from 3 to 300 expected."),
             ({"scheme": "ftp"}, "scheme: '\"ftp\"' found, http, https or h2c expected."),
             ({"weight": 300}, "weight: '300' found, a whole number from 1 to 256 expected."),
-        ]:
+        ]
+        for change, detail in changes:
             self.assertEqual(self.ask("PUT", A, good | change)[1]["detail"], detail)
         missing = self.ask("PUT", A, {"port": 1})[1]["detail"]
         self.assertEqual(missing, "generation: '' found, a whole number from 1 expected.")
         self.assertEqual(self.ask("PUT", A, b"[]")[1]["detail"], "The body is no JSON object.")
-        self.assertEqual(self.ask("PUT", A, b'{"ttl":1')[1]["detail"], "ttl: 'no JSON' found, seconds from 3 to 300 expected.")
-        deep = b'{"meta":' + b"[" * 10_000
-        self.assertIn("meta: ", self.ask("PUT", A, deep)[1]["detail"])
+        for body in (b'{"ttl":1', b'{"meta":' + b"[" * 10_000):
+            self.assertEqual(self.ask("PUT", A, body)[1]["reason"], "bad-json")
         self.assertIn("draining or joining expected", self.ask("PATCH", A, {"state": "up"})[1]["detail"])
+        self.assertIn("'prot' found, one of weight, state expected", self.ask("PATCH", A, {"prot": 1})[1]["detail"])
         fields = {*RegistrationBody.__struct_fields__, *AmendmentBody.__struct_fields__}
-        self.assertEqual(fields, set(members._EXPECTED))
+        self.assertEqual(fields, set(EXPECTED))
 
     def test_too_much(self) -> None:
         self.assertEqual(self.open("PUT", A, b" " * (BODY_LIMIT + 1)).status, 413)
@@ -326,6 +327,9 @@ class LifeTests(MembersCase):
         self.assertEqual((status, answer["lease_left"], answer["renew_seconds"]), (200, 15.0, 5.0))
         for target in (f"{A}/renew?generation=6", "/v1/services/shop/instances/b/renew"):
             self.assertIn("register again", self.refused(404, "unknown-instance", "POST", target))
+        # Not a word for operators, who cannot.
+        detail = self.refused(404, "unknown-instance", "POST", "/v1/services/shop/instances/b/drain")
+        self.assertEqual(detail, "There is no b in service shop.")
         self.refused(400, "bad-generation", "POST", f"{A}/renew?generation=x")
 
     def test_delete(self) -> None:

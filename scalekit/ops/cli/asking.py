@@ -7,14 +7,17 @@ import json
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import click
+import msgspec
 
-from scalekit.config.urls import parse_base_url
-from scalekit.ops.cli.running import Surroundings
+from scalekit.config import Config
+from scalekit.config.urls import ListenURL, parse_base_url
+from scalekit.ops.cli.running import Surroundings, read_configuration
 from scalekit.places import LOCAL_BALANCER, LOCAL_CACHE, LOCAL_LOGS, default_state_directory, local_ca
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,16 +35,18 @@ class Peer(NamedTuple):
     :ivar name: the option with its URL is ``--NAME``, the variable ``SCALEKIT_NAME``.
     :ivar local: where it is unless somebody says otherwise.
     :ivar listener: what of it is asked.
+    :ivar table: of the configuration that says where it listens.
     """
 
     name: str
     local: str
     listener: str
+    table: str
 
 
-BALANCER = Peer("balancer", LOCAL_BALANCER, "registration port")
-CACHE = Peer("cache", LOCAL_CACHE, "listener")
-LOGS = Peer("logs", LOCAL_LOGS, "listener")
+BALANCER = Peer("balancer", LOCAL_BALANCER, "registration port", "registration")
+CACHE = Peer("cache", LOCAL_CACHE, "listener", "cache")
+LOGS = Peer("logs", LOCAL_LOGS, "listener", "logs")
 
 
 class Refused(click.ClickException):
@@ -187,6 +192,9 @@ def asking(peer: Peer) -> Callable[[F], F]:
         for option in (
             click.option("--state-directory", metavar="PATH", help="Where the local CA is, as the daemons take it."),
             click.option(
+                "-c", "--config", metavar="FILE", help="The daemon's: where it listens, and its state directory."
+            ),
+            click.option(
                 "--token-file", metavar="FILE", help=f"What a {peer.name} elsewhere wants; or SCALEKIT_TOKEN_FILE."
             ),
             click.option(
@@ -212,14 +220,21 @@ def whom(
     ca: str | None,
     token_file: str | None,
     state_directory: str | None,
+    config: str | None = None,
 ) -> Asking:
     """
-    Whom the options name, or the environment.
+    Whom the options name, the environment, or the configuration, in this order.
 
-    :raises click.BadParameter: it is no URL.
+    :raises click.BadParameter: it is no URL, or the configuration names none.
+    :raises ConfigurationFault: the configuration is wrong.
     """
     environ = surroundings.environ
-    given = at or environ.get(f"SCALEKIT_{peer.name.upper()}") or peer.local
+    given = at or environ.get(f"SCALEKIT_{peer.name.upper()}")
+    if config is not None:
+        settings = read_configuration(surroundings, config, state_directory)
+        state_directory = settings.state_directory
+        given = given or _listener(settings, peer, config)
+    given = given or peer.local
     try:
         url = parse_base_url(given)
     except ValueError as why:
@@ -228,6 +243,16 @@ def whom(
         raise click.BadParameter(f"found {given!r}, expected an http or https URL such as {peer.local}")
     ca = ca or environ.get("SCALEKIT_CA") or local_ca(state_directory or default_state_directory(environ), url)
     return Asking(url, ca, token_file or environ.get("SCALEKIT_TOKEN_FILE") or "")
+
+
+def _listener(settings: Config, peer: Peer, config: str) -> str:
+    """The URL of a daemon of this configuration, by loopback if it can be reached so."""
+    listen: tuple[ListenURL, ...] = getattr(settings, peer.table).listen
+    for one in sorted(listen, key=lambda one: not one.is_local):
+        if one.port:  # not a socket file, nor a port that the system chooses
+            is_any = ip_address(one.host).is_unspecified
+            return str(msgspec.structs.replace(one, host="127.0.0.1")) if is_any else str(one)
+    raise click.BadParameter(f"{config}: [{peer.table}] listens on no port that it names: --{peer.name} URL is needed")
 
 
 def plain(text: object) -> str:

@@ -117,6 +117,25 @@ class RefusalTests(CommandCase):
         url = f"http://127.0.0.1:{free_port()}"
         self.assertEqual(self.refused("status", "--balancer", url), f"{url}: Connection refused")
 
+    def test_where_the_configuration_says(self) -> None:
+        """Its listener, by loopback if it has one, and its state directory; what is said besides goes before."""
+        port = free_port()
+        file = self.folder / "scalekit.toml"
+        for listen, asked in [
+            (f'["http://[::]:{port}"]', f"http://127.0.0.1:{port}"),
+            (f'["unix:///run/a.sock", "http://127.0.0.2:{port}"]', f"http://127.0.0.2:{port}"),
+        ]:
+            file.write_text(f"[registration]\nlisten = {listen}\n")
+            self.assertEqual(self.refused("status", "--config", str(file)), f"{asked}: Connection refused")
+        there = f"http://127.0.0.1:{port}"
+        said = self.refused("status", "--config", str(file), "--balancer", there)
+        self.assertEqual(said, f"{there}: Connection refused")
+        file.write_text('state_directory = "/nowhere"\n[registration]\nlisten = ["https://127.0.0.1:1"]\n')
+        self.assertIn("/nowhere/tls/ca.pem: No such file", self.refused("explain", "/", "-c", str(file)))
+        file.write_text('[registration]\nlisten = ["unix:///run/a.sock"]\n')
+        self.assertIn("--balancer URL is needed", self.refused("status", "--config", str(file)))
+        self.assertIn("none.toml", self.refused("status", "--config", str(self.folder / "none.toml")))
+
     def test_no_authority(self) -> None:
         self.assertIn("No such file", self.refused("status", "--ca", "/nowhere.pem"))
 
