@@ -21,7 +21,8 @@ The kit: what an application imports to live behind the balancer.  Importing it 
   disk in `spool`, what nobody wants in `rejected`; `sinks`: where entries go without a log service.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
   `backoff` and `breaker`: when to ask again, and when not to; `ping`: answering the balancer's probes.
-* `testing`: `running`, the real ``scalekit-all`` on free ports for the tests of an application.
+* `testing`: `running`, the real ``scalekit-all`` on free ports for the tests of an application; `memory_cache`: a cache
+  that is none but behaves like one, for the same.
 """
 
 from importlib import import_module

@@ -12,8 +12,10 @@ For the tests of applications: the real ``scalekit-all`` on free ports, for as l
         with running() as here:
             yield here
 
-It is a process of its own with a state directory of its own, and ends with the test, however that goes: also when the
-test's process is killed.  Here, as in a feature's ``tap``, the process' own clock and environment are taken.
+Where a cache is all that is wanted, `MemoryCache` and `AsyncMemoryCache` have its interfaces, and no process.
+
+What `running` starts has a process and a state directory of its own, and ends with the test, however that goes: also
+when the test's process is killed.  Here, as in a feature's ``tap``, the process' own clock and environment are taken.
 """
 
 from __future__ import annotations
@@ -32,9 +34,12 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from scalekit.kit.asking import fetch
+from scalekit.kit.memory_cache import AsyncMemoryCache, MemoryCache
 from scalekit.kit.registration import Ask
 from scalekit.ops.children import RUN_TWISTD
 from scalekit.ops.leash import VARIABLE
+
+__all__ = ["AsyncMemoryCache", "MemoryCache", "Running", "running"]
 
 #: It serves within two seconds; a machine that does much else takes its time.
 START_SECONDS = 60.0
