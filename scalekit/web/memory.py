@@ -140,7 +140,8 @@ class MemoryExchange:
         self.is_discarded = True
 
     def pause(self) -> None:
-        self.is_paused = True
+        if self._receiver is not None and not self._end_told:
+            self.is_paused = True
 
     def resume(self) -> None:
         self.is_paused = False
