@@ -86,7 +86,7 @@ class Pool:
         self.idle: list[UpstreamConnection] = []
         self._opening: dict[UpstreamConnection, Waiting] = {}
         self._line: dict[Waiting, None] = {}
-        self._is_closed = False
+        self._is_closed = self._is_shedding = False
 
     @property
     def timeouts(self) -> UpstreamTimeouts:
@@ -130,10 +130,16 @@ class Pool:
         """Let it wait; where the line is too long now, the first one has waited in vain."""
         line[waiting] = None
         self._wheel.arm(waiting, self._timeouts.connect)
-        if len(line) > MOST_WAITING:
-            first = next(iter(line))
-            self._give_up(first)
-            first.failed(TOO_MANY)
+        if self._is_shedding:
+            return  # Who is told goes to another app server, and the first one in its line comes here, and so on.
+        self._is_shedding = True
+        try:
+            while len(line) > MOST_WAITING:
+                first = next(iter(line))
+                self._give_up(first)
+                first.failed(TOO_MANY)
+        finally:
+            self._is_shedding = False
 
     def _begin(self, waiting: Waiting) -> None:
         connection = waiting.connection = UpstreamConnection(self, self._wheel, self._timeouts)

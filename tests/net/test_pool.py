@@ -214,6 +214,26 @@ class Many(Case):
         self.assertEqual(self.failed, ["connect-queue-full"])
         self.check(MOST_OPENING, 2)
 
+    def test_two_full_lines_whose_first_ones_go_to_the_other(self) -> None:
+        """As requests that are tried elsewhere do."""
+        self.patch(pool, "MOST_OPENING", 0)
+        self.patch(pool, "MOST_WAITING", 400)
+        pools = [AppServer(self.clock, self.wheel).pool for _ in range(2)]
+
+        def elsewhere(number: int) -> Callable[[object], None]:
+            def failed(fault: object) -> None:
+                pools[1 - number].open(self.fail, lambda fault: self.failed.append("both"))
+
+            return failed
+
+        for number in range(2):
+            for _ in range(400):
+                pools[number].open(self.fail, elsewhere(number))
+        self.assertEqual(self.failed, [])
+        pools[0].open(self.fail, elsewhere(0))
+        self.assertEqual([repr(one) for one in pools], ["<Pool 0 idle, 0 opening, 400 waiting>"] * 2)
+        self.assertEqual(self.failed, ["both"])
+
     def test_a_closed_pool_serves_who_waits(self) -> None:
         for _ in range(2):
             self.want()
