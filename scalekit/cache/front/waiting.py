@@ -84,10 +84,18 @@ class Line:
         return self.joiners[:] if self.leader is None else [self.leader, *self.joiners]
 
     def keep(self, is_kept: Callable[[Waiter], bool]) -> None:
-        """Those of whom it is not true wait no longer."""
-        if self.leader is not None and not is_kept(self.leader):
+        """Those of whom it is not true wait no longer; nor does one of whom asking that raises, who is answered so."""
+
+        def still_waits(waiter: Waiter) -> bool:
+            try:
+                return is_kept(waiter)
+            except Exception as fault:  # the others go on
+                waiter.exchange.fail(fault)
+                return False
+
+        if self.leader is not None and not still_waits(self.leader):
             self.leader = None
-        self.joiners = [waiter for waiter in self.take_joiners() if is_kept(waiter)]
+        self.joiners = [waiter for waiter in self.take_joiners() if still_waits(waiter)]
 
     def __len__(self) -> int:
         return len(self.joiners) + (self.leader is not None)

@@ -15,6 +15,7 @@ from scalekit.http.heads import Fields, ResponseHead
 from tests.net.conversation import Conversation, Listener, Seen
 
 EPOCH = 1_700_000_000.0
+ETAG = (b"ETag", b'"v1"')
 _STATUS = re.compile(rb"Cache-Status: ([^\r]*)\r\n")
 _AGE = re.compile(rb"Age: ([0-9]+)\r\n")
 
@@ -171,3 +172,21 @@ class Fronted:
 class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.it = Fronted()
+
+
+class FetchCase(Case):
+    def ask(self, count: int = 1, *lines: bytes, path: bytes = b"/x") -> list[Client]:
+        """So many new clients ask."""
+        clients = [self.it.client() for _ in range(count)]
+        for client in clients:
+            client.says(get(path, *lines))
+        return clients
+
+    def bodies(self, clients: list[Client]) -> list[bytes]:
+        return [client.heard().body for client in clients]
+
+    def assert_rest(self) -> None:
+        """Nothing is left of what was under way."""
+        stats = self.it.store.stats()
+        self.assertEqual((stats.fills, stats.reserved_bytes), (0, 0))
+        self.assertEqual(self.it.front._fetches, {})
