@@ -296,22 +296,27 @@ class PurgeLog(RedisPair):
         for name, entries in answer or ():
             stream = name[len(self._namespace) :]
             for id, pairs in entries:
-                self._read[stream] = id
                 if stream == b"purges" and _number(id) > _number(self.known):
                     self.known = id
                 fields = fields_of(pairs)
                 if fields.get(b"by") != self.run:
                     self._heard(fields)
+                self._read[stream] = id  # only now: what could not be told is read again
         return bool(answer)
 
     def _heard(self, fields: dict[bytes, bytes]) -> None:
         purge = purge_of(fields)
         key = fields.get(b"key")
         for observer in self._observers:
-            if purge is not None:
-                observer.purged(purge)
-            elif key is not None:
-                observer.changed(key)
+            try:
+                if purge is not None:
+                    observer.purged(purge)
+                elif key is not None:
+                    observer.changed(key)
+            except Exception:
+                # The others hear it all the same, and what this one has may be wrong now.
+                self._log.failure("{observer!r} did not take {fields!r}", observer=observer, fields=fields)
+                observer.doubted()
 
     def __repr__(self) -> str:
         return f"<PurgeLog {'up' if self.is_up else 'away'}, {self.unsaid} unsaid>"
