@@ -21,6 +21,7 @@ import functools
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
@@ -30,6 +31,7 @@ from scalekit.kit.thread_cache import Cache
 
 # The cache takes 1,024 bytes; of a key that is longer its digest is taken.
 LONGEST_KEY_BYTES = 1000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -217,9 +219,25 @@ def _always(tags: list[str], *args: Any, **kwargs: Any) -> list[str]:
 
 def _usual_key(name: str, *args: Any, **kwargs: Any) -> str:
     try:
+        _check_names([args, kwargs])
         key = name + json.dumps([args, sorted(kwargs.items())], separators=(",", ":"), ensure_ascii=False)
-    except (TypeError, ValueError) as why:
+    except (TypeError, ValueError, RecursionError) as why:
         raise TypeError(f"{name}: its arguments make no key ({why}); say key=") from None
-    if len(key.encode()) > LONGEST_KEY_BYTES:
-        return f"{name[:200]}#{hashlib.sha256(key.encode()).hexdigest()}"
+    # What is not UTF-8 in the name of a file is a lone surrogate in a str: it can be digested, but not sent.
+    told = key.encode(errors="surrogatepass")
+    if len(told) > LONGEST_KEY_BYTES or _SURROGATE.search(key):
+        return f"{name[:200]}#{hashlib.sha256(told).hexdigest()}"
     return key
+
+
+def _check_names(value: Any) -> None:
+    """As JSON, {1: 2} would be {"1": 2}; raises TypeError."""
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise TypeError(f"a dictionary has the key {name!r}, expected a str")
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for one in value:
+        _check_names(one)

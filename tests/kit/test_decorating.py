@@ -120,6 +120,13 @@ class CachedTests(SynchronousTestCase):
         self.assertTrue(len(key_of("é" * 1000)) < 300)
         self.assertNotEqual(key_of("é" * 1000), key_of("é" * 1001))
         self.assertRaises(TypeError, key_of, object())
+        self.assertTrue(key_of({"1": "a"}).endswith('[[{"1":"a"}],[]]'))
+        for same in ({1: "a"}, {True: "a"}, [({"b": {None: 1}},)]):
+            self.assertRaises(TypeError, key_of, same)
+        self.assertRaises(TypeError, key_of, author={1: "a"})
+        # A name of a file that is not UTF-8.
+        keys = {key_of(name) for name in ("\udc80", "\udc81", "\\udc80", "?")}
+        self.assertEqual((len(keys), len({key.encode() for key in keys})), (4, 4))
 
     def test_what_fails_is_not_kept(self) -> None:
         newest = self.decorated()
