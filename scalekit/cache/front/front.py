@@ -299,7 +299,7 @@ class CacheFront:
 
     def _learn(self, sought: Sought, head: ResponseHead, started: float) -> None:
         """What a HEAD tells of what is stored for a GET (RFC 9111 section 4.3.5)."""
-        kept = self.find(sought)
+        kept = self.find(sought) if sought.asked.is_lookup else None
         stored = None if kept is None else next((one for one in kept.stored if one.suits(sought.asked.head)), None)
         if kept is None or stored is None:
             return

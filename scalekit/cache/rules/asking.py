@@ -16,7 +16,12 @@ SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 CONDITIONAL = frozenset(
     (b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range")
 )
-_LOOKED_AT = CONDITIONAL | {b"cache-control", b"pragma", b"authorization", b"cookie"}
+#: By these some frameworks answer for another target or method than those of the request line, and anybody may write
+#: them: the answer says nothing of what lies under the key.
+_OVERRIDES = frozenset(
+    (b"x-original-url", b"x-rewrite-url", b"x-http-method-override", b"x-method-override", b"x-http-method")
+)
+_LOOKED_AT = CONDITIONAL | _OVERRIDES | {b"cache-control", b"pragma", b"authorization", b"cookie"}
 
 
 class Asked:
@@ -83,6 +88,8 @@ class Asked:
                 self.has_authorization = True
             elif name == b"cookie":
                 self.has_cookie = True
+            elif name in _OVERRIDES:
+                self.is_lookup = self.is_plain = False
             else:
                 self.conditions.setdefault(name, value)
         said = directives_of(controls)

@@ -45,6 +45,17 @@ class PassedTests(Case):
         self.it.fill(b"/x", b"new")
         self.assertEqual(self.it.get(b"/x").body, b"new")
 
+    def test_what_may_be_answered_for_another_target_is_not_kept_and_tells_nothing(self) -> None:
+        self.it.fill(b"/x", b"mine", b"max-age=60", 200, (b"ETag", b'"v1"'))
+        for path, method in ((b"/x", b"GET"), (b"/x", b"HEAD"), (b"/y", b"GET")):
+            client = self.it.client()
+            client.says(get(path, b"X-Original-URL: /admin", method=method))
+            self.it.origin.answers(b"" if method == b"HEAD" else b"other", b"max-age=600", 200, (b"ETag", b'"v2"'))
+            self.assertEqual(client.heard().said, b"fwd=bypass")
+        self.assertEqual(self.it.get(b"/x").body, b"mine")
+        self.it.fill(b"/y", b"mine")
+        self.assertEqual(self.it.get(b"/y").body, b"mine")
+
     def test_faults_say_it_too(self) -> None:
         client = self.it.client()
         client.says(get(b"/x", b"Content-Length: 0", method=b"POST"))

@@ -16,6 +16,11 @@ class AskedTests(SynchronousTestCase):
     def test_a_tunnel_is_none(self) -> None:
         self.assertFalse(ask(RequestHead(b"GET", b"/", [], b"h", upgrade=b"websocket"), True).is_lookup)
 
+    def test_what_may_be_answered_for_another_target_or_method_is_none(self) -> None:
+        for name in ("X-Original-URL", "x-rewrite-url", "X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"):
+            other = get(f"{name}: /admin")
+            self.assertFalse(other.is_lookup or other.is_plain, name)
+
     def test_what_is_plain(self) -> None:
         for line in ("Cookie: a=b", "Pragma: x", "Accept: */*", "Authorization: x", "X: y"):
             self.assertTrue(get(line).is_plain, line)
