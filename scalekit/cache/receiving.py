@@ -37,29 +37,33 @@ class Receiving:
         self, service: ICacheStore, exchange: Any, key: bytes, largest: int, default_max_age: float | None
     ) -> None:
         head: RequestHead = exchange.head
-        if head.get(b"content-range") is not None:
-            raise ClientFault(400, "content-range", "A PUT stores a whole value.")  # RFC 9110 section 14.4
         self._service = service
         self._exchange = exchange
         self._key = key
         self._largest = largest
-        self._times = lifetimes(values_of(head.fields, b"cache-control"), default_max_age)
-        self._tags = tags_of(values_of(head.fields, b"cache-groups"), values_of(head.fields, b"surrogate-key"))
         self._token = _token(head)
-        self._is_conditional = is_conditional(head)
-        if self._is_conditional:
-            held = service.peek(key)
-            if not isinstance(held, Deferred):  # else in the end
-                check_change(head, held)
         self._pieces: list[bytes] = []
         self._size = 0
         self._has_left = False
-        self._fill: Fill | None = service.begin(key)
+        self._fill: Fill | None = None
         try:
-            self._reserve(self._fill, head.length or 0)
+            self._judge(head, default_max_age)
         except Fault:
             self._refuse()
             raise
+
+    def _judge(self, head: RequestHead, default_max_age: float | None) -> None:
+        if head.get(b"content-range") is not None:
+            raise ClientFault(400, "content-range", "A PUT stores a whole value.")  # RFC 9110 section 14.4
+        self._times = lifetimes(values_of(head.fields, b"cache-control"), default_max_age)
+        self._tags = tags_of(values_of(head.fields, b"cache-groups"), values_of(head.fields, b"surrogate-key"))
+        self._is_conditional = is_conditional(head)
+        if self._is_conditional:
+            held = self._service.peek(self._key)
+            if not isinstance(held, Deferred):  # else in the end
+                check_change(head, held)
+        self._fill = self._service.begin(self._key)
+        self._reserve(self._fill, head.length or 0)
 
     def data(self, piece: bytes) -> None:
         if self._fill is None:
@@ -85,11 +89,13 @@ class Receiving:
                 return
         except Fault as fault:
             self._service.store.abandon(fill)
+            self._refuse()
             self._exchange.fail(fault)
             return
 
         def explain(failure: Failure) -> None:
             self._service.store.abandon(fill)
+            self._refuse()
             why = failure.value
             if not isinstance(why, Fault):
                 _log.failure("storing {key!r}", failure, key=self._key)

@@ -92,6 +92,36 @@ class LeaseTests(Asking, SynchronousTestCase):
         self.assertEqual(self.put(value=bytes(2 << 20), Cache_Lease=token).status, 413)
         self.assertEqual(answer_of(waiting).token, '"lease-2"')
 
+    def test_with_what_is_no_value_it_is_given_back(self) -> None:
+        for number, fields in enumerate(
+            (
+                {"Surrogate-Key": "a\tb" + "c" * 2000},
+                {"Cache-Control": "x"},
+                {"Content-Range": "bytes 0-1/2"},
+                {"If-Match": "*"},
+            )
+        ):
+            key = str(number)
+            token = self.lease(key)
+            waiting = self.begin("GET", f"/v1/keys/{key}", WAIT)
+            answer = self.ask(
+                "PUT", f"/v1/keys/{key}", {"Cache-Control": "max-age=60", "Cache-Lease": token, **fields}, b"v"
+            )
+            self.assertIn(answer.status, (400, 412), fields)
+            self.assertEqual(answer_of(waiting).token, f'"lease-{2 * number + 2}"')
+
+    def test_where_it_is_no_longer_what_was_expected_it_is_given_back(self) -> None:
+        self.put(value=b"old")
+        tag = self.get().fields["etag"]
+        sending = self.sending("/v1/keys/a", {"If-Match": tag, "Cache-Lease": '"lease-1"'})
+        self.ask("DELETE", "/v1/keys/a")
+        self.lease()
+        waiting = self.begin("GET", "/v1/keys/a", WAIT)
+        sending.feed(b"new")
+        sending.end()
+        self.assertEqual(answer_of(sending).status, 412)
+        self.assertEqual(answer_of(waiting).token, '"lease-2"')
+
     def test_run_out_of_time_the_next_one_gets_it(self) -> None:
         self.ask("GET", "/v1/keys/a", {"Cache-Lease": "request;for=2"})
         waiting = self.begin("GET", "/v1/keys/a", WAIT)
