@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import parse_qs
@@ -63,7 +64,7 @@ class ExplainResource(Branch):
         except ClientFault as fault:
             # Not an error of the one who asks: that is what such a request gets.
             refused = {"method": method, "url": url, "status": fault.status, "detail": fault.detail}
-            none = {"service": None, "route": None, "near": [], "candidates": [], "cache": None}
+            none: dict[str, Any] = {"service": None, "route": None, "near": [], "candidates": [], "cache": None}
             return json_answer(request, 200, refused | none)
         # What is stored for a URL over TLS is not what is stored for it in clear.
         is_secure = request.isSecure() if url.startswith("/") else url.lower().startswith("https:")
