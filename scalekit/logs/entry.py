@@ -9,9 +9,11 @@ begins with the name of the field.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any, NoReturn
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from scalekit.errors import ClientFault
 from scalekit.logs.moments import parse_timestamp
@@ -26,8 +28,9 @@ FIELDS_LIMIT = 64 * 1024
 DEPTH_LIMIT = 16
 FIELD_LIMIT = 128
 
-# Characters that are within the message's limit, whichever they are.
+# Characters that are within the message's limit, and the fields', whichever they are.
 _SURELY_SHORT = MESSAGE_LIMIT // 4
+_SURELY_FEW = FIELDS_LIMIT // 4
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "PANIC")
 _LEVEL_NAMES = {
@@ -58,16 +61,22 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """The four fields in their usual spelling: what nearly every client sends, decoded without a dictionary."""
+    """
+    The four fields in their usual spelling, and Fields without anything nested: what nearly every client sends.
+
+    Fields that are null are a field of that name, as is everything else that is no object: not for here.
+    """
 
     Level: str
     Source: str
     Message: str
     Timestamp: str | None = None
+    Fields: dict[str, str | int | float | bool | None] | UnsetType = UNSET
 
 
 _plain_decoder = msgspec.json.Decoder(_Plain)
 _any_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
 
 
 def _refuse(reason: str, detail: str) -> NoReturn:
@@ -75,7 +84,7 @@ def _refuse(reason: str, detail: str) -> NoReturn:
 
 
 def parse_plain_lines(document: bytes) -> list[Entry] | None:
-    """The entries of NDJSON in which each line has the usual four fields and nothing is wrong; None for any other."""
+    """The entries of NDJSON in which each line is as `_Plain` says and nothing is wrong; None for any other."""
     try:
         return _entries_of(_plain_decoder.decode_lines(document))
     except (ValueError, RecursionError, ClientFault):
@@ -90,9 +99,28 @@ def _entries_of(plains: Sequence[_Plain]) -> list[Entry]:
             levels.get(plain.Level) or _level(plain.Level),
             plain.Source if len(plain.Source) <= SOURCE_LIMIT else _source(plain.Source),
             plain.Message if len(plain.Message) <= _SURELY_SHORT else _message(plain.Message),
+            fields,
         )
-        for plain in plains
+        for plain, fields in zip(plains, _fields_of_all(plains), strict=False)
     ]
+
+
+def _fields_of_all(plains: Sequence[_Plain]) -> Iterable[str | None]:
+    """What `fields_of` says of each, for all of them at once; raises `ClientFault` if one has too many."""
+    given = [plain.Fields for plain in plains if plain.Fields]
+    if not given:
+        return repeat(None)
+    if max(map(len, given)) > FIELD_LIMIT:
+        _refuse_width()
+    # The encoder writes a newline behind each, and none within.
+    texts = _encoder.encode_lines(given).decode().split("\n")
+    del texts[-1]
+    if max(map(len, texts)) > _SURELY_FEW:
+        texts = [_short_fields(text.encode()) for text in texts]
+    if len(given) == len(plains):
+        return texts
+    left = iter(texts)
+    return [next(left) if plain.Fields else None for plain in plains]
 
 
 def parse_entry(document: bytes) -> Entry:
@@ -167,14 +195,21 @@ def fields_of(others: dict[str, Any]) -> str | None:
     if not others:
         return None
     if len(others) > FIELD_LIMIT:
-        _refuse("bad-entry", f"The entry has more than {FIELD_LIMIT} fields.")
+        _refuse_width()
     for key, field in others.items():
         if isinstance(field, dict | list) and _is_deeper(field, DEPTH_LIMIT - 1):
             _refuse("bad-field", f"{key[:64]!r}: nested more than {DEPTH_LIMIT} deep.")
-    coded = msgspec.json.encode(others)
+    return _short_fields(_encoder.encode(others))
+
+
+def _short_fields(coded: bytes) -> str:
     if len(coded) > FIELDS_LIMIT:
-        coded = msgspec.json.encode({"cut": f"{len(coded)} bytes of fields"})
+        coded = _encoder.encode({"cut": f"{len(coded)} bytes of fields"})
     return coded.decode()
+
+
+def _refuse_width() -> NoReturn:
+    _refuse("bad-entry", f"The entry has more than {FIELD_LIMIT} fields.")
 
 
 def _is_deeper(value: object, depth: int) -> bool:
