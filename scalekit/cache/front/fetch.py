@@ -112,7 +112,7 @@ class Fetch:
 
     def takes(self, sought: Sought) -> bool:
         """Whether who seeks this may join."""
-        if not self.is_open or self.stage > SHARED:
+        if not self.is_open or self.stage > SHARED or sought.owner != self.sought.owner:
             return False
         if self._shared is None:
             return self.is_same(sought) and not self._front.shelf.was_purged(self._fill)
@@ -124,6 +124,8 @@ class Fetch:
     def is_same(self, sought: Sought) -> bool:
         """Whether what it will bring is, as far as is known, for who seeks this too."""
         names = self._names
+        if sought.owner != self.sought.owner:
+            return False
         if names is None or sought is self.sought:
             return True
         return variant_of(names, sought.asked.head.fields) == variant_of(names, self.asked.head.fields)
@@ -340,7 +342,7 @@ class Fetch:
         if not isinstance(made, Stored):
             date = [] if merged.has_date else [(b"Date", formatdate(received_at, usegmt=True).encode())]
             made = Stored(merged.status, merged.reason, [*merged.fields, *date], received_at)
-        variant = Variant(made, body, self.sought.service)
+        variant = Variant(made, body, self.sought.owner)
         is_purged = front.shelf.was_purged(self._fill, made.tags)
         if is_kept:
             front.shelf.keep(self._fill, variant, front.seconds())
@@ -365,7 +367,7 @@ class Fetch:
         """All of it is here."""
         stream = shared.stream
         if stream.is_stored:
-            variant = Variant(shared.stored, stream.body.packed(), self.sought.service)
+            variant = Variant(shared.stored, stream.body.packed(), self.sought.owner)
             self._front.shelf.keep(self._fill, variant, self._front.seconds())
         self._end()
         stream.complete()

@@ -8,6 +8,7 @@ compare a moment, write a head that is ready and a body that is there.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from scalekit.cache.front.marks import Marks
 from scalekit.cache.front.metrics import Counts
 from scalekit.cache.front.passing import Passed
 from scalekit.cache.front.shelf import Kept, Shelf, Variant
-from scalekit.cache.front.sought import Services, Sought, normalised
+from scalekit.cache.front.sought import Owners, Services, Sought, normalised
 from scalekit.cache.front.telling import NAME, fail, make_ready, tell_unshared, with_status
 from scalekit.cache.front.waiting import Waiter
 from scalekit.cache.rules import answering, status
@@ -81,7 +82,8 @@ class CacheFront:
         self.proxy = proxy
         self.hurry = hurry
         self.seconds: Callable[[], float] = clock.seconds
-        self.counts: dict[str, Counts] = {}
+        self.counts: dict[str, Counts] = defaultdict(Counts)
+        self._owners = Owners()
         self._wall = wall
         self._services = services
         self._routing = services.routing
@@ -150,12 +152,10 @@ class CacheFront:
         # What else the answer may depend on, and whoever asks may choose, is no part of the key.
         is_keyed = not services.is_told_otherwise(head, client)
         asked = ask(normalised(head, self._offered), services.is_secure(head, client), is_keyed)
-        counts = self.counts.get(service)
-        if counts is None:
-            counts = self.counts[service] = Counts()
+        owner = self._owners.owner_of(service, is_cached := services.is_cached(service))
         # What becomes a tunnel is nothing that could be kept.
-        is_cached = services.is_cached(service) and not head.upgrade
-        return Sought(self._routing.table, service, is_cached, asked, counts)
+        is_cached = is_cached and not head.upgrade
+        return Sought(self._routing.table, service, owner, is_cached, asked, self.counts[service])
 
     def _consider(self, exchange: Any, sought: Sought, names: tuple[bytes, ...] | None = None) -> None:
         """Answer what is no plain hit; ``names``: what Vary is known to nominate."""
@@ -191,9 +191,9 @@ class CacheFront:
     def find(self, sought: Sought, counts: bool = False) -> Kept | None:
         """What lies under the key, of this service."""
         kept = self.shelf.find(sought.key, self.seconds(), counts)
-        if kept is None or all(variant.service == sought.service for variant in kept.variants):
+        if kept is None or all(variant.owner == sought.owner for variant in kept.variants):
             return kept
-        mine = tuple(variant for variant in kept.variants if variant.service == sought.service)
+        mine = tuple(variant for variant in kept.variants if variant.owner == sought.owner)
         return Kept(mine) if mine else None
 
     def _pass(self, exchange: Any, sought: Sought, why: bytes) -> None:
@@ -308,7 +308,7 @@ class CacheFront:
         if made is None:
             self.shelf.invalidate(sought.key, self.seconds())
         elif made is not stored:
-            self.shelf.keep(self.shelf.begin(sought.key), Variant(made, variant.body, sought.service), self.seconds())
+            self.shelf.keep(self.shelf.begin(sought.key), Variant(made, variant.body, sought.owner), self.seconds())
 
     def answer_with(self, exchange: Any, sought: Sought, variant: Variant, said: bytes) -> None:
         """Answer out of what is stored, as the request's conditions and range say."""
@@ -384,7 +384,7 @@ def _choose(kept: Kept, sought: Sought, wall: float) -> Variant | None:
     if stored is None:
         return None
     variant = kept.of(stored)
-    if variant.service != sought.service:
+    if variant.owner != sought.owner:
         return None
     sought.kept_number = kept.number
     sought.index = kept.stored.index(stored)

@@ -34,18 +34,18 @@ class Variant:
     One stored answer.
 
     :ivar stored: what the rules know of it.
-    :ivar service: whose it is: another one's answers are not for who is routed elsewhere meanwhile.
+    :ivar owner: whose it is, see `Owners`: another one's answers are not for who is routed elsewhere meanwhile.
     :ivar head: that of a whole answer made of it, good for plain requests until ``ready_until``, see `telling`.
     :ivar whole: its body, if that can be sent in one write.
     """
 
-    __slots__ = ("body", "charge", "head", "ready_until", "service", "stored", "whole")
+    __slots__ = ("body", "charge", "head", "owner", "ready_until", "stored", "whole")
 
-    def __init__(self, stored: Stored, body: Body, service: str) -> None:
+    def __init__(self, stored: Stored, body: Body, owner: str) -> None:
         self.stored = stored
         self.body = body
         self.whole = body.whole
-        self.service = service
+        self.owner = owner
         self.charge = (
             body.charge
             + VARIANT_OVERHEAD_BYTES
@@ -55,7 +55,7 @@ class Variant:
         self.head = _NOT_READY
 
     def __repr__(self) -> str:
-        return f"<Variant of {self.service}: {self.stored!r} {self.body!r}>"
+        return f"<Variant of {self.owner}: {self.stored!r} {self.body!r}>"
 
 
 _numbers = count(1)
@@ -193,4 +193,4 @@ def _softened(variant: Variant, moment: float) -> Variant:
     stored.fresh_until = moment
     stored.revalidates_until -= earlier
     stored.fails_until -= earlier
-    return Variant(stored, variant.body, variant.service)
+    return Variant(stored, variant.body, variant.owner)

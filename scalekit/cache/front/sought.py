@@ -50,6 +50,28 @@ class Services(Protocol):
         """The name of the cookie by which the balancer brings clients back to an instance; empty: there is none."""
 
 
+class Owners:
+    """
+    Whose what is stored is: that of a service, until that is not cached for a while.
+
+    Changes pass by unseen then, so what was stored before is nobody's afterwards; it leaves by its age.
+    """
+
+    def __init__(self) -> None:
+        self._unseen: set[str] = set()
+        self._numbers: dict[str, int] = {}  # how often each service was switched on again
+
+    def owner_of(self, service: str, is_cached: bool) -> str:
+        """The name under which this service's answers are stored now; to be called for every request to it."""
+        if not is_cached:
+            self._unseen.add(service)
+        elif service in self._unseen:
+            self._unseen.remove(service)
+            self._numbers[service] = self._numbers.get(service, 0) + 1
+        number = self._numbers.get(service)
+        return service if number is None else f"{service} again {number}"
+
+
 class Sought:
     """
     One request's head.
@@ -58,6 +80,7 @@ class Sought:
     :ivar asked: for the rules; its head is the client's with Accept-Encoding normalised.
     :ivar mark: under what it is noted that answers are for one client only: the key, or another one for users who are
         known to the app, whose answers say nothing of what strangers get.
+    :ivar owner: whose answers suit it, see `Owners`.
     :ivar counts: of its service.
     :ivar kept_number: of the `Kept` in which its answer was found, at ``index`` of the variants.
     """
@@ -72,14 +95,16 @@ class Sought:
         "kept_number",
         "key",
         "mark",
+        "owner",
         "service",
         "table",
         "unconditional",
     )
 
-    def __init__(self, table: object, service: str, is_cached: bool, asked: Asked, counts: Counts) -> None:
+    def __init__(self, table: object, service: str, owner: str, is_cached: bool, asked: Asked, counts: Counts) -> None:
         self.table = table
         self.service = service
+        self.owner = owner
         self.is_cached = is_cached
         self.asked = asked
         self.key = asked.key

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.front.sought import normalised
 from scalekit.http.heads import RequestHead
-from tests.cache.front.fronted import Case
+from tests.cache.front.fronted import Case, get
 
 OFFERED = (b"zstd", b"br", b"gzip")
 
@@ -52,3 +52,50 @@ class RememberedTests(Case):
         self.it.origin.answers(b"other")
         self.assertEqual((client.heard().body, len(self.it.asked)), (b"other", 2))
         self.assertEqual(self.it.get(b"/x").body, b"other")
+
+
+class SwitchedTests(Case):
+    """A service is cached, then not, and then again."""
+
+    def switch(self, is_on: bool) -> None:
+        self.it.services.is_cached = lambda service: is_on  # type: ignore[method-assign]
+        self.it.services.table = object()
+
+    def test_what_changed_meanwhile_is_not_answered(self) -> None:
+        self.it.fill(b"/x", b"old")
+        self.switch(False)
+        client = self.it.client()
+        client.says(get(b"/x", b"Content-Length: 0", method=b"POST"))
+        self.it.origin.answers(b"")
+        self.assertEqual(client.heard().said, b"")
+        self.switch(True)
+        self.assertEqual(self.it.fill(b"/x", b"new").body, b"new")
+        self.assertEqual(self.it.get(b"/x").said, b"hit; ttl=60")
+        self.assertEqual(self.it.store.stats().entries, 1)
+
+    def test_what_is_fetched_meanwhile_is_not_either(self) -> None:
+        for has_begun in (False, True):
+            path = b"/%d" % has_begun
+            first, second = self.it.client(), self.it.client()
+            first.says(get(path))
+            asked = self.it.origin
+            if has_begun:
+                asked.begins(b"max-age=60", 3)
+            self.switch(False)
+            self.it.client().says(get(path, b"Content-Length: 0", method=b"POST"))
+            self.switch(True)
+            second.says(get(path))
+            if has_begun:
+                asked.exchange.write(b"old")
+                asked.exchange.finish()
+            else:
+                asked.answers(b"old")
+            self.it.origin.answers(b"new")
+            self.assertEqual([first.heard().body, second.heard().body], [b"old", b"new"])
+            self.assertEqual(self.it.get(path).body, b"new")
+
+    def test_while_nobody_asks_it_makes_no_difference(self) -> None:
+        self.it.fill(b"/x", b"old")
+        self.switch(False)
+        self.switch(True)
+        self.assertEqual(self.it.get(b"/x").said, b"hit; ttl=60")
