@@ -19,6 +19,7 @@ The decision falls when the head comes.  Whom it does not suit is released, all 
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -259,7 +260,7 @@ class Fetch:
             self._leave_alone(head, body, "stale-if-error")
             return
         made = front.plan(self, head, received_at)
-        if isinstance(made, Stored) and self._keep_room(max(body.charge, head.length or 0)):
+        if isinstance(made, Stored) and front.shelf.reserve(self._fill, made, max(body.charge, head.length or 0)):
             self._share(head, made, body, received_at)
         else:
             self._leave_alone(head, body, "" if isinstance(made, Stored) else made.value)
@@ -272,7 +273,8 @@ class Fetch:
         """It is for everybody whom it suits."""
         front, line = self._front, self.line
         self.stage = SHARED
-        stream = Stream(body, head.length, self._keep_room, self._hold, self._unwanted, self._has_client)
+        keep_room = partial(front.shelf.reserve, self._fill, stored)
+        stream = Stream(body, head.length, keep_room, self._hold, self._unwanted, self._has_client)
         shared = self._shared = Shared(stored, stream, self.record, self._forwarded)
         leader, line.leader = line.leader, None
         if leader is not None:
@@ -383,9 +385,6 @@ class Fetch:
         self._front.shelf.abandon(self._fill)
 
     # For the stream.
-
-    def _keep_room(self, charge: int) -> bool:
-        return self._front.shelf.store.reserve(self._fill, charge)
 
     def _hold(self, is_held: bool) -> None:
         if self._observer is not None:

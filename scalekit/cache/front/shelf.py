@@ -13,6 +13,7 @@ from itertools import count
 from math import inf
 from typing import cast
 
+from scalekit.cache.entry import TAG_OVERHEAD_BYTES
 from scalekit.cache.front.bodies import Body
 from scalekit.cache.purges import Verdict
 from scalekit.cache.rules.stored import Stored
@@ -46,11 +47,7 @@ class Variant:
         self.body = body
         self.whole = body.whole
         self.owner = owner
-        self.charge = (
-            body.charge
-            + VARIANT_OVERHEAD_BYTES
-            + sum(2 * (len(name) + len(value)) + _FIELD_OVERHEAD_BYTES for name, value in stored.fields)
-        )
+        self.charge = body.charge + _overhead_of(stored)
         self.ready_until = -inf
         self.head = _NOT_READY
 
@@ -162,6 +159,11 @@ class Shelf:
         """An answer is asked for; ends with `keep` or `abandon`."""
         return self.store.begin(key)
 
+    def reserve(self, fill: Fill, stored: Stored, length: int) -> bool:
+        """Keep room for this answer with a body of so many bytes; whether there is that much."""
+        tags = sum(TAG_OVERHEAD_BYTES + len(tag) for tag in stored.tags)
+        return self.store.reserve(fill, length + _overhead_of(stored) + tags)
+
     def abandon(self, fill: Fill) -> None:
         """Nothing will be stored of it."""
         self.store.abandon(fill)
@@ -176,6 +178,12 @@ class Shelf:
 
     def __repr__(self) -> str:
         return f"<Shelf {self.store!r}>"
+
+
+def _overhead_of(stored: Stored) -> int:
+    """What it costs beside its body."""
+    fields = sum(2 * (len(name) + len(value)) + _FIELD_OVERHEAD_BYTES for name, value in stored.fields)
+    return VARIANT_OVERHEAD_BYTES + fields
 
 
 def _is_for_the_same(one: Variant, other: Variant) -> bool:

@@ -183,6 +183,21 @@ class Streaming(FetchCase):
             exchange.finish()
         self.assertEqual([self.it.get(b"/%d" % number).said[:3] for number in range(10)], [b"hit"] * 8 + [b""] * 2)
 
+    def test_what_just_does_not_fit_is_told_by_its_head(self) -> None:
+        outcomes = []
+        for length in range(self.it.store.largest - 40_000, self.it.store.largest, 1000):
+            path = b"/%d" % length
+            (client,) = self.ask(path=path)
+            self.it.origin.begins(b"max-age=60", length, 200, (b"Cache-Groups", b'"a", "b"'), (b"X", b"x" * 3000))
+            is_reserved = self.it.store.stats().reserved_bytes > 0
+            self.it.origin.exchange.write(b"x" * length)
+            self.it.origin.exchange.finish()
+            client.wire.lose()
+            outcomes.append((is_reserved, self.it.store.peek(b"http://a" + path, self.it.clock.seconds()) is not None))
+        self.assertEqual(set(outcomes), {(True, True), (False, False)})
+        self.assertEqual(self.it.store.stats().refused, 0)
+        self.assert_rest()
+
     def test_turns_out_too_long_to_be_stored(self) -> None:
         """Those who read it go on, whoever comes asks for himself; who is far behind is cut off."""
         slow, fast = self.ask(2)
