@@ -22,7 +22,7 @@ from scalekit.errors import Fault
 from scalekit.http.heads import Outcome, RequestHead, ResponseHead
 from scalekit.http.problems import problem_answer
 from scalekit.http.proxy_status import passed_on
-from scalekit.web.wrapping import WrappedExchange, with_fields
+from scalekit.web.wrapping import WrappedExchange
 
 FIELD = b"X-Scalekit-Explain"
 _LOWER = FIELD.lower()
@@ -75,7 +75,7 @@ class ExplainedExchange(WrappedExchange):
         head: RequestHead = inner.head
         # One without the question: it is asked once, and what is kept with a head is not kept with this one.
         rest = [field for field in head.fields if field[0].lower() != _LOWER]
-        WrappedExchange.__init__(self, inner, with_fields(head, rest))
+        WrappedExchange.__init__(self, inner, head.with_fields(rest))
         self._name = name
         self._tell = tell
         self._has_begun = False

@@ -115,6 +115,24 @@ class RequestHead:
         found = values_of(self.fields, lower_name)
         return b", ".join(found) if found else None
 
+    def with_fields(self, fields: Fields, method: bytes | None = None) -> RequestHead:
+        """The same request with other fields, and perhaps another method."""
+        return RequestHead(
+            self.method if method is None else method,
+            self.target,
+            fields,
+            self.host,
+            self.version,
+            self.length,
+            self.keep_alive,
+            self.path,
+            self.query,
+            self.normal_path,
+            self.expects_continue,
+            self.hop,
+            self.upgrade,
+        )
+
     def __repr__(self) -> str:
         return f"<{self.method.decode('latin-1')} {self.target.decode('latin-1')} at {self.host.decode('latin-1')}>"
 

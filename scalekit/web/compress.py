@@ -25,7 +25,7 @@ from scalekit.http.negotiation import pick_coding
 from scalekit.interfaces import IResponder
 from scalekit.web.coder import CodedStream, InThread, Turns
 from scalekit.web.compressors import CODINGS, Coding
-from scalekit.web.wrapping import WrappedExchange, with_fields
+from scalekit.web.wrapping import WrappedExchange
 
 # A twentieth of a second is not noticed by a reader, and a flush a piece would cost much of what coding saves.
 QUIET_SECONDS = 0.05
@@ -145,7 +145,7 @@ class Compress:
         for name, value in head.fields:
             codings = meant.get(name.lower())
             fields.append((name, value if codings is None else with_origin_tags(value, codings)))
-        return with_fields(head, fields)
+        return head.with_fields(fields)
 
     def _give_back(self, size: int) -> None:
         self._free_bytes += size

@@ -70,22 +70,3 @@ class WrappedExchange:
 
     def abort(self, fault: Exception) -> None:
         self._inner.abort(fault)
-
-
-def with_fields(head: RequestHead, fields: Fields) -> RequestHead:
-    """The same request with other fields."""
-    return RequestHead(
-        head.method,
-        head.target,
-        fields,
-        head.host,
-        head.version,
-        head.length,
-        head.keep_alive,
-        head.path,
-        head.query,
-        head.normal_path,
-        head.expects_continue,
-        head.hop,
-        head.upgrade,
-    )

@@ -13,7 +13,6 @@ from scalekit.cache.front.metrics import Counts
 from scalekit.cache.rules.asking import CONDITIONAL, Asked
 from scalekit.http.heads import Client, RequestHead, values_of
 from scalekit.http.negotiation import pick_coding
-from scalekit.web.wrapping import with_fields
 
 #: What a client may have of what is not stored, without that it matters to others who want the same.
 _VALIDATING = frozenset((b"if-none-match", b"if-modified-since"))
@@ -129,7 +128,7 @@ class Sought:
         if self.unconditional is None:
             head = self.asked.head
             rest = [field for field in head.fields if field[0].lower() not in CONDITIONAL]
-            self.unconditional = Asked(with_fields(head, rest), self.asked.is_secure)
+            self.unconditional = Asked(head.with_fields(rest), self.asked.is_secure)
         return self.unconditional
 
     def __repr__(self) -> str:
@@ -157,7 +156,7 @@ def normalised(head: RequestHead, offered: Sequence[bytes]) -> RequestHead:
     rest = [field for field in head.fields if field[0].lower() != b"accept-encoding"]
     if told:
         rest.append((b"Accept-Encoding", told))
-    return with_fields(head, rest)
+    return head.with_fields(rest)
 
 
 _KNOWN = (b"br", b"gzip", b"zstd")

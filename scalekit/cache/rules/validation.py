@@ -10,7 +10,7 @@ from typing import NamedTuple
 from scalekit.cache.rules.asking import CONDITIONAL, Asked
 from scalekit.cache.rules.stored import Stored
 from scalekit.cache.rules.storing import ABOUT_ASKING, USUAL, Policy, Refusal, plan_store
-from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
+from scalekit.http.heads import RequestHead, ResponseHead, values_of
 
 #: Fields that say what the stored bytes are: a 304 cannot make them others (section 3.2), nor their tag.
 _OF_BYTES = frozenset(
@@ -51,7 +51,7 @@ def outgoing(asked: Asked, stored: Stored | None, variants: Sequence[Stored]) ->
         fields.append((b"If-None-Match", b", ".join(tags)))
     if since:
         fields.append((b"If-Modified-Since", since))
-    return Outgoing(_with_fields(asked.head, fields), True)
+    return Outgoing(asked.head.with_fields(fields), True)
 
 
 def _tags(variants: Sequence[Stored]) -> list[bytes]:
@@ -69,7 +69,7 @@ def _tags(variants: Sequence[Stored]) -> list[bytes]:
 
 def unconditional(asked: Asked) -> RequestHead:
     """The request without any condition, for when the origin's 304 was about nothing that is here."""
-    return _with_fields(asked.head, [pair for pair in asked.head.fields if pair[0].lower() not in CONDITIONAL])
+    return asked.head.with_fields([pair for pair in asked.head.fields if pair[0].lower() not in CONDITIONAL])
 
 
 class Refresh(NamedTuple):
@@ -132,7 +132,7 @@ def after_head(
     )
     if not is_same:
         return None
-    as_get = Asked(_with_fields(asked.head, asked.head.fields, b"GET"), asked.is_secure)
+    as_get = Asked(asked.head.with_fields(asked.head.fields, b"GET"), asked.is_secure)
     kept = plan_store(as_get, _merged(stored, head, received_at), requested_at, received_at, policy)
     return kept if isinstance(kept, Stored) else stored if kept in ABOUT_ASKING else None
 
@@ -155,21 +155,3 @@ def _merged(stored: Stored, head: ResponseHead, received_at: float) -> ResponseH
     replaced = {name.lower() for name, _ in fresh} | {b"date"}
     kept = [pair for pair in stored.fields if pair[0].lower() not in replaced]
     return ResponseHead(stored.status, kept + fresh, None, stored.reason, head.has_date)
-
-
-def _with_fields(head: RequestHead, fields: Fields, method: bytes | None = None) -> RequestHead:
-    return RequestHead(
-        head.method if method is None else method,
-        head.target,
-        fields,
-        head.host,
-        head.version,
-        head.length,
-        head.keep_alive,
-        head.path,
-        head.query,
-        head.normal_path,
-        head.expects_continue,
-        head.hop,
-        head.upgrade,
-    )
