@@ -10,7 +10,6 @@ from twisted.web.http import parse_qs
 from twisted.web.server import Request
 
 from scalekit.balancer.explain import Asked, asked_head, explain
-from scalekit.balancer.listing import Branch
 from scalekit.balancer.registering import bad, peer_of
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Routing
@@ -18,12 +17,12 @@ from scalekit.balancer.traffic import Traffic
 from scalekit.errors import ClientFault
 from scalekit.http.heads import Client
 from scalekit.interfaces import ICacheForecast
-from scalekit.web.answers import json_answer
+from scalekit.web.answers import ProblemResource, json_answer
 
 _KNOWN = {b"method": 1, b"url": 1, b"header": 64}  # a request's own limit is 100 fields; nobody types as many
 
 
-class ExplainResource(Branch):
+class ExplainResource(ProblemResource):
     """
     :param traffic: gives what the data path keeps of a service.
     :param cache: what is in front of the app servers; None: nothing is.

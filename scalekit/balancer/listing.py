@@ -15,7 +15,7 @@ from scalekit.balancer.instance import Instance
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
 from scalekit.config.kinds import is_service_name
-from scalekit.web.answers import ProblemResource, json_answer, problem
+from scalekit.web.answers import Absent, ProblemResource, json_answer
 
 
 def instance_view(instance: Instance, now: float) -> dict[str, Any]:
@@ -111,23 +111,7 @@ def _own_name(instance: Instance) -> str:
     return "" if instance.id == instance.endpoint.id else f"  {instance.id}"
 
 
-class Missing(Resource):
-    """There is nothing here: 404."""
-
-    isLeaf = True
-
-    def render(self, request: Request) -> bytes:
-        return problem(request, 404, "not-found", "There is nothing here.")
-
-
-class Branch(ProblemResource):
-    """A resource whose unknown children are a 404 in our form."""
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        return Missing()
-
-
-class ServicesResource(Branch):
+class ServicesResource(ProblemResource):
     """
     ``/v1/services`` and ``/v1/services/{service}``.
 
@@ -148,19 +132,19 @@ class ServicesResource(Branch):
         if not name:  # a slash at the end
             return self
         if request.postpath and request.postpath[0] == b"instances" and is_service_name(name):
-            service = Branch()
+            service = ProblemResource()
             service.putChild(b"instances", self._members(name))
             return service
         if name in self._listing.names():
             return ServiceResource(self._listing, name, self._forget)
-        return Missing()
+        return Absent()
 
     def render_GET(self, request: Request) -> bytes:
         views = [self._listing.service_view(name) for name in self._listing.names()]
         return json_answer(request, 200, {"services": views})
 
 
-class ServiceResource(Branch):
+class ServiceResource(ProblemResource):
     """``/v1/services/{service}``."""
 
     def __init__(self, listing: Listing, name: str, forget: Callable[[Request, str], bytes]) -> None:

@@ -26,7 +26,7 @@ from twisted.web.server import Request
 
 from scalekit.balancer.addresses import judge, literal
 from scalekit.balancer.instance import ELIGIBLE, LEASE_SECONDS, Endpoint, Instance, Registration
-from scalekit.balancer.listing import Branch, Missing, instance_view
+from scalekit.balancer.listing import instance_view
 from scalekit.balancer.registering import (
     HOSTS_LIMIT,
     WEIGHTS,
@@ -41,7 +41,7 @@ from scalekit.balancer.registering import (
 )
 from scalekit.balancer.routes import Claim
 from scalekit.errors import ClientFault
-from scalekit.web.answers import json_answer, query_value, read_body
+from scalekit.web.answers import Absent, ProblemResource, json_answer, query_value, read_body
 
 BODY_LIMIT = 16 * 1024
 # Below it the jitter of a busy machine is a missed lease; above it a dead app is noticed by probes alone for too long.
@@ -143,7 +143,7 @@ def _named(text: str, kind: Any, body: bytes) -> ClientFault:
     return ClientFault(400, "bad-body", "The body is no JSON object.")
 
 
-class MembersResource(Branch):
+class MembersResource(ProblemResource):
     """``/v1/services/{service}/instances``."""
 
     def __init__(
@@ -158,7 +158,7 @@ class MembersResource(Branch):
     def getChild(self, path: bytes, request: Request) -> Resource:
         id = path.decode("utf-8", "replace")
         if not _ID.fullmatch(id):
-            return Missing()
+            return Absent()
         return MemberResource(self._registrar, self._service, id, self._new_secret, self._routes)
 
     def render_GET(self, request: Request) -> bytes:
@@ -167,7 +167,7 @@ class MembersResource(Branch):
         return json_answer(request, 200, {"instances": [instance_view(one, now) for one in instances]})
 
 
-class _About(Branch):
+class _About(ProblemResource):
     """Of one instance."""
 
     def __init__(self, registrar: Registrar, service: str, id: str) -> None:

@@ -24,7 +24,7 @@ from twisted.web.server import Request
 from scalekit.balancer.addresses import judge
 from scalekit.balancer.dashboard.resource import Dashboard
 from scalekit.balancer.instance import Instance
-from scalekit.balancer.listing import Branch, Listing, ServicesResource, instance_view
+from scalekit.balancer.listing import Listing, ServicesResource, instance_view
 from scalekit.balancer.members import MembersResource
 from scalekit.balancer.registering import (
     HOSTS_LIMIT,
@@ -45,7 +45,7 @@ from scalekit.balancer.roster import Endpoint, Roster
 from scalekit.balancer.routes import DEFAULT_SERVICE, Claim, Routing
 from scalekit.config.kinds import is_service_name
 from scalekit.errors import ClientFault
-from scalekit.web.answers import json_answer, method_answer, query_value, text_answer
+from scalekit.web.answers import ProblemResource, json_answer, method_answer, query_value, text_answer
 
 _REGISTER = frozenset((b"port", b"service", b"scheme", b"weight", b"hosts", b"path", b"keep_alive"))
 _UNREGISTER = _REGISTER | {b"wait"}  # whoever leaves may say all that it has said when it came
@@ -54,7 +54,7 @@ _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _WEIGHT = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
-class _Change(Branch):
+class _Change(ProblemResource):
     """GET for peers on this machine, POST for all; never HEAD, which must change nothing."""
 
     allowedMethods = (b"GET", b"POST")
@@ -133,7 +133,7 @@ class Unregister(_Change):
         return registrar.told_later(request, instance, wait)
 
 
-class RegistrarResource(Branch):
+class RegistrarResource(ProblemResource):
     """
     The root of the private port.
 
@@ -175,7 +175,7 @@ class RegistrarResource(Branch):
 
         self.putChild(b"register", Register(registrar))
         self.putChild(b"unregister", Unregister(registrar))
-        first_version = Branch()
+        first_version = ProblemResource()
         first_version.putChild(b"services", ServicesResource(self._listing, members, forget))
         first_version.putChild(b"events", events)
         if explain is not None:

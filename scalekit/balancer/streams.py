@@ -17,8 +17,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from scalekit.balancer.events import EventLog
-from scalekit.balancer.listing import Branch
 from scalekit.errors import OurFault
+from scalekit.web.answers import ProblemResource
 from scalekit.web.guard import has_lapsed
 
 #: Below the least time after which something on the way cuts a connection that is silent (many firewalls: 60 s).
@@ -120,7 +120,7 @@ class Reader:
         self._streams.readers.discard(self)
 
 
-class EventsResource(Branch):
+class EventsResource(ProblemResource):
     """``/v1/events``."""
 
     def __init__(self, streams: EventStreams) -> None:

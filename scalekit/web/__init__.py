@@ -2,6 +2,7 @@
 Where ``twisted.web`` resources meet our wire, and the decorators that any responder can wear.
 
 * `answers`: start here to write a resource: problem details, JSON and text answers, query values, bodies.
+* `assets`: the pages that browsers open, and their files.
 * `site`: `Site(root)` serves any ``twisted.web`` resource tree on our listeners, as an `IResponder`.
 * `resource`: `ResponderResource(responder)` makes a ``twisted.web`` resource of any responder, for any site.
 * `compress`: `Compress(responder)` codes answers with zstd, br or gzip where client, type and size allow it.

@@ -17,13 +17,14 @@ from scalekit.balancer.dashboard.rates import OLDEST_SECONDS, SAMPLES, Rates
 from scalekit.balancer.dashboard.resource import STYLESHEET, Dashboard
 from scalekit.balancer.events import EventLog
 from scalekit.balancer.instance import Registration
-from scalekit.balancer.listing import Listing, Missing
+from scalekit.balancer.listing import Listing
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.roster import Endpoint, Roster
 from scalekit.balancer.routes import Routing
 from scalekit.config.tokens import Grant, Tokens
 from scalekit.http.heads import Client
 from scalekit.web.access import registration_role
+from scalekit.web.answers import Absent
 from scalekit.web.guard import Guard
 from scalekit.web.login import Login
 from scalekit.web.memory import ask
@@ -109,7 +110,7 @@ class Case(SynchronousTestCase):
             [self],
         )
         self.root = RegistrarResource(
-            self.roster, routing, self.clock, list, str, Missing(), dashboard=Dashboard(self.overview)
+            self.roster, routing, self.clock, list, str, Absent(), dashboard=Dashboard(self.overview)
         )
         self.site = Site(self.root)
 

@@ -14,9 +14,9 @@ from scalekit.balancer import streams as streams_module
 from scalekit.balancer.events import EVENTS_KEPT, EventLog
 from scalekit.balancer.instance import Instance, Notice
 from scalekit.balancer.instance_metrics import InstanceMetrics
-from scalekit.balancer.listing import Branch
 from scalekit.balancer.roster import Endpoint, Roster
 from scalekit.balancer.streams import HEARTBEAT_SECONDS, EventsResource, EventStreams
+from scalekit.web.answers import ProblemResource
 from scalekit.web.memory import MemoryExchange, ask
 from scalekit.web.site import Site
 
@@ -31,7 +31,7 @@ class StreamCase(SynchronousTestCase):
         self.streams = EventStreams(self.log, self.clock)
         self.streams.startService()
         self.addCleanup(self.streams.stopService)
-        root = Branch()
+        root = ProblemResource()
         root.putChild(b"events", EventsResource(self.streams))
         self.site = Site(root)
 

@@ -10,7 +10,6 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.balancer.instance import LEASE_SECONDS, Instance
-from scalekit.balancer.listing import Missing
 from scalekit.balancer.members import BODY_LIMIT, EXPECTED, AmendmentBody, RegistrationBody
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.roster import Endpoint, Roster, State
@@ -18,6 +17,7 @@ from scalekit.balancer.routes import Claim, Routing
 from scalekit.config.tokens import Grant, Tokens
 from scalekit.http.heads import Client, ClientCertificate
 from scalekit.web.access import registration_role
+from scalekit.web.answers import Absent
 from scalekit.web.guard import Guard
 from scalekit.web.memory import MemoryExchange, ask
 from scalekit.web.site import Site
@@ -44,7 +44,7 @@ class MembersCase(SynchronousTestCase):
             self.clock,
             lambda: [("::", 2000), ("127.0.0.1", 2001)],
             lambda: next(self.secrets),
-            Missing(),
+            Absent(),
         )
         tokens = Tokens([(OPERATOR, Grant("operator")), (SHOP, Grant("register", "shop"))])
         self.guard = Guard(Site(resource, BODY_LIMIT, parse_forms=False), ["10.0.0.1"], tokens, registration_role)

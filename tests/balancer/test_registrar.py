@@ -16,7 +16,6 @@ from twisted.web.server import Site
 
 from scalekit.balancer.departed import KEPT_SECONDS
 from scalekit.balancer.instance import Registration
-from scalekit.balancer.listing import Missing
 from scalekit.balancer.registering import LOOK_SECONDS
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.roster import Endpoint, Roster, State
@@ -25,6 +24,7 @@ from scalekit.balancer.turnover import DRAIN_SECONDS
 from scalekit.config.tokens import Grant, Tokens
 from scalekit.http.heads import Client
 from scalekit.web.access import registration_role
+from scalekit.web.answers import Absent
 from scalekit.web.guard import Guard
 from scalekit.web.memory import ask
 from scalekit.web.site import Site as OurSite
@@ -63,7 +63,7 @@ class RegistrarTestCase(SynchronousTestCase):
             self.clock,
             lambda: [("::", 2000), ("127.0.0.1", 2001)],
             lambda: "secret",
-            Missing(),
+            Absent(),
             awaited=lambda instance, seconds: self.awaited.append((instance.id, seconds)),
         )
         self.awaited: list[tuple[str, float]] = []

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from importlib.resources import files
 
-from twisted.web.http import CACHED
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from scalekit.balancer.dashboard.overview import Overview
 from scalekit.balancer.dashboard.page import page
-from scalekit.balancer.listing import Branch
-from scalekit.web.answers import json_answer
+from scalekit.web.answers import ProblemResource, json_answer
+from scalekit.web.assets import Asset, start_page
 from scalekit.web.guard import grant_of, has_session
 
 #: Nothing from elsewhere, nothing inline, nobody's frame; `data:` is the empty icon, so that none is asked for.
@@ -38,8 +36,8 @@ class Dashboard:
         self.overview: Resource = _OverviewResource(overview)
         folder = files(__package__)
         self.assets: dict[bytes, Resource] = {
-            b"dashboard.css": _Asset((folder / "style.css").read_bytes(), b"text/css; charset=utf-8"),
-            b"dashboard.js": _Asset((folder / "live.js").read_bytes(), b"text/javascript; charset=utf-8"),
+            b"dashboard.css": Asset((folder / "style.css").read_bytes(), b"text/css; charset=utf-8"),
+            b"dashboard.js": Asset((folder / "live.js").read_bytes(), b"text/javascript; charset=utf-8"),
         }
 
     def is_wanted(self, request: Request) -> bool:
@@ -48,10 +46,7 @@ class Dashboard:
 
     def render(self, request: Request) -> bytes:
         """The page."""
-        _protect(request)
-        request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        request.setHeader(b"content-security-policy", POLICY)
-        request.setHeader(b"cache-control", b"no-store")
+        start_page(request, POLICY)
         view = self._overview.view()
         if view is not self._shown:
             self._shown = view
@@ -64,7 +59,7 @@ class Dashboard:
         return made
 
 
-class _OverviewResource(Branch):
+class _OverviewResource(ProblemResource):
     def __init__(self, overview: Overview) -> None:
         super().__init__()
         self._overview = overview
@@ -72,23 +67,3 @@ class _OverviewResource(Branch):
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"cache-control", b"no-store")
         return json_answer(request, 200, self._overview.view())
-
-
-class _Asset(Branch):
-    def __init__(self, content: bytes, kind: bytes) -> None:
-        super().__init__()
-        self._content = content
-        self._kind = kind
-        self._tag = b'"%b"' % sha256(content).hexdigest()[:16].encode("ascii")
-
-    def render_GET(self, request: Request) -> bytes:
-        _protect(request)
-        request.setHeader(b"content-type", self._kind)
-        request.setHeader(b"cache-control", b"no-cache")  # asked again each time: an update is seen at once
-        return b"" if request.setETag(self._tag) is CACHED else self._content
-
-
-def _protect(request: Request) -> None:
-    request.setHeader(b"x-content-type-options", b"nosniff")
-    # With no-referrer the origin of the form that logs out would be null (Fetch, "append a request Origin header").
-    request.setHeader(b"referrer-policy", b"same-origin")
