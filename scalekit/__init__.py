@@ -7,6 +7,7 @@ The map, from the bottom up; imports only ever go upwards in this list (tests/te
     errors      faults, told apart by whose they are
     places      where things are unless somebody says otherwise
     framing     files of frames that survive damage
+    backoff     when to try again what has failed
     http        HTTP as values: bytes <-> heads and bodies; no socket, no clock
     net         everything that touches a socket: listeners, upstream connections, the pool, TLS, deadlines
     web         twisted.web resources on our wire, our responders in twisted.web; answers, compression, access rules

@@ -20,7 +20,7 @@ The kit: what an application imports to live behind the balancer.  Importing it 
   threads bring them away out of a bounded `queue`: what is sent when is in `delivery`, how in `posting`, what waits on
   disk in `spool`, what nobody wants in `rejected`; `sinks`: where entries go without a log service.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
-  `backoff` and `breaker`: when to ask again, and when not to; `ping`: answering the balancer's probes.
+  `breaker`: when not to ask again; `ping`: answering the balancer's probes.
 * `testing`: `running`, the real ``scalekit-all`` on free ports for the tests of an application; `memory_cache`: a cache
   that is none but behaves like one, for the same.
 """

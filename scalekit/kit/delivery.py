@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scalekit.kit.backoff import Backoff
+from scalekit.backoff import Backoff
 from scalekit.kit.posting import Answer
 from scalekit.kit.queue import BATCH_BYTES, BATCH_ENTRIES, SPOOL_FROM_BYTES, EntryQueue
 from scalekit.kit.spool import Batch, Spool
@@ -172,6 +172,8 @@ class Delivery:
                 moments.append(self._spooled_at + AWAY_SECONDS)
             elif self._sent is None:
                 moments.append(max(self._next_try, self._seen_at + BATCH_SECONDS))
+        elif self._queue.count:
+            moments.append(now)
         return max(0.0, min(moments) - now)
 
     def _is_due(self, now: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scalekit.kit.backoff import Backoff
+from scalekit.backoff import Backoff
 
 RENEW_SECONDS = 5.0  # a third of the balancer's lease of 15 s: one may be lost
 RENEW_JITTER = 0.2

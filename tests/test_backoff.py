@@ -1,10 +1,10 @@
-"""Tests of `scalekit.kit.backoff`."""
+"""Tests of `scalekit.backoff`."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.kit.backoff import Backoff
+from scalekit.backoff import Backoff
 
 
 class BackoffTests(SynchronousTestCase):
