@@ -32,6 +32,10 @@ _LOW_BEGINNINGS = tuple(b'{"Level":"%b",' % level.encode() for level in sorted(L
 _LEVEL_BEGINS = len(b'{"Level":"')
 
 _NESTING = frozenset({dict, list, tuple})
+# Of these, and of texts, the line says the same whenever it is made.
+_UNCHANGING = frozenset({int, float, bool, type(None)})
+# Nearly all entries are shorter; so many characters need not be counted in bytes before their line is made.
+LIGHT_LENGTH = 1000
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -69,6 +73,21 @@ def entry_line(
         entry["Fields"] = {str(key): _clean(str(value)[:CUT_LENGTH]) for key, value in entry["Fields"].items()}
         line = _encode(entry)
     return line
+
+
+def is_light(message: str, fields: Mapping[str, Any] | None) -> bool:
+    """Whether the line of an entry may be made later: it is short, and nothing in it changes until then."""
+    length = len(message)
+    if fields:
+        if len(fields) > MOST_FIELDS:
+            return False
+        for value in fields.values():
+            kind = type(value)
+            if kind is str:
+                length += len(value)
+            elif kind not in _UNCHANGING:
+                return False
+    return length <= LIGHT_LENGTH
 
 
 def level_of(line: bytes) -> str:

@@ -41,6 +41,8 @@ __all__ = ["Handler", "StructlogProcessor", "context", "open_logs", "open_sender
 
 # What every record has; all else was given by ``extra``.
 _RECORD_NAMES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# As many attributes are these and no others: whoever adds one takes none away.
+_RECORD_LENGTH = len(vars(logging.makeLogRecord({})))
 _LEVEL_NAMES = {
     **dict.fromkeys(("debug", "notset"), "DEBUG"),
     "info": "INFO",
@@ -127,7 +129,7 @@ class Handler(logging.Handler):
         try:
             fields = {**current(), "logger": record.name}
             given = record.__dict__
-            if not given.keys() <= _RECORD_NAMES:
+            if len(given) != _RECORD_LENGTH:
                 fields.update((name, value) for name, value in given.items() if name not in _RECORD_NAMES)
             if record.exc_info or record.exc_text or record.stack_info:
                 fields["traceback"] = _traceback(record)

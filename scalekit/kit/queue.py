@@ -1,6 +1,10 @@
 """
 A queue of log entries with a bound in bytes, that gives up the least valuable first; for any number of threads.
 
+What an application does between two entries has driven all of this out of the processor's caches: the first call after
+a pause takes ten times as long as the next.  So whoever logs only notes an entry, if it is a light one, and its line is
+made where many are made in a row.  It may go behind one that was not: the collector orders by time.
+
 Over the bound the oldest DEBUG or INFO entry is dropped; when there is none left, the oldest of all.  What is dropped
 is counted by level, so that the loss can be told.
 """
@@ -10,8 +14,9 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from scalekit.kit.entries import LOW_LEVELS
+from scalekit.kit.entries import LOW_LEVELS, entry_line
 
 BATCH_ENTRIES = 500
 BATCH_BYTES = 256 * 1024
@@ -21,13 +26,27 @@ SPOOL_FROM_BYTES = 1024 * 1024
 # A loop that does nothing but log makes 25 MiB a second.
 QUEUE_BYTES = 16 * 1024 * 1024
 ENTRY_OVERHEAD = 120  # bytes of Python objects around an entry, counted with it
+# So many noted entries are half a millisecond of work for the thread that makes their lines, and keeps others from
+# running meanwhile.
+NOTED_LOOK = 100
+# More than that is a flood, or a thread that does not get its turn: then whoever logs makes the line.
+MOST_NOTED = 500
 
 
 class EntryQueue:
-    """Entries as bytes, first in, first out, whatever their level."""
+    """
+    Entries as bytes, first in, first out, whatever their level.
 
-    def __init__(self, limit_bytes: int = QUEUE_BYTES) -> None:
+    :param source: of the entries that are noted.
+
+    :ivar is_watched: whether somebody comes to take what is there, without being told to.
+    """
+
+    def __init__(self, limit_bytes: int = QUEUE_BYTES, source: str = "") -> None:
         self._limit = limit_bytes
+        self._source = source
+        self._noted: deque[tuple[str, float, str, Mapping[str, Any] | None]] = deque()
+        self.is_watched = False
         self._low: deque[tuple[int, str, bytes]] = deque()
         self._high: deque[tuple[int, str, bytes]] = deque()
         self._sequence = 0
@@ -38,7 +57,50 @@ class EntryQueue:
 
     @property
     def count(self) -> int:
-        return len(self._low) + len(self._high)
+        return len(self._low) + len(self._high) + len(self._noted)
+
+    def note(self, level: str, timestamp: float, message: str, fields: Mapping[str, Any] | None) -> bool:
+        """
+        Take a light entry, see `entries.is_light`, unless there are many; its fields are not copied.
+
+        :return: whether somebody should look.
+        """
+        noted = self._noted
+        count = len(noted) + 1
+        if count > MOST_NOTED:
+            return self.add(level, entry_line(level, timestamp, self._source, message, fields))
+        noted.append((level, timestamp, message, fields))
+        if not self.is_watched:
+            self.is_watched = True
+            return True
+        return count % NOTED_LOOK == 0
+
+    def settle(self) -> None:
+        """Make the lines of what was noted; an entry of which none can be made counts as dropped."""
+        noted = self._noted
+        made: list[tuple[str, bytes]] = []
+        failed: list[str] = []
+        for _ in range(len(noted)):
+            try:
+                level, timestamp, message, fields = noted.popleft()
+            except IndexError:  # another thread was quicker
+                break
+            try:
+                made.append((level, entry_line(level, timestamp, self._source, message, fields)))
+            except Exception:  # whatever the conversion raises
+                failed.append(level)
+        if not made and not failed:
+            return
+        with self._lock:  # once: whoever has to wait for a lock gives up its turn for it
+            for level, line in made:
+                self.add(level, line)
+            self._dropped.update(failed)
+
+    def watch(self) -> None:
+        """To be called when all was seen to, before waiting: who comes now is to say so, unless something is there."""
+        self.is_watched = False
+        # Only now: whoever was too early to see that is seen here.
+        self.is_watched = self.count > 0
 
     def add(self, level: str, entry: bytes) -> bool:
         """
@@ -62,6 +124,7 @@ class EntryQueue:
         """
         Take the oldest entries out: at most this many, and so many bytes (but at least one entry if there is one).
         """
+        self.settle()
         batch: list[bytes] = []
         size = 0
         low, high = self._low, self._high

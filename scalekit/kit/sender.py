@@ -22,7 +22,7 @@ from zope.interface import implementer
 from scalekit.errors import Fault
 from scalekit.interfaces import ILogSink
 from scalekit.kit.delivery import Delivery
-from scalekit.kit.entries import entry_line
+from scalekit.kit.entries import entry_line, is_light
 from scalekit.kit.posting import Answer
 from scalekit.kit.queue import EntryQueue
 from scalekit.kit.rejected import Rejected
@@ -83,7 +83,7 @@ class LogSender:
 
     def _begin(self) -> None:
         around = self._around
-        self._queue = EntryQueue()
+        self._queue = EntryQueue(source=self._source)
         self._delivery = Delivery(
             self._queue, self._spool, around.make_name, around.random, self._reject, around.tell, self._note
         )
@@ -103,8 +103,11 @@ class LogSender:
         """See `ILogSink`; from any thread."""
         try:
             wall = self._around.wall() if timestamp is None else timestamp
-            line = entry_line(level, wall, self._source, message, fields)
-            if self._queue.add(level, line):
+            if is_light(message, fields) and type(level) is str:
+                is_news = self._queue.note(level, wall, message, dict(fields) if fields else None)
+            else:
+                is_news = self._queue.add(level, entry_line(level, wall, self._source, message, fields))
+            if is_news:
                 self._wake.put(None)
             if self._thread is None or self._is_closed:
                 self._start()
@@ -178,6 +181,7 @@ class LogSender:
 
     def _step(self) -> bool:
         """Do what is to be done now; whether all is over."""
+        self._queue.settle()
         delivery, now = self._delivery, self._around.now()
         while not self._answers.empty():
             answer = self._answers.get()
@@ -208,6 +212,7 @@ class LogSender:
         self._is_closed = True
 
     def _seconds(self) -> float:
+        self._queue.watch()
         now = self._around.now()
         seconds = self._delivery.wait(now)
         if self._close_at is not None:

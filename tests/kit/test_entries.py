@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.kit.entries import CUT_LENGTH, MESSAGE_LENGTH, entry_line, is_low, level_of
+from scalekit.kit.entries import CUT_LENGTH, LIGHT_LENGTH, MESSAGE_LENGTH, entry_line, is_light, is_low, level_of
 
 
 def entry(message: str = "m", fields: Any = None, level: str = "INFO", timestamp: float = 0.0) -> dict[str, Any]:
@@ -40,6 +40,16 @@ class EntryTests(SynchronousTestCase):
         nested: list[Any] = []
         nested.append(nested)
         self.assertEqual(entry(fields={"a": nested})["Fields"], {"a": "nested more than 8 deep"})
+
+    def test_what_is_light(self) -> None:
+        """Short, and of values that cannot change."""
+        for fields in (None, {}, {"a": "x", "b": 1, "c": 0.5, "d": None, "e": True}):
+            self.assertTrue(is_light("m", fields), fields)
+        self.assertTrue(is_light("m" * LIGHT_LENGTH, None))
+        self.assertFalse(is_light("m" * LIGHT_LENGTH, {"a": "x"}))
+        for value in ([], {}, (), object(), b"x", "x" * LIGHT_LENGTH):
+            self.assertFalse(is_light("m", {"a": value}), value)
+        self.assertFalse(is_light("m", {str(number): 1 for number in range(1000)}))
 
     def test_levels_are_read_back(self) -> None:
         for level, is_given_up_first in (("DEBUG", True), ("INFO", True), ("WARN", False), ("PANIC", False)):
