@@ -17,20 +17,20 @@ CLIENTS = 20
 
 
 class App(Answers):
-    """``/slow`` waits until it may answer; the rest is text that compresses well, to be kept for a minute."""
+    """``/slow`` and ``/mine`` wait until they may answer; all are texts that compress well, to be kept for a minute."""
 
     requests: Counter[str]
     may_answer: threading.Event
 
     def do_GET(self) -> None:
         self.requests[self.path] += 1
-        if self.path == "/slow":
+        if self.path in ("/slow", "/mine"):
             self.may_answer.wait(PATIENCE_SECONDS)
         body = f"{self.path} {self.requests[self.path]} ".encode() * 200
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "private" if self.path == "/private" else "max-age=60")
+        self.send_header("Cache-Control", "private" if self.path in ("/private", "/mine") else "max-age=60")
         self.send_header("Cache-Groups", '"texts"')
         self.end_headers()
         self.wfile.write(body)
@@ -44,9 +44,11 @@ class HTTPCacheTests(ScenarioCase):
         self.balancer = self.start_balancer([f"http://127.0.0.1:{app}"], http_cache="enabled = true")
         until(lambda: self.get("/first")[0] == 200, "the app server is up")
 
-    def get(self, path: str, accepted: str = "identity", method: str = "GET") -> tuple[int, str, bytes]:
+    def get(
+        self, path: str, accepted: str = "identity", method: str = "GET", cookie: str = ""
+    ) -> tuple[int, str, bytes]:
         """Status, what is said of the cache, and the body."""
-        return asked(self.balancer, path, accepted, method)
+        return asked(self.balancer, path, accepted, method, cookie)
 
     def test_what_people_see_of_it(self) -> None:
         for _ in range(CLIENTS):
@@ -95,12 +97,28 @@ class HTTPCacheTests(ScenarioCase):
             thread.join()
         self.assertEqual((len(heard), set(heard), App.requests["/slow"]), (CLIENTS, {b"/slow 1 " * 200}, 1))
 
+    def test_users_do_not_wait_for_each_others_answers(self) -> None:
+        heard: list[str] = []
 
-def asked(balancer: Balancer, path: str, accepted: str, method: str) -> tuple[int, str, bytes]:
+        def ask_as(user: int) -> None:
+            heard.append(self.get("/mine", cookie=f"user={user}")[1])
+
+        threads = [threading.Thread(target=ask_as, args=(user,)) for user in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        until(lambda: App.requests["/mine"] == CLIENTS, "the app server was asked by all, and has answered nobody")
+        App.may_answer.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(heard, ['scalekit; fwd=uri-miss; detail="private"'] * CLIENTS)
+
+
+def asked(balancer: Balancer, path: str, accepted: str, method: str, cookie: str) -> tuple[int, str, bytes]:
     """Ask once, on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", balancer.clear, timeout=PATIENCE_SECONDS)
     try:
-        connection.request(method, path, headers={"Accept-Encoding": accepted})
+        headers = {"Accept-Encoding": accepted} | ({"Cookie": cookie} if cookie else {})
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.headers.get("Cache-Status", ""), answer.read()
     finally:

@@ -17,8 +17,10 @@ Open `front` first: what becomes of a request.
 * `elsewhere`: the same at other balancers.
 * `passing`: requests that no cache may answer, and what they make invalid.
 * `sought`: what has been found out about a request's head; what is asked of the balancer.
+* `renewing`: what a 304 makes of what is stored.
+* `covering`: what is stale and stands in for an answer that does not come.
 * `shelf`: stored answers, the variants of one URL together, as values of the store; `bodies`: their bytes.
-* `marks`: keys of which nobody is to wait for another's answer.
+* `marks`: keys of which nobody is to wait for another's answer; `precedents`: whether users who are known may.
 * `forecast`: what would become of a request, in words.
 * `assembly`: all of it put together.
 * `telling`: ``Cache-Status``, and what the access log is told; `metrics`: the same in numbers.

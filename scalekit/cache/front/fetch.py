@@ -18,14 +18,14 @@ The decision falls when the head comes.  Whom it does not suit is released, all 
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from scalekit.cache.front.bodies import Body
-from scalekit.cache.front.sharing import Renewed, Shared, is_fresh_for, tell_failure
+from scalekit.cache.front.renewing import Renewed, renew
+from scalekit.cache.front.sharing import Shared, is_fresh_for, tell_failure
 from scalekit.cache.front.shelf import Variant
 from scalekit.cache.front.sought import Sought
 from scalekit.cache.front.streaming import Stream
@@ -36,8 +36,6 @@ from scalekit.cache.rules.asking import Asked
 from scalekit.cache.rules.reuse import Verdict, plan_reuse
 from scalekit.cache.rules.stale import ERRORS
 from scalekit.cache.rules.stored import Stored
-from scalekit.cache.rules.storing import ABOUT_ASKING
-from scalekit.cache.rules.validation import plan_refresh
 from scalekit.cache.rules.vary import variant_of
 from scalekit.errors import ClientFault, OurFault
 from scalekit.http.heads import Amend, Fields, Outcome, RequestHead, ResponseHead
@@ -61,7 +59,8 @@ class Fetch:
     :param variants: what is being validated, or might be, newest first; empty: the conditions, if there are any, are
         the client's.
     :param names: what Vary is known to nominate: others join only with the same values there; None: not known yet.
-    :param is_open: whether others may join.
+    :param is_open: whether others may join before its head is here.
+    :param is_telling: whether others may expect of the next answers what this one is.
     :param has_client: whether the client waits for it; else it is a refresh behind a stale answer.
     """
 
@@ -77,6 +76,7 @@ class Fetch:
         names: tuple[bytes, ...] | None = None,
         is_open: bool = True,
         has_client: bool = True,
+        is_telling: bool = True,
     ) -> None:
         self._front = front
         self.head = head
@@ -94,6 +94,7 @@ class Fetch:
         self._variants = variants
         self._names = names
         self._has_client = has_client
+        self._is_telling = is_telling
         self._fill = front.shelf.begin(sought.key)
         self._observer: Any = None
         self._shared: Shared | None = None
@@ -216,6 +217,8 @@ class Fetch:
             self.abort(fault)
             return
         self._end()
+        if not isinstance(fault, ClientFault):
+            self._front.covering.failed(self.sought, None)
         self._cover(None)
         self._fail_line(fault)
 
@@ -223,7 +226,10 @@ class Fetch:
         leader, waiters = self.line.leader, self.line.everybody()
         self.line = Line(self._emptied)
         for waiter in waiters:
-            tell_failure(waiter, fault, self.record, self._forwarded, waiter is leader, self._front.proxy)
+            try:
+                tell_failure(waiter, fault, self.record, self._forwarded, waiter is leader, self._front.proxy)
+            except Exception as mistake:  # the others are told all the same
+                waiter.exchange.fail(mistake)
 
     def abort(self, fault: Exception) -> None:
         if self.stage == WAITING:
@@ -254,7 +260,9 @@ class Fetch:
         if head.status == 304 and self._variants:
             self._unchanged(head, received_at)
             return
-        if head.status in ERRORS and front.standing_in(self.sought, head.status) is not None:
+        if head.status not in ERRORS:
+            front.covering.failures.remove(self.sought.key)
+        elif front.covering.failed(self.sought, head.status) is not None:
             # Nor is it stored in the place of what stands in for it.
             self._cover(head.status)
             self._leave_alone(head, body, "stale-if-error")
@@ -267,12 +275,14 @@ class Fetch:
 
     def _cover(self, code: int | None) -> None:
         """Answer from what is stale whom that covers."""
-        self.line.keep(lambda waiter: not self._front.cover(waiter, code))
+        cover = self._front.covering.cover
+        self.line.keep(lambda waiter: not cover(waiter.exchange, waiter.sought, code))
 
     def _share(self, head: ResponseHead, stored: Stored, body: Body, now: float) -> None:
         """It is for everybody whom it suits."""
         front, line = self._front, self.line
         self.stage = SHARED
+        self.is_open = True
         keep_room = partial(front.shelf.reserve, self._fill, stored)
         stream = Stream(body, head.length, keep_room, self._hold, self._unwanted, self._has_client)
         shared = self._shared = Shared(stored, stream, self.record, self._forwarded)
@@ -281,10 +291,8 @@ class Fetch:
             shared.lead(leader, head, now)
         is_purged = front.shelf.was_purged(self._fill, stored.tags)
         released = self._serve(line.take_joiners(), shared, is_purged, now)
-        if plan_reuse((stored,), self.asked, now).verdict is Verdict.FRESH:
-            front.unmark(self.sought.mark)
-        else:
-            front.mark(self.sought.mark)  # It is to be validated each time: who waits, waits in vain.
+        # What is to be validated each time is waited for in vain.
+        front.note(self.sought, plan_reuse((stored,), self.asked, now).verdict is Verdict.FRESH)
         if body.is_complete:
             self._complete(shared)
         else:
@@ -308,8 +316,12 @@ class Fetch:
     def _leave_alone(self, head: ResponseHead, body: Body, why: str) -> None:
         """It is for the leader only."""
         front = self._front
-        if self.is_open and len(self.line):
-            front.mark(self.sought.mark)
+        # An error, or a part, says nothing of what answers are else; those who wait for it wait in vain all the same.
+        is_telling = self._is_telling and head.status < 500 and head.status not in (206, 304, 416)
+        if len(self.line) and (self.is_open or is_telling):
+            front.mark(self.sought)
+        if is_telling:
+            front.set_precedent(self.sought, False)
         self._end()
         joiners = self.line.take_joiners()
         leader = self.line.leader
@@ -331,26 +343,13 @@ class Fetch:
     def _unchanged(self, head: ResponseHead, received_at: float) -> None:
         """A 304 to conditions of ours."""
         front = self._front
-        stored = tuple(variant.stored for variant in self._variants)
-        refresh = plan_refresh(stored, self.asked, head, self.started, received_at, front.policy)
-        if refresh is None:
-            self._end()
+        times = self.started, received_at, front.seconds()
+        renewal = renew(front.shelf, self._fill, self._variants, self.asked, head, times, front.policy)
+        self._end()
+        if renewal is None:
             front.ask_again(self)
             return
-        body = self._variants[stored.index(refresh.matched)].body
-        made, merged = refresh.stored, refresh.head
-        is_kept = isinstance(made, Stored)
-        is_over = not is_kept and made not in ABOUT_ASKING
-        if not isinstance(made, Stored):
-            date = [] if merged.has_date else [(b"Date", formatdate(received_at, usegmt=True).encode())]
-            made = Stored(merged.status, merged.reason, [*merged.fields, *date], received_at)
-        variant = Variant(made, body, self.sought.owner)
-        is_purged = front.shelf.was_purged(self._fill, made.tags)
-        if is_kept:
-            front.shelf.keep(self._fill, variant, front.seconds())
-        elif is_over:
-            front.shelf.invalidate(self.sought.key, front.seconds())
-        self._end()
+        variant, is_kept, is_purged = renewal
         leader, joiners = self.line.leader, self.line.take_joiners()
         renewed = Renewed(variant, self.record, self._forwarded, front.answer_with)
         if leader is not None:

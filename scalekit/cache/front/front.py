@@ -15,22 +15,22 @@ from typing import Any
 from zope.interface import implementer
 
 from scalekit.cache.front.bodies import Reader
-from scalekit.cache.front.fetch import WAITING, Fetch
+from scalekit.cache.front.covering import Covering
+from scalekit.cache.front.fetch import SHARED, WAITING, Fetch
 from scalekit.cache.front.marks import Marks
 from scalekit.cache.front.metrics import Counts
 from scalekit.cache.front.passing import Passed
+from scalekit.cache.front.precedents import Precedents
 from scalekit.cache.front.shelf import Kept, Shelf, Variant
 from scalekit.cache.front.sought import Owners, Services, Sought, normalised
 from scalekit.cache.front.telling import NAME, fail, make_ready, tell_unshared, with_status
 from scalekit.cache.front.waiting import Waiter
 from scalekit.cache.rules import answering, status
 from scalekit.cache.rules.asking import ask
-from scalekit.cache.rules.invalidation import plan_invalidation
 from scalekit.cache.rules.reuse import Reuse, Verdict, fresh_hit, plan_reuse
-from scalekit.cache.rules.stale import covers_error
 from scalekit.cache.rules.stored import Stored
 from scalekit.cache.rules.storing import USUAL, Policy, Refusal, plan_store
-from scalekit.cache.rules.validation import after_head, outgoing, unconditional
+from scalekit.cache.rules.validation import outgoing, unconditional
 from scalekit.cache.store import Store, Window
 from scalekit.errors import ClientFault
 from scalekit.http.heads import Client, RequestHead, ResponseHead
@@ -92,6 +92,8 @@ class CacheFront:
         self._get = store.get
         self._fetches: dict[bytes, list[Fetch]] = {}
         self._marks = Marks()
+        self._precedents = Precedents()
+        self.covering = Covering(self)
         self._follow_wall()
 
     def reconfigure(self, responder: Any, offered: Sequence[bytes]) -> None:
@@ -206,28 +208,38 @@ class CacheFront:
         self, exchange: Any, sought: Sought, kept: Kept | None, reuse: Reuse, names: tuple[bytes, ...] | None
     ) -> None:
         """Ask the origin, or wait for what is being asked already."""
+        if kept is not None and self.covering.cover_failing(exchange, sought):
+            self._refresh(exchange, sought, kept, reuse)
+            return
         asked = sought.asked
-        is_open = (
+        is_telling = (
             sought.only_validates
             and not asked.no_cache
             and not asked.no_store
             and asked.max_age is None
             and not self.is_marked(sought)
         )
-        if is_open:
+        is_open = is_telling and (kept is not None or self.may_wait(sought))
+        if is_telling:
             for fetch in self._fetches.get(sought.key, ()):
-                if fetch.takes(sought) and len(fetch.line) < MOST_WAITING:
+                if (is_open or fetch.stage == SHARED) and fetch.takes(sought) and len(fetch.line) < MOST_WAITING:
                     fetch.join(exchange, sought)
                     return
+        if is_open:
             asked = sought.without_conditions()
         stored: tuple[Stored, ...] = () if kept is None else kept.stored
         out = outgoing(asked, reuse.stored, stored)
         variants = kept.variants if out.is_validating and kept is not None else ()
         names = stored[0].names if stored and names is None else names
-        self._start(Fetch(self, exchange, sought, asked, out.head, reuse.forwarded, variants, names, is_open))
+        forwarded = reuse.forwarded
+        self._start(
+            Fetch(self, exchange, sought, asked, out.head, forwarded, variants, names, is_open, is_telling=is_telling)
+        )
 
     def _refresh(self, exchange: Any, sought: Sought, kept: Kept, reuse: Reuse) -> None:
-        """Ask the origin behind an answer that is stale; once at a time."""
+        """Ask the origin behind an answer that is stale; once at a time, and not again at once if that has failed."""
+        if self.covering.is_resting(sought):
+            return
         for fetch in self._fetches.get(sought.key, ()):
             if fetch.is_same(sought):
                 return
@@ -262,54 +274,6 @@ class CacheFront:
         """Its 304 was about nothing that is here: ask for all of it."""
         self._start(fetch.again(unconditional(fetch.asked)))
 
-    def standing_in(self, sought: Sought, code: int | None) -> Variant | None:
-        """What is stale and may stand in for an error with this status; None for the status: for no answer at all."""
-        kept = self.find(sought)
-        asked = sought.asked
-        stored = None if kept is None else next((one for one in kept.stored if one.suits(asked.head)), None)
-        if kept is None or stored is None or not covers_error(stored, asked, code, self.wall()):
-            return None
-        return kept.of(stored)
-
-    def cover(self, waiter: Waiter, code: int | None) -> bool:
-        """Answer from what is stale, if there is something that may stand in for an answer like this."""
-        sought = waiter.sought
-        variant = self.standing_in(sought, code)
-        if variant is None:
-            return False
-        sought.counts.stale += 1
-        waiter.exchange.record.cache = "stale"
-        said = status.hit(NAME, variant.stored, self.wall()) + b'; detail="origin-failed"'
-        self.answer_with(waiter.exchange, sought, variant, said)
-        return True
-
-    def answered(self, sought: Sought, head: ResponseHead, started: float) -> None:
-        """This came to a request that was passed on."""
-        asked = sought.asked
-        now = self.seconds()
-        if asked.head.method == b"HEAD":
-            self._learn(sought, head, started)
-            return
-        for key in (invalidation := plan_invalidation(asked, head)).keys:
-            self.shelf.invalidate(key, now)
-        for tag in invalidation.tags:
-            self.shelf.store.purge_tag(tag, now)
-        if invalidation.tags:
-            self.hurry()
-
-    def _learn(self, sought: Sought, head: ResponseHead, started: float) -> None:
-        """What a HEAD tells of what is stored for a GET (RFC 9111 section 4.3.5)."""
-        kept = self.find(sought) if sought.asked.is_lookup else None
-        stored = None if kept is None else next((one for one in kept.stored if one.suits(sought.asked.head)), None)
-        if kept is None or stored is None:
-            return
-        variant = kept.of(stored)
-        made = after_head(sought.asked, stored, variant.body.size, head, started, self.wall(), self.policy)
-        if made is None:
-            self.shelf.invalidate(sought.key, self.seconds())
-        elif made is not stored:
-            self.shelf.keep(self.shelf.begin(sought.key), Variant(made, variant.body, sought.owner), self.seconds())
-
     def answer_with(self, exchange: Any, sought: Sought, variant: Variant, said: bytes) -> None:
         """Answer out of what is stored, as the request's conditions and range say."""
         exchange.record.service = sought.service
@@ -339,13 +303,26 @@ class CacheFront:
         """Whether nobody is to wait for another's answer to this."""
         return self._marks.has(sought.mark, self.seconds())
 
-    def mark(self, mark: bytes) -> None:
-        """Nobody is to wait for answers to this for a while, see `Sought`."""
-        self._marks.add(mark, self.seconds())
+    def may_wait(self, sought: Sought) -> bool:
+        """Whether it is worth waiting for another's answer to this, see `precedents`."""
+        return not sought.is_known or self._precedents.allow_waiting(sought.key)
 
-    def unmark(self, mark: bytes) -> None:
-        """It can be shared."""
-        self._marks.remove(mark)
+    def mark(self, sought: Sought) -> None:
+        """Nobody is to wait for answers to this for a while."""
+        self._marks.add(sought.mark, self.seconds())
+
+    def note(self, sought: Sought, is_shared: bool) -> None:
+        """An answer to this has come that everybody may have, or nobody else."""
+        if is_shared:
+            self._marks.remove(sought.mark)
+        else:
+            self.mark(sought)
+        self.set_precedent(sought, is_shared)
+
+    def set_precedent(self, sought: Sought, is_shared: bool) -> None:
+        """The same, of which nothing follows for those who are not known to the app."""
+        if sought.is_known:
+            self._precedents.note(sought.key, is_shared)
 
     def forget(self, fetch: Fetch) -> None:
         """It is over for all who come."""
@@ -361,11 +338,12 @@ class CacheFront:
         """Do what is due; called a few times a second."""
         self._follow_wall()
         self._marks.expire(self.seconds())
+        self.covering.failures.expire(self.seconds())
         earliest = self.wall() - PATIENCE_SECONDS
         for fetches in list(self._fetches.values()):
             for fetch in list(fetches):
                 if fetch.stage == WAITING and fetch.is_open and fetch.started <= earliest:
-                    self.mark(fetch.sought.mark)
+                    self.mark(fetch.sought)
                     fetch.release_joiners()
 
     def _follow_wall(self) -> None:

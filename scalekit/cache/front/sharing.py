@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from scalekit.cache.front.shelf import Variant
-from scalekit.cache.front.sought import Sought
 from scalekit.cache.front.streaming import Stream
 from scalekit.cache.front.telling import NAME, adopt, fail, ttl_of, with_status
 from scalekit.cache.front.waiting import Waiter
@@ -72,47 +69,6 @@ class Shared:
 
     def __repr__(self) -> str:
         return f"<Shared {self.stored!r} {self.stream!r}>"
-
-
-class Renewed:
-    """
-    What was stored and has been found good: an answer for all whom it suits, as well.
-
-    :param answer: answers an exchange with a variant: `CacheFront.answer_with`.
-    """
-
-    def __init__(
-        self,
-        variant: Variant,
-        record: Outcome,
-        forwarded: bytes,
-        answer: Callable[[Any, Sought, Variant, bytes], None],
-    ) -> None:
-        self.stored = variant.stored
-        self._variant = variant
-        self._record = record
-        self._forwarded = forwarded
-        self._answer = answer
-
-    def lead(self, waiter: Waiter, now: float) -> None:
-        """Answer the one whose request was sent on."""
-        waiter.sought.counts.revalidated += 1
-        adopt(waiter.exchange.record, self._record, "revalidated", self._record.attempts)
-        self._send(waiter, now, False)
-
-    def serve(self, waiter: Waiter, now: float) -> None:
-        """Answer another one."""
-        waiter.sought.counts.collapsed += 1
-        adopt(waiter.exchange.record, self._record, "collapsed")
-        self._send(waiter, now, True)
-
-    def _send(self, waiter: Waiter, now: float, is_collapsed: bool) -> None:
-        ttl = ttl_of(self.stored, now)
-        said = status.forwarded(NAME, self._forwarded, 304, ttl, is_collapsed=is_collapsed)
-        self._answer(waiter.exchange, waiter.sought, self._variant, said)
-
-    def __repr__(self) -> str:
-        return f"<Renewed {self._variant!r}>"
 
 
 def tell_failure(

@@ -79,6 +79,7 @@ class Sought:
     :ivar asked: for the rules; its head is the client's with Accept-Encoding normalised.
     :ivar mark: under what it is noted that answers are for one client only: the key, or another one for users who are
         known to the app, whose answers say nothing of what strangers get.
+    :ivar is_known: whether it says who asks.
     :ivar owner: whose answers suit it, see `Owners`.
     :ivar counts: of its service.
     :ivar kept_number: of the `Kept` in which its answer was found, at ``index`` of the variants.
@@ -90,6 +91,7 @@ class Sought:
         "index",
         "is_cached",
         "is_get",
+        "is_known",
         "is_plain",
         "kept_number",
         "key",
@@ -107,7 +109,8 @@ class Sought:
         self.is_cached = is_cached
         self.asked = asked
         self.key = asked.key
-        self.mark = asked.key + b" known" if asked.has_authorization or asked.has_cookie else asked.key
+        self.is_known = asked.has_authorization or asked.has_cookie
+        self.mark = asked.key + b" known" if self.is_known else asked.key
         self.is_plain = is_cached and asked.is_plain
         self.is_get = asked.head.method == b"GET"
         self.counts = counts

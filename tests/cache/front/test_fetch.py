@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from scalekit.cache.front import front, streaming
+from collections.abc import Callable
+from typing import Any
+
+from scalekit.cache.front import fetch, front, streaming
 from scalekit.cache.front.marks import MARK_SECONDS
-from scalekit.cache.front.sharing import Shared
+from scalekit.cache.front.sharing import Shared, tell_failure
 from scalekit.cache.front.waiting import Waiter
 from scalekit.errors import UpstreamFault
 from scalekit.web.compress import Compress
@@ -276,6 +279,64 @@ class Otherwise(FetchCase):
             self.it.purging.purge([], [], b"", False)
         self.assertEqual(len(self.it.asked), 4)
 
+    def test_who_says_who_he_is_waits_for_nobody(self) -> None:
+        for number, line in enumerate((b"Authorization: x", b"Cookie: a=b")):
+            path = b"/%d/x" % number
+            for _ in range(2):
+                before = len(self.it.asked)
+                clients = self.ask(10, line, path=path)
+                self.assertEqual(len(self.it.asked), before + 10)
+                for asked in self.it.asked[before:]:
+                    asked.answers(b"mine", b"private")
+                self.assertEqual(self.bodies(clients), [b"mine"] * 10)
+                self.it.passes(MARK_SECONDS)
+        self.assert_rest()
+
+    def test_known_users_wait_for_what_was_for_everybody(self) -> None:
+        cookie = b"Cookie: a=b"
+        self.ask(2, cookie, path=b"/posts/1")
+        self.it.asked[0].begins(b"max-age=60", 4)
+        (late,) = self.ask(1, cookie, path=b"/posts/1")  # this is for everybody, as is known by now
+        self.assertEqual(len(self.it.asked), 2)
+        self.it.asked[1].answers(b"same")
+        self.it.asked[0].exchange.write(b"same")
+        self.it.asked[0].exchange.finish()
+        self.assertEqual(late.heard().body, b"same")
+        # Then all are: of the same URL, of what begins like it, and of no other.
+        self.it.purging.purge([], [], b"", False)
+        for path, count in ((b"/posts/1?a", 1), (b"/posts/1", 1), (b"/posts/2", 1), (b"/other/1", 3)):
+            before = len(self.it.asked)
+            clients = self.ask(3, cookie, path=path)
+            self.assertEqual(len(self.it.asked), before + count)
+            for asked in self.it.asked[before:]:
+                asked.answers(b"page")
+            self.assertEqual(self.bodies(clients), [b"page"] * 3)
+        self.assertEqual(self.it.get(b"/posts/2", cookie).said, b"hit; ttl=60")
+        # What is not for everybody any more they learn once.
+        self.it.purging.purge([], [], b"", False)
+        for count in (1, 3):
+            before = len(self.it.asked)
+            clients = self.ask(3, cookie, path=b"/posts/1")
+            self.assertEqual(len(self.it.asked), before + count)
+            self.it.asked[before].answers(b"mine", b"private")
+            for asked in self.it.asked[before + 1 :]:
+                asked.answers(b"mine", b"private")
+            self.assertEqual(self.bodies(clients), [b"mine"] * 3)
+            self.it.passes(MARK_SECONDS)
+        self.assert_rest()
+
+    def test_neither_an_error_nor_a_part_is_a_precedent(self) -> None:
+        cookie = b"Cookie: a=b"
+        self.ask(1, cookie)
+        self.it.origin.answers()
+        for status in (500, 304):
+            self.ask(1, cookie, path=b"/y")
+            self.it.origin.answers(b"", b"", status)
+            self.it.passes(MARK_SECONDS)
+        before = len(self.it.asked)
+        self.ask(2, cookie, path=b"/y")
+        self.assertEqual(len(self.it.asked), before + 1)
+
     def test_what_is_not_shared_says_so_also_where_it_is_coded(self) -> None:
         compress = Compress(self.it, self.it.clock, lambda *arguments: None)  # type: ignore[arg-type]
         self.it.front.reconfigure(compress, tuple(compress.codings))
@@ -313,6 +374,10 @@ class Otherwise(FetchCase):
         clients = [*self.ask(2), *self.ask(1, b"X-Odd: 1"), *self.ask(1)]
         self.it.origin.answers()
         self.assertEqual([client.heard().status for client in clients], [200, 200, 500, 200])
+        self.patch(fetch, "tell_failure", _mistaken(tell_failure))
+        clients = [*self.ask(2, path=b"/f"), *self.ask(1, b"X-Odd: 1", path=b"/f"), *self.ask(1, path=b"/f")]
+        self.it.origin.exchange.fail(GONE)
+        self.assertEqual([client.heard().status for client in clients], [502, 502, 500, 502])
         self.patch(self.it.front, "plan", lambda *arguments: 1 / 0)
         clients = self.ask(2, path=b"/y")
         try:
@@ -320,7 +385,7 @@ class Otherwise(FetchCase):
         except ZeroDivisionError as mistake:  # the proxy does as much
             self.it.origin.exchange.fail(mistake)
         self.assertEqual([client.heard().status for client in clients], [500, 500])
-        self.assertEqual(len(self.flushLoggedErrors(ValueError, ZeroDivisionError)), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError, ZeroDivisionError)), 4)
         self.assert_rest()
 
     def test_no_answer_and_no_switch(self) -> None:
@@ -350,3 +415,14 @@ class Otherwise(FetchCase):
         self.it.front.tick()
         self.ask()
         self.assertEqual(len(self.it.asked), 2)
+
+
+def _mistaken(tell: Callable[..., None]) -> Callable[..., None]:
+    """The same, but that it raises for whom is odd."""
+
+    def mistaken(waiter: Waiter, *arguments: Any) -> None:
+        if waiter.exchange.head.get(b"x-odd"):
+            raise ValueError("a mistake")
+        tell(waiter, *arguments)
+
+    return mistaken

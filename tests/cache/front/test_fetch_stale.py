@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scalekit.errors import UpstreamFault
+from scalekit.cache.front.covering import FAILING_SECONDS, RETRY_SECONDS
+from scalekit.errors import ClientFault, UpstreamFault
 from tests.cache.front.fronted import ETAG, FetchCase
 
 GONE = UpstreamFault(502, "answer-cut", "Cut.")
@@ -35,6 +36,7 @@ class Stale(FetchCase):
                 self.it.origin.answers(b"wrong", b"", code)
             else:
                 self.it.origin.exchange.fail(GONE)
+            self.it.passes(RETRY_SECONDS)
         self.assertEqual(self.it.get(b"/x").body, b"old")
         self.assertEqual(len(self.it.asked), 4)
 
@@ -44,9 +46,11 @@ class Stale(FetchCase):
         clients = self.ask(3)
         self.it.origin.exchange.fail(GONE)
         self.assertEqual(self.bodies(clients), [b"old"] * 3)
+        self.it.passes(FAILING_SECONDS)
         clients = self.ask(3)
         self.it.origin.answers(b"wrong", b"", 503)
         self.assertEqual(self.bodies(clients), [b"old"] * 3)
+        self.it.passes(FAILING_SECONDS)
         clients = self.ask(1)
         self.it.origin.begins(b"", None, 500)
         self.assertEqual(self.bodies(clients), [b"old"])
@@ -56,6 +60,58 @@ class Stale(FetchCase):
         self.it.origin.answers(b"wrong", b"", 503)
         self.assertEqual(self.bodies(clients), [b"wrong"])
         self.assert_rest()
+
+    def test_an_origin_that_fails_is_asked_once_a_second(self) -> None:
+        for code in (503, None):
+            path = b"/%r" % code
+            self.it.fill(path, b"old", SIE)
+            self.it.passes(11)
+            self.ask(path=path)
+            for _ in range(3):
+                tries = len(self.it.asked)
+                if code is None:
+                    self.it.origin.exchange.fail(GONE)
+                else:
+                    self.it.origin.answers(b"wrong", b"", code)
+                self.it.passes(RETRY_SECONDS / 2)
+                self.assertEqual(self.bodies(self.ask(20, path=path)), [b"old"] * 20)
+                self.assertEqual(len(self.it.asked), tries)
+                self.it.passes(RETRY_SECONDS / 2)
+                # Nobody waits for the next try.
+                clients = self.ask(20, path=path)
+                heard = [client.heard() for client in clients]
+                self.assertEqual([one.body for one in heard], [b"old"] * 20)
+                self.assertIn(b'; detail="origin-failed"', heard[0].said)
+                self.assertEqual(len(self.it.asked), tries + 1)
+            self.it.origin.answers(b"new")
+            self.assertEqual(self.it.get(path).body, b"new")
+        self.assert_rest()
+
+    def test_what_nobody_asked_for_since_is_asked_for_at_once(self) -> None:
+        self.it.fill(b"/x", b"old", SIE)
+        self.it.passes(11)
+        self.ask()
+        self.it.origin.exchange.fail(GONE)
+        self.it.passes(FAILING_SECONDS)
+        (client,) = self.ask()
+        self.it.origin.answers(b"new")
+        self.assertEqual(client.heard().body, b"new")
+
+    def test_whom_nothing_stale_suits_asks_an_origin_that_fails(self) -> None:
+        self.it.fill(b"/x", b"old", SIE)
+        self.it.passes(11)
+        self.ask()
+        self.it.origin.exchange.fail(GONE)
+        self.ask(1, b"Cache-Control: no-cache")
+        self.assertEqual(len(self.it.asked), 3)
+        # What is refused to one client says nothing of the origin.
+        self.it.fill(b"/y", b"old", SIE)
+        self.it.passes(11)
+        self.ask(path=b"/y")
+        self.it.origin.exchange.fail(ClientFault(429, "too-many", "Too many."))
+        before = len(self.it.asked)
+        self.ask(path=b"/y")
+        self.assertEqual(len(self.it.asked), before + 1)
 
     def test_a_mistake_of_ours_in_standing_in_leaves_nobody_waiting(self) -> None:
         self.it.fill(b"/x", b"old", SIE)
@@ -80,6 +136,7 @@ class Stale(FetchCase):
         clients = self.ask(2)
         self.it.origin.answers(b"wrong", b"max-age=60", 500)
         self.assertEqual(self.bodies(clients), [b"old", b"old"])
+        self.it.passes(FAILING_SECONDS)
         (client,) = self.ask()
         self.it.origin.answers(b"new")
         self.assertEqual(client.heard().body, b"new")

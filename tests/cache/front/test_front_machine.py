@@ -68,11 +68,15 @@ class Machine(RuleBasedStateMachine):
             self.pending.append((asked, self.version[asked.exchange.head.path]))
         self.seen = len(self.it.asked)
 
-    @rule(path=paths, control=st.sampled_from((b"", b"", b"", b"no-cache", b"max-stale=50", b"max-age=5")))
-    def ask(self, path: bytes, control: bytes) -> None:
+    @rule(
+        path=paths,
+        control=st.sampled_from((b"", b"", b"", b"no-cache", b"max-stale=50", b"max-age=5")),
+        who=st.sampled_from(((), (), (b"Cookie: a=b",))),
+    )
+    def ask(self, path: bytes, control: bytes, who: tuple[bytes, ...]) -> None:
         client = self.it.client()
         self.asking.append(Asking(client, self.least[path]))
-        client.says(get(path, *([b"Cache-Control: " + control] if control else [])))
+        client.says(get(path, *who, *([b"Cache-Control: " + control] if control else [])))
         self.take()
 
     @rule(path=paths, how=st.sampled_from(("key", "tag", "prefix", "all", "post")))
