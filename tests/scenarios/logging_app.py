@@ -37,11 +37,11 @@ def main(url: str, spool: str, ending: str) -> None:
         if pid == 0:
             write("bare")
             sys.exit()  # runs what is registered for the end, as os._exit() would not
-        os.waitpid(pid, 0)
         fork: Any = multiprocessing.get_context("fork")
         child = fork.Process(target=write, args=("child",))
         child.start()
         child.join()
+        os.waitpid(pid, 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     print("ready", flush=True)
     if ending in ("term", "kill"):
