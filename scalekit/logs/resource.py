@@ -12,8 +12,9 @@ from twisted.web.server import Request
 
 from scalekit.interfaces import IResponder
 from scalekit.logs.collector import Collector
+from scalekit.logs.otlp.taking import ExportLogs
 from scalekit.logs.page.resource import Page
-from scalekit.logs.taking import ManyEntries, OneEntry
+from scalekit.logs.taking import ManyEntries, OneEntry, Taking
 from scalekit.web.answers import Absent, ProblemResource, method_answer
 from scalekit.web.resource import ResponderResource
 
@@ -27,20 +28,21 @@ class _Folder(ProblemResource):
 
 class LogResource(ProblemResource):
     """
-    The root of port 6000: takes one entry as a JSON object; ``v1/entries`` below it takes many.
+    The root of port 6000: takes one entry as a JSON object; ``v1/entries`` below it takes many, ``v1/logs`` OTLP.
 
     :param reading: what else is below ``v1``, by its name: `scalekit.logs.tap.open_logs` has all there is;
         with it comes the page on ``GET /``, whose paths are those of a site's root.
-    :ivar one: answers ``POST /``.
-    :ivar many: answers ``POST /v1/entries``.
+    :ivar takers: who answers POST, by path.
     """
 
     def __init__(self, collector: Collector, reading: Mapping[bytes, IResponder] = {}) -> None:
         super().__init__()
-        self.one, self.many = OneEntry(collector), ManyEntries(collector)
-        self._root = ResponderResource(self.one)
+        one, many, otlp = OneEntry(collector), ManyEntries(collector), ExportLogs(collector)
+        self.takers: dict[bytes, Taking] = {b"/": one, b"/v1/entries": many, b"/v1/logs": otlp}
+        self._root = ResponderResource(one)
         v1 = _Folder()
-        v1.putChild(b"entries", ResponderResource(self.many))
+        v1.putChild(b"entries", ResponderResource(many))
+        v1.putChild(b"logs", ResponderResource(otlp))
         for name, responder in reading.items():
             v1.putChild(name, ResponderResource(responder))
         self.putChild(b"v1", v1)

@@ -2,11 +2,12 @@
 ``POST /`` and ``POST /v1/entries`` as responders: a body becomes entries, and a 200 once they are on disk.
 
 `OneEntry` takes one JSON object, `ManyEntries` NDJSON or a JSON array.  `Front` is for a daemon's listener: it gives
-these two paths their responders, and all others to what is behind it.
+these paths their responders, and all others to what is behind it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
@@ -46,8 +47,12 @@ def _rejected(batch: Batch) -> dict[str, Any]:
 
 
 @implementer(IResponder)
-class _Taking:
-    """What both have in common."""
+class Taking:
+    """
+    What all of them have in common: `respond`; `parse` is theirs.
+
+    :cvar types: the media types of bodies.
+    """
 
     types: tuple[bytes, ...] = JSON
 
@@ -65,15 +70,37 @@ class _Taking:
         elif head.length == 0:
             _Receiving(self, exchange).end([])
         elif head.length is not None and head.length > BODY_LIMIT:
-            raise _too_big()
+            self.refuse(exchange, _too_big())
         else:
             receiving = _Receiving(self, exchange)
             exchange.observe(receiving)
             exchange.receive(receiving)
 
     def parse(self, head: RequestHead, body: bytes) -> tuple[list[Entry], Any]:
-        """The entries of a body, and what is answered once they are on disk; raises `ClientFault`."""
+        """The entries of a body, and what there is to say once they are on disk; raises `ClientFault`."""
         raise NotImplementedError
+
+    def accept(self, head: RequestHead, said: Any, is_written: bool) -> tuple[ResponseHead, bytes]:
+        """
+        The answer when they are on disk.
+
+        :param said: as `parse` has it.
+        :param is_written: False: they were already.
+        """
+        answer = said if is_written else {**said, "repeated": True}
+        return ResponseHead(200, [_TYPE]), msgspec.json.encode(answer) + b"\n"
+
+    def refuse(self, exchange: Any, fault: Fault) -> None:
+        """Answer with a fault."""
+        if not isinstance(fault, Refused):
+            exchange.fail(fault)
+            return
+        exchange.record.reason = fault.reason
+        accept = exchange.head.get(b"accept")
+        kind, body = problem_body(
+            accept, fault.status, fault.reason, fault.detail, exchange.request_id, extra=fault.extra
+        )
+        exchange.answer(ResponseHead(fault.status, [(b"Content-Type", kind), (b"Cache-Control", b"no-store")]), body)
 
     def read(self, head: RequestHead, body: bytes) -> tuple[bytes, bytes]:
         """The media type (RFC 9110 section 8.3) and the decoded body; raises `ClientFault`: 400, 413, 415."""
@@ -87,7 +114,7 @@ class _Taking:
         return kind, body if coding is None else decode_body(body, coding.decode("latin-1"))
 
 
-class OneEntry(_Taking):
+class OneEntry(Taking):
     """``POST /``: one entry as a JSON object; 400 names the field that is wrong."""
 
     def parse(self, head: RequestHead, body: bytes) -> tuple[list[Entry], Any]:
@@ -98,7 +125,7 @@ class OneEntry(_Taking):
             raise
 
 
-class ManyEntries(_Taking):
+class ManyEntries(Taking):
     """
     ``POST /v1/entries``: takes what is good, and names what is not.
 
@@ -132,13 +159,13 @@ def _too_big() -> ClientFault:
 class _Receiving:
     """A request, from its head to its answer."""
 
-    def __init__(self, taking: _Taking, exchange: Any) -> None:
+    def __init__(self, taking: Taking, exchange: Any) -> None:
         self._taking = taking
         self._exchange = exchange
         self._pieces: list[bytes] = []
         self._size = 0
         self._is_over = False
-        self._answer: Any = None
+        self._said: Any = None
 
     def data(self, piece: bytes) -> None:
         if self._is_over:
@@ -155,7 +182,7 @@ class _Receiving:
         head: RequestHead = self._exchange.head
         collector = self._taking.collector
         try:
-            entries, self._answer = self._taking.parse(head, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            entries, self._said = self._taking.parse(head, pieces[0] if len(pieces) == 1 else b"".join(pieces))
             wait = collector.spend(entries)
             if wait:
                 raise ClientFault(429, "over-budget", "A source of these entries has written too much.", ceil(wait))
@@ -170,8 +197,7 @@ class _Receiving:
         if self._is_over:
             return
         self._is_over = True
-        answer = self._answer if is_written else {**self._answer, "repeated": True}
-        self._exchange.answer(ResponseHead(200, [_TYPE]), msgspec.json.encode(answer) + b"\n")
+        self._exchange.answer(*self._taking.accept(self._exchange.head, self._said, is_written))
 
     def _explain(self, failure: Failure) -> None:
         fault = failure.value
@@ -185,16 +211,7 @@ class _Receiving:
             return
         self._is_over = True
         self._pieces = []
-        exchange = self._exchange
-        if not isinstance(fault, Refused):
-            exchange.fail(fault)
-            return
-        exchange.record.reason = fault.reason
-        accept = exchange.head.get(b"accept")
-        kind, body = problem_body(
-            accept, fault.status, fault.reason, fault.detail, exchange.request_id, extra=fault.extra
-        )
-        exchange.answer(ResponseHead(fault.status, [(b"Content-Type", kind), (b"Cache-Control", b"no-store")]), body)
+        self._taking.refuse(self._exchange, fault)
 
     def aborted(self, fault: Exception) -> None:
         """The client is gone; what was handed over stays on its way."""
@@ -214,11 +231,12 @@ class Front:
     Entries go straight to their responders, which costs a fifth of the way through a resource tree.
 
     :param behind: answers all other requests, GET of ``/`` among them.
+    :param takers: by their paths.
     """
 
-    def __init__(self, behind: IResponder, one: OneEntry, many: ManyEntries) -> None:
+    def __init__(self, behind: IResponder, takers: Mapping[bytes, Taking]) -> None:
         self._behind = behind
-        self._takers = {b"/": one, b"/v1/entries": many}
+        self._takers = takers
 
     def respond(self, exchange: Any) -> None:
         head: RequestHead = exchange.head

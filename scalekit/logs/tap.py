@@ -139,7 +139,7 @@ def add_logs(
         request_name=secrets.token_hex(4).encode(),
         collectors=(LogMetrics(collector),),
         body_limit=BODY_LIMIT,
-        front=lambda site: Front(site, root.one, root.many),
+        front=lambda site: Front(site, root.takers),
         trouble=lambda: collector.trouble,
         login=Login("scalekit log", STYLESHEET, os.urandom, reactor.seconds),
     )

@@ -192,4 +192,4 @@ class FrontTests(LogResourceTests):
     def setUp(self) -> None:
         super().setUp()
         resource = LogResource(self.collector)
-        self.site = Front(Site(resource, BODY_LIMIT), resource.one, resource.many)
+        self.site = Front(Site(resource, BODY_LIMIT), resource.takers)

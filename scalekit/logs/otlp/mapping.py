@@ -1,0 +1,197 @@
+"""
+A record of OTLP <-> an entry of the log.
+
+In: SeverityNumber (or else the text) is the level; the time, or else the observed time, is the Timestamp;
+``service.name`` of the resource is the Source; the body is the Message.  All else is a field, by the name that it has:
+
+1. what the record says itself: ``trace_id``, ``span_id``, ``trace_flags``, ``event_name``, and of its severity what the
+   level does not say (``severity_text`` NOTICE, ``severity_number`` 10);
+2. its attributes;
+3. the members of a body that is a mapping: its ``message`` or ``msg`` is the Message then; without one all of it is,
+   as JSON;
+4. its scope, whose name is the field ``logger``, as the kit's is, and its ``scope.version``; and the resource.
+
+Where a name is taken already, the later one gets a prefix: ``attribute.``, ``body.``, ``scope.`` or ``resource.``.  The
+id of a request is the field ``request_id``, also where only ``http.request.header.x-request-id`` has it.
+
+Out: the same back, and ``log.record.uid``, which is the same whenever the entry is sent again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from scalekit.errors import ClientFault
+from scalekit.logs.bodies import ENTRIES_LIMIT, REPORT_LIMIT, Batch
+from scalekit.logs.entry import (
+    FIELD_LIMIT,
+    FIELDS_LIMIT,
+    MESSAGE_LIMIT,
+    SOURCE_LIMIT,
+    Entry,
+    cut,
+    fields_of,
+    level_of,
+    nearest_level,
+)
+from scalekit.logs.otlp.records import INT64, Malformed, Record
+
+#: What the specification has of a record's identity: those with the same one are the same.
+UID = "log.record.uid"
+#: Room for it among an entry's fields, as JSON.
+_UID_ROOM = 128
+#: The specification's own word for a service that does not say what it is.
+NAMELESS = "unknown_service"
+_REQUEST_ID_HEADER = "http.request.header.x-request-id"
+# Each four numbers from 1 on: TRACE, DEBUG, INFO, WARN, ERROR, FATAL.
+_LEVELS = ("DEBUG", "DEBUG", "INFO", "WARN", "ERROR", "PANIC")
+_NUMBERS = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17, "PANIC": 21}
+_TRACE_ID = re.compile(r"(?!0+\Z)[0-9a-f]{32}", re.ASCII)
+_SPAN_ID = re.compile(r"(?!0+\Z)[0-9a-f]{16}", re.ASCII)
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def batch_of(records: Iterable[Record | Malformed]) -> Batch:
+    """The entries of a request, good and bad ones apart; raises `ClientFault` 413 for too many."""
+    entries: list[Entry] = []
+    rejected: list[tuple[int, str]] = []
+    bad: list[bytes] = []
+    count = 0
+    for number, record in enumerate(records, 1):
+        if number > ENTRIES_LIMIT:
+            raise ClientFault(413, "too-many-entries", f"The request has more than {ENTRIES_LIMIT} records.")
+        if isinstance(record, Malformed):
+            wrong = record
+        else:
+            try:
+                entries.append(entry_of(record))
+                continue
+            except ClientFault as fault:
+                wrong = Malformed(fault.detail, _encode(record))
+        count += 1
+        if len(rejected) < REPORT_LIMIT:
+            rejected.append((number, wrong.error))
+            bad.append(wrong.raw)
+    return Batch(entries, rejected, count, bad)
+
+
+def entry_of(record: Record) -> Entry:
+    """The entry that a record is; raises `ClientFault` 400 if the log does not take it."""
+    resource = dict(record.resource)
+    source = resource.pop("service.name", None)
+    if not isinstance(source, str) or not source:
+        source = NAMELESS
+    if len(source) > SOURCE_LIMIT:
+        raise ClientFault(400, "bad-field", f"service.name: longer than {SOURCE_LIMIT} characters.")
+    level = _level(record)
+    message, members = _message(record)
+    fields = _own_fields(record, level)
+    _add(fields, record.attributes, "attribute.")
+    _add(fields, members, "body.")
+    scope = record.scope
+    said = (("logger", scope.name), ("scope.version", scope.version))
+    _add(fields, {name: text for name, text in said if text}, "scope.")
+    _add(fields, scope.attributes, "scope.")
+    _add(fields, resource, "resource.")
+    if "request_id" not in fields and _REQUEST_ID_HEADER in fields:
+        fields["request_id"] = _first(fields[_REQUEST_ID_HEADER])
+    time = record.time or record.observed
+    return Entry(
+        min(time, INT64[-1]) if time else None,
+        level,
+        source,
+        cut(message, MESSAGE_LIMIT),
+        fields_of(fields),
+    )
+
+
+def _level(record: Record) -> str:
+    if 1 <= record.number <= 24:
+        return _LEVELS[(record.number - 1) // 4]
+    return nearest_level(record.text)
+
+
+def _message(record: Record) -> tuple[str, Mapping[str, Any]]:
+    """The message, and what else a structured body has."""
+    body = record.body
+    if body is None:
+        return record.event, {}
+    if isinstance(body, str):
+        return body, {}
+    if isinstance(body, dict):
+        for name in ("message", "msg"):
+            if isinstance(body.get(name), str):
+                return body[name], {key: value for key, value in body.items() if key != name}
+        return _encode(body).decode(), body
+    return _encode(body).decode(), {}
+
+
+def _own_fields(record: Record, level: str) -> dict[str, Any]:
+    own: dict[str, Any] = {
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "trace_flags": record.flags,
+        "event_name": record.event,
+        "severity_text": "" if level_of(record.text) == level else record.text,
+        "severity_number": 0 if record.number == _NUMBERS[level] else record.number,
+        "dropped_attributes_count": record.dropped,
+    }
+    return {name: value for name, value in own.items() if value}
+
+
+def _add(fields: dict[str, Any], more: Mapping[str, Any], prefix: str) -> None:
+    for name, value in more.items():
+        while name in fields:
+            name = f"{prefix}{name}"
+        fields[name] = value
+
+
+def _first(value: Any) -> Any:
+    """Of a header's values, which are a list there."""
+    return value[0] if isinstance(value, list) and value else value
+
+
+def record_of(time: int, received: int, entry: Entry, uid: str, resource: dict[str, Any]) -> Record:
+    """
+    The record that an entry is.
+
+    :param time: what it is sorted by, in nanoseconds since the epoch, as is ``received``.
+    :param uid: of the entry; one that it has from elsewhere stays.
+    :param resource: as `resource_of` made it of the entry's source.
+    """
+    attributes = {} if entry.fields is None else dict(_decode(entry.fields))
+    has_room = len(attributes) < FIELD_LIMIT and len(entry.fields or "") < FIELDS_LIMIT - _UID_ROOM
+    if has_room or UID in attributes:  # with one field more, a log such as this one would not take it
+        attributes.setdefault(UID, uid)
+    trace_id = attributes.get("trace_id")
+    if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id):
+        del attributes["trace_id"]
+    else:
+        trace_id = ""
+    span_id = attributes.get("span_id")
+    if isinstance(span_id, str) and _SPAN_ID.fullmatch(span_id):
+        del attributes["span_id"]
+    else:
+        span_id = ""
+    return Record(
+        max(time, 0),
+        max(received, 0),
+        _NUMBERS[entry.level],
+        entry.level,
+        entry.message,
+        attributes,
+        trace_id,
+        span_id,
+        resource=resource,
+    )
+
+
+def resource_of(source: str) -> dict[str, Any]:
+    """The resource of a source's entries."""
+    return {"service.name": source}

@@ -1,0 +1,152 @@
+"""Requests in OTLP's binary form; importing this raises ImportError without the extra ``scalekit[otlp]``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from scalekit.errors import ClientFault
+from scalekit.logs.entry import DEPTH_LIMIT
+from scalekit.logs.otlp.records import (
+    INT64,
+    Malformed,
+    Record,
+    Scope,
+    bytes_value,
+    float_value,
+    id_value,
+    too_deep,
+)
+
+
+def read_request(document: bytes) -> Iterator[Record | Malformed]:
+    """The records of an ExportLogsServiceRequest; raises `ClientFault` 400 if it is none."""
+    try:
+        request = ExportLogsServiceRequest.FromString(document)
+    except DecodeError:
+        raise ClientFault(400, "bad-protobuf", "This is no ExportLogsServiceRequest in protobuf.") from None
+    return _records(request)
+
+
+def _records(request: ExportLogsServiceRequest) -> Iterator[Record | Malformed]:
+    for group in request.resource_logs:
+        for part in group.scope_logs:
+            shared = None
+            for record in part.log_records:
+                try:
+                    shared = shared or (_attributes(group.resource.attributes, DEPTH_LIMIT), _scope(part.scope))
+                    yield _record(record, *shared)
+                except ClientFault as fault:
+                    yield Malformed(fault.detail, str(record).encode())
+
+
+def _record(said: LogRecord, resource: dict[str, Any], scope: Scope) -> Record:
+    return Record(
+        said.time_unix_nano,
+        said.observed_time_unix_nano,
+        said.severity_number,
+        said.severity_text,
+        _value(said.body, DEPTH_LIMIT),
+        _attributes(said.attributes, DEPTH_LIMIT),
+        id_value(said.trace_id.hex()),
+        id_value(said.span_id.hex()),
+        said.flags,
+        said.event_name,
+        said.dropped_attributes_count,
+        resource,
+        scope,
+    )
+
+
+def _scope(said: InstrumentationScope) -> Scope:
+    return Scope(said.name, said.version, _attributes(said.attributes, DEPTH_LIMIT))
+
+
+def _attributes(pairs: Iterable[KeyValue], depth: int) -> dict[str, Any]:
+    return {pair.key: _value(pair.value, depth) for pair in pairs}
+
+
+def _value(said: AnyValue, depth: int) -> Any:
+    kind = said.WhichOneof("value")
+    if kind in ("string_value", "bool_value", "int_value"):
+        return getattr(said, kind)
+    if kind == "double_value":
+        return float_value(said.double_value)
+    if kind == "bytes_value":
+        return bytes_value(said.bytes_value)
+    if kind not in ("array_value", "kvlist_value"):
+        return None
+    if not depth:
+        raise too_deep()
+    if kind == "array_value":
+        return [_value(member, depth - 1) for member in said.array_value.values]
+    return _attributes(said.kvlist_value.values, depth - 1)
+
+
+def write_request(records: Iterable[Record]) -> bytes:
+    """An ExportLogsServiceRequest of these; those that share the very same resource and scope stand together."""
+    request = ExportLogsServiceRequest()
+    groups: dict[tuple[int, int], Any] = {}
+    for record in records:
+        key = id(record.resource), id(record.scope)
+        part = groups.get(key)
+        if part is None:
+            group = request.resource_logs.add()
+            _put_attributes(group.resource.attributes, record.resource)
+            part = groups[key] = group.scope_logs.add()
+            _put_scope(part.scope, record.scope)
+        _put(part.log_records.add(), record)
+    return request.SerializeToString()
+
+
+def _put(said: LogRecord, record: Record) -> None:
+    said.time_unix_nano = record.time
+    said.observed_time_unix_nano = record.observed
+    said.severity_number = record.number  # type: ignore[assignment]
+    said.severity_text = record.text
+    _put_value(said.body, record.body)
+    _put_attributes(said.attributes, record.attributes)
+    said.trace_id = bytes.fromhex(record.trace_id)
+    said.span_id = bytes.fromhex(record.span_id)
+    said.flags = record.flags
+    said.event_name = record.event
+    said.dropped_attributes_count = record.dropped
+
+
+def _put_scope(said: InstrumentationScope, scope: Scope) -> None:
+    said.name = scope.name
+    said.version = scope.version
+    _put_attributes(said.attributes, scope.attributes)
+
+
+def _put_attributes(pairs: Any, attributes: dict[str, Any]) -> None:
+    for name, value in attributes.items():
+        pair = pairs.add()
+        pair.key = name
+        _put_value(pair.value, value)
+
+
+def _put_value(said: AnyValue, value: Any) -> None:
+    if isinstance(value, str):
+        said.string_value = value
+    elif isinstance(value, bool):
+        said.bool_value = value
+    elif isinstance(value, int):
+        if value in INT64:
+            said.int_value = value
+        else:
+            said.string_value = str(value)
+    elif isinstance(value, float):
+        said.double_value = value
+    elif isinstance(value, dict):
+        said.kvlist_value.SetInParent()
+        _put_attributes(said.kvlist_value.values, value)
+    elif isinstance(value, list):
+        said.array_value.SetInParent()
+        for member in value:
+            _put_value(said.array_value.values.add(), member)
