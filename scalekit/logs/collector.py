@@ -32,6 +32,7 @@ from scalekit.logs.counts import Counts
 from scalekit.logs.directory import Directory, remove_all
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import NOBODY, Frame, make_frame
+from scalekit.logs.in_process import InProcessSink
 from scalekit.logs.journal import Journal, Unavailable
 from scalekit.logs.order import EVER, Chunk, Release, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
@@ -40,7 +41,6 @@ from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
 from scalekit.logs.redaction import redact
 from scalekit.logs.settings import DEFAULTS, FLUSH_BYTES, HURRY_BYTES, LINES_PER_BYTE, TICK_SECONDS, Settings
-from scalekit.logs.sink import InProcessSink
 from scalekit.logs.threads import Lane
 from scalekit.logs.upkeep import Upkeep
 

@@ -1,5 +1,7 @@
 """
 Entries of the process that the log itself runs in, such as the balancer's access log in scalekit-all.
+
+This is a way in; the ways out are in `scalekit.logs.sinks`.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from scalekit.interfaces import ILogSink
-from scalekit.logs import sink as sink_module
+from scalekit.logs import in_process
 from scalekit.logs.counts import Counts
 from scalekit.logs.entry import MESSAGE_LIMIT, Entry
-from scalekit.logs.sink import GATHER_SECONDS, RETRY_SECONDS, InProcessSink
+from scalekit.logs.in_process import GATHER_SECONDS, RETRY_SECONDS, InProcessSink
 
 
 class Recorder:
@@ -77,12 +77,12 @@ class InProcessSinkTests(SynchronousTestCase):
 
     def test_the_bound(self) -> None:
         """Beyond it entries are dropped, counted, and told of in an entry."""
-        self.patch(sink_module, "ENTRY_LIMIT", 2)
+        self.patch(in_process, "ENTRY_LIMIT", 2)
         for _ in range(5):
             self.sink.log("INFO", "x")
         self.clock.advance(GATHER_SECONDS)
         self.assertEqual(self.messages(), [["x", "x", "3 log entries were dropped here"]])
-        self.patch(sink_module, "BYTE_LIMIT", 2)
+        self.patch(in_process, "BYTE_LIMIT", 2)
         for _ in range(3):
             self.sink.log("INFO", "yy")
         self.collector.answers[0].callback(True)
