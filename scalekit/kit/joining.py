@@ -66,6 +66,7 @@ class AppServer(MultiService):
         ca: str = "",
         token_file: str = "",
         drain_seconds: float = DRAIN_SECONDS,
+        client: Client | None = None,
     ) -> None:
         """
         :param application: an ``IResource``, a `twisted.web.server.Site` (its tree of resources), or an `IResponder`.
@@ -77,6 +78,8 @@ class AppServer(MultiService):
         :param hosts: the requests that the service is for, and ``path``, where the balancer's configuration does not
             say; ``max_in_flight``: how many it gets at a time, 0: all that come.
         :param drain_seconds: how long what is in flight may take once it is to stop.
+        :param client: asks the balancer, such as `scalekit.kit.testing.AsyncMemoryBalancer`; None: one of its own, that
+            trusts ``ca``.
         :raises ValueError: something of this, or of the environment, is wrong, or is needed for a balancer elsewhere.
         :raises ConfigurationFault: the token file cannot be used.
         """
@@ -118,7 +121,8 @@ class AppServer(MultiService):
         self._max_in_flight = max_in_flight
         self._drain_seconds = drain_seconds
         self._server: BalancedServer | None = None
-        self._client: Client | None = None
+        self._given = client
+        self._client: Client | None = None  # of our own
 
     @property
     def port(self) -> int:
@@ -143,7 +147,9 @@ class AppServer(MultiService):
         if self._listen.is_secure:
             certificate = ServerCertificate(self._settings(), local_names(socket.gethostname()), reactor, time.time)
             certificate.setServiceParent(self)
-        self._client = client = make_client(reactor, self._said.ca or None)
+        client = self._given
+        if client is None:
+            client = self._client = make_client(reactor, self._said.ca or None)
         self._server = app_server(
             self._application,
             [self._listen],
@@ -209,6 +215,7 @@ def open_membership(
     balancer: str = "",
     ca: str = "",
     token_file: str = "",
+    client: Client | None = None,
 ) -> Membership:
     """
     The membership of whoever listens in its own way, not yet registered: see `Membership.register`.
@@ -220,6 +227,7 @@ def open_membership(
     :param port: what the application listens on already.
     :param scheme: what it speaks there: ``http``, ``https`` or ``h2c``.
     :param keep_alive: seconds after which it closes an idle connection; None: the balancer closes its own after four.
+    :param client: asks the balancer, as for `AppServer`.
     :raises ValueError: something of this, or of the environment, is wrong.
     :raises ConfigurationFault: the token file cannot be used.
     """
@@ -254,5 +262,5 @@ def open_membership(
         path=told.path,
         max_in_flight=max_in_flight,
     )
-    client = make_client(reactor, told.ca or None)
+    client = client or make_client(reactor, told.ca or None)
     return Membership(registration, client=client, clock=reactor, random=random.random, headers=token.headers)

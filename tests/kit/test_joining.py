@@ -15,6 +15,7 @@ from twisted.web.server import Site
 from scalekit import kit
 from scalekit.errors import ConfigurationFault
 from scalekit.kit.client import make_client
+from scalekit.kit.testing import AsyncMemoryBalancer
 from tests.kit.test_serving import Application, Balancer
 
 
@@ -74,6 +75,17 @@ class AppServerTests(TestCase):
         self.assertEqual(len(self.balancer.asked), 2)
         await maybeDeferred(application.stopService)
         self.assertEqual(len(self.balancer.asked), 2)
+
+    async def test_a_balancer_in_memory(self) -> None:
+        environ(self, SCHEME="http")
+        balancer = AsyncMemoryBalancer(cast(Any, reactor))
+        server = kit.AppServer(Application(), client=balancer)
+        application = MultiService()
+        server.setServiceParent(application)
+        application.startService()
+        self.assertEqual([(one.port, one.state) for one in balancer.instances()], [(server.port, "up")])
+        await maybeDeferred(application.stopService)
+        self.assertEqual(balancer.instances(), [])
 
 
 class WhatIsWrongTests(SynchronousTestCase):
