@@ -96,7 +96,7 @@ class Collector(Service):
         self._buffer: ReorderBuffer
         self._output: Output
         self._batches: BatchTable
-        self._upkeep: Upkeep
+        self.upkeep: Upkeep
         self._time: LogClock
         self._last = 0  # the last sequence number given
         self._applied = 0  # the last one in the buffer
@@ -122,7 +122,7 @@ class Collector(Service):
             settings.segment_bytes,
             preamble=lambda first: self._batches.preamble(first, self._now()),
         )
-        self._upkeep = Upkeep(
+        self.upkeep = Upkeep(
             directory,
             self._output,
             self._output_lane,
@@ -242,7 +242,7 @@ class Collector(Service):
             is_due = seconds - self._flushed_at >= self._settings.flush_seconds - TICK_SECONDS / 2
             if is_due or self._buffer.weight > HURRY_BYTES:
                 self._flush()
-            self._upkeep.look(seconds, self._now())
+            self.upkeep.look(seconds, self._now())
         except Exception:
             _log.failure("flushing the log")
 
@@ -347,7 +347,7 @@ class Collector(Service):
             self._flush()
             if self._flushing is not None:
                 yield self._flushing
-        yield self._upkeep.idle()
+        yield self.upkeep.idle()
         try:
             yield self._output_lane.run(lambda: self._output.write_rest(self._buffer.rest()))
         except OSError as error:

@@ -2,6 +2,7 @@
 The few things that the log does with files, and how they are done on a disk.
 
 `Directory` is the seam: `LocalDirectory` is the real one, `scalekit.logs.memory.MemoryDirectory` one that can crash.
+`Files` is the part of it that only reads: `FoundDirectory` is that of a directory which a daemon may have.
 Every call raises OSError when the disk does not do what it should.
 """
 
@@ -29,8 +30,8 @@ class AppendFile(Protocol):
         """Give the descriptor back; never raises."""
 
 
-class Directory(Protocol):
-    """One flat directory that nobody else writes to."""
+class Files(Protocol):
+    """One flat directory, for those who only read."""
 
     def names(self) -> list[str]:
         """The names of all files."""
@@ -43,6 +44,16 @@ class Directory(Protocol):
 
     def read(self, name: str, offset: int = 0, length: int = -1) -> bytes:
         """The file from ``offset`` on, as many bytes as there are, at most ``length``; empty if it is not there."""
+
+    def path_of(self, name: str) -> str | None:
+        """Where it is, for a library that wants a path; None: it has none."""
+
+    def close(self) -> None:
+        """Let another daemon have it."""
+
+
+class Directory(Files, Protocol):
+    """One flat directory that nobody else writes to."""
 
     def create(self, name: str, size: int = 0) -> AppendFile:
         """A new file, whose name is safe when this returns: ``size`` zeros, which are its own on the disk."""
@@ -58,9 +69,6 @@ class Directory(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a file; after a loss of power it may be back."""
-
-    def close(self) -> None:
-        """Let another daemon have it."""
 
 
 def remove_all(directory: Directory, names: Iterable[str]) -> OSError | None:
@@ -96,38 +104,25 @@ class LocalAppendFile:
             os.close(self._descriptor)
 
 
-class LocalDirectory:
+class FoundDirectory:
     """
-    A `Directory` on disk, made if it is not there, and locked while it is open.
+    The `Files` of a directory on disk, which it leaves as they are, whoever has it.
 
-    Raises `ConfigurationFault` with one line if it cannot be used or another daemon has it.
+    Raises OSError if it is not there.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            # Log entries are nobody else's business.
-            os.makedirs(path, mode=0o700, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._try_to_write()
-        except OSError as error:
-            raise ConfigurationFault(f"{path}: cannot be used as the log directory: {error.strerror}") from None
-        try:
-            # On the directory itself: no lock file is left over, and the kernel lets go however the daemon ends.
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._descriptor)
-            raise ConfigurationFault(f"{path}: another log daemon has this directory") from None
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def _try_to_write(self) -> None:
-        """A directory that cannot be written to is noticed at the start, not at the first entry."""
+    def is_taken(self) -> bool:
+        """Whether a daemon has it just now."""
         try:
-            trial = os.path.join(self.path, f"writable.{os.getpid()}")
-            os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            os.unlink(trial)
-        except OSError:
-            os.close(self._descriptor)
-            raise
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        return False
 
     def _open(self, name: str, flags: int) -> int:
         return os.open(name, flags | os.O_CLOEXEC, 0o600, dir_fd=self._descriptor)
@@ -153,6 +148,45 @@ class LocalDirectory:
                 return file.readall() if length < 0 else file.read(length) or b""
         except FileNotFoundError:
             return b""
+
+    def path_of(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class LocalDirectory(FoundDirectory):
+    """
+    A `Directory` on disk, made if it is not there, and locked while it is open.
+
+    Raises `ConfigurationFault` with one line if it cannot be used or another daemon has it.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            # Log entries are nobody else's business.
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            super().__init__(path)
+            self._try_to_write()
+        except OSError as error:
+            raise ConfigurationFault(f"{path}: cannot be used as the log directory: {error.strerror}") from None
+        try:
+            # On the directory itself: no lock file is left over, and the kernel lets go however the daemon ends.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise ConfigurationFault(f"{path}: another log daemon has this directory") from None
+
+    def _try_to_write(self) -> None:
+        """A directory that cannot be written to is noticed at the start, not at the first entry."""
+        try:
+            trial = os.path.join(self.path, f"writable.{os.getpid()}")
+            os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            os.unlink(trial)
+        except OSError:
+            os.close(self._descriptor)
+            raise
 
     def create(self, name: str, size: int = 0) -> LocalAppendFile:
         descriptor = self._open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
@@ -197,6 +231,3 @@ class LocalDirectory:
 
     def remove(self, name: str) -> None:
         os.unlink(name, dir_fd=self._descriptor)
-
-    def close(self) -> None:
-        os.close(self._descriptor)

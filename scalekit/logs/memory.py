@@ -164,6 +164,9 @@ class MemoryDirectory:
             return b""
         return bytes(file.content[offset:] if length < 0 else file.content[offset : offset + length])
 
+    def path_of(self, name: str) -> None:
+        return None
+
     def create(self, name: str, size: int = 0) -> MemoryAppendFile:
         if name in self._files:
             raise FileExistsError(errno.EEXIST, "File exists", name)

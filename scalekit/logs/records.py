@@ -13,6 +13,7 @@ entries are sent with, so that what is read here can be sent again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -54,16 +55,16 @@ class _Usual(msgspec.Struct, gc=False):
     Message: str
 
 
-class Key(msgspec.Struct, gc=False):
-    """What a record is sorted by: read from its line in half the time."""
+class Key(NamedTuple):
+    """What a record is sorted by: read from its line in half the time; ``time`` is nanoseconds since the epoch."""
 
+    time: int
+    Sequence: int
+
+
+class _Stamp(msgspec.Struct, gc=False):
     Sequence: int
     Timestamp: str
-
-    @property
-    def time(self) -> int:
-        """Nanoseconds since the epoch."""
-        return parse_timestamp(self.Timestamp)
 
 
 _BILLION = 1_000_000_000
@@ -71,21 +72,24 @@ _BILLION = 1_000_000_000
 _AT_ONCE = 500
 _encoder = msgspec.json.Encoder()
 _decode_record = msgspec.json.Decoder(Record).decode
-_decode_key = msgspec.json.Decoder(Key).decode
+_decode_stamp = msgspec.json.Decoder(_Stamp).decode
 
 
 def parse_record(line: bytes) -> Record | None:
     """The record of a line; None if the line is damaged."""
     try:
-        return _decode_record(line)
+        record = _decode_record(line)
+        parse_timestamp(record.Timestamp)
     except ValueError:
         return None
+    return record
 
 
 def parse_key(line: bytes) -> Key | None:
     """The key of a line; None if the line is damaged."""
     try:
-        return _decode_key(line)
+        stamp = _decode_stamp(line)
+        return Key(parse_timestamp(stamp.Timestamp), stamp.Sequence)
     except ValueError:
         return None
 

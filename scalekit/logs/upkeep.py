@@ -5,9 +5,10 @@ What is done to volumes when nobody waits for it: sealing those that are closing
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
@@ -26,6 +27,7 @@ GRACE_SECONDS = 60.0
 RETENTION_SECONDS = 60.0
 
 _log = Logger()
+T = TypeVar("T")
 
 
 class Upkeep:
@@ -130,7 +132,10 @@ class Upkeep:
             )
 
     def _remove(self, now: int) -> list[Removal]:
-        found = manifests(self._directory)
+        size = self._directory.size
+        found = [
+            replace(manifest, stored=manifest.stored + size(manifest.index)) for manifest in manifests(self._directory)
+        ]
         removals = plan_removals(found, self._rules, now, self._directory.free())
         for manifest, _ in removals:
             # The manifest goes last: without it nobody would know that the others have to go.
@@ -138,6 +143,10 @@ class Upkeep:
                 with contextlib.suppress(FileNotFoundError):
                     self._directory.remove(name)
         return removals
+
+    def at_leisure(self, call: Callable[[Directory], T]) -> Deferred[T]:
+        """What the call returns; it runs where volumes are removed, so that none of them goes meanwhile."""
+        return self._lane.run(lambda: call(self._directory))
 
     def idle(self) -> Deferred[None]:
         """Fires when nothing is under way."""

@@ -15,7 +15,7 @@ sealed          ``log-TIME-NUMBER.ndjson[.gz]``                 ``log-TIME-NUMBE
 ==============  ==============================================  ================================================
 
 TIME is the latest that an entry of it can have.  A sealed volume has a `Manifest` in ``log-TIME-NUMBER.json``, written
-last: it is sealed exactly if this is there.
+last: it is sealed exactly if this is there.  Later it may get an index, ``log-TIME-NUMBER.index``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from scalekit.logs.order import EVER, NEVER
 
 LOG = "log.txt"
 LATE = "log.txt.late"
+INDEX = ".index"
 # Large enough that there are few files, small enough to be merged, indexed and looked through in seconds.
 VOLUME_BYTES = 256 * 1024 * 1024
 # What is late is sorted in memory when its volume is sealed.
@@ -127,9 +128,14 @@ class Manifest(msgspec.Struct, frozen=True):
         return f"{self.name}.ndjson{'.gz' if self.blocks else ''}"
 
     @property
+    def index(self) -> str:
+        """The file of its index, which may be made anew at any time (see `scalekit.logs.search`)."""
+        return f"{self.name}{INDEX}"
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The names that its files may have, the manifest's first: they go together."""
-        ends = (".json", ".ndjson", ".ndjson.gz", ".txt", ".txt.gz", ".txt.late")
+        ends = (".json", ".ndjson", ".ndjson.gz", ".txt", ".txt.gz", ".txt.late", INDEX)
         return tuple(f"{self.name}{end}" for end in ends)
 
 

@@ -31,10 +31,12 @@ from scalekit.logs.collector import Collector
 from scalekit.logs.entry import LEVELS
 from scalekit.logs.moments import format_timestamp
 from scalekit.logs.search.budget import Budget
+from scalekit.logs.search.counting import Histogram, histogram
+from scalekit.logs.search.indexes import Indexes
 from scalekit.logs.search.language import Query, parse_moment, parse_query
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.search.scanning import Unreadable
-from scalekit.logs.search.searching import Answer, Histogram, histogram, search
+from scalekit.logs.search.searching import Answer, search
 from scalekit.logs.threads import Lane
 
 #: A screen or two; who wants more says so.
@@ -60,12 +62,14 @@ class Searches:
 
     :param seconds: of a clock that is never set.
     :param wall: seconds since the epoch.
+    :ivar indexes: those of sealed volumes that are used.
     """
 
     def __init__(
         self, collector: Collector, lane: Lane, seconds: Callable[[], float], wall: Callable[[], float]
     ) -> None:
         self._collector = collector
+        self.indexes = Indexes(collector.counts)
         self._lane = lane
         self._seconds = seconds
         self._wall = wall
@@ -97,13 +101,13 @@ class Searches:
     def search(self, budget: Budget, query: Query, limit: int, is_backwards: bool) -> Deferred[Answer]:
         """See `scalekit.logs.search.searching.search`."""
         reader, matcher = self._collector.reader, Matcher(query)
-        return self.run(budget, lambda: search(reader, matcher, budget, limit, is_backwards=is_backwards))
+        return self.run(budget, lambda: search(reader, self.indexes, matcher, budget, limit, is_backwards=is_backwards))
 
     def histogram(self, budget: Budget, query: Query, buckets: int) -> Deferred[Histogram]:
         """See `scalekit.logs.search.searching.histogram`."""
         reader, matcher = self._collector.reader, Matcher(query)
         now = self.now
-        return self.run(budget, lambda: histogram(reader, matcher, budget, buckets, now))
+        return self.run(budget, lambda: histogram(reader, self.indexes, matcher, budget, buckets, now))
 
     def budget(self) -> Budget:
         """What one search may take."""

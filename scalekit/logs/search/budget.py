@@ -59,5 +59,11 @@ class Budget:
                 self.spent = "time"
         return self.spent is None
 
+    def is_over(self) -> bool:
+        """Whether to stop, for who looks at no lines just now; never raises."""
+        if self._seconds() >= self._until:
+            self.spent = self.spent or "time"
+        return self.is_cancelled or self.spent is not None
+
     def __repr__(self) -> str:
         return f"<Budget {self.read} of {self._most} bytes, spent: {self.spent}>"

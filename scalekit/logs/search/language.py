@@ -37,6 +37,8 @@ _SHORT_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[Tt ]([0-9]{2}:[0-9]{2
 _NAMED = re.compile(r"([A-Za-z_][\w.@/-]*)(>=|<=|!=|[:=<>])")
 _BARE = re.compile(r"[^\s\"]+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# Of a pattern; an escaped text has no dot without a backslash before it, and no asterisk behind one.
+_ANYTHING = ".*"
 _OPPOSITES = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
@@ -236,4 +238,9 @@ def _pattern(value: str, is_quoted: bool) -> str:
     """A regular expression for a whole value; within quotes ``*`` is itself."""
     if is_quoted:
         return re.escape(value)
-    return ".*".join(re.escape(part) for part in value.split("*"))
+    return _ANYTHING.join(re.escape(part) for part in value.split("*"))
+
+
+def literals(pattern: str) -> list[str]:
+    """What stands between the wildcards of a source's or a field's pattern."""
+    return [re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in pattern.split(_ANYTHING)]

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from scalekit.logs.search.language import Field, Level, Query, Source, Text
+from scalekit.logs.search.words import plan_lookup
 
 _decode = msgspec.json.Decoder().decode
 #: Level, source, message, and the decoded fields.
@@ -23,6 +24,10 @@ _Test = Callable[[str, str, str, Any], bool]
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 # In Unicode these two are k and s in another case (KELVIN SIGN, LONG S): a query in ASCII is compared in ASCII.
 _ASCII = "(?ai:%s)"
+# This sign (COMBINING GREEK YPOGEGRAMMENI) is no letter, and words end before it; yet in Unicode its other case is an
+# iota.  Here it is itself alone.
+_SIGN = "(?-i:\u0345)"
+_IOTAS = "\u03b9\u0399\u1fbe"
 
 
 class Matcher:
@@ -30,10 +35,12 @@ class Matcher:
     See the module.
 
     :ivar since: the first nanosecond since the epoch that counts; `until`: the first that does not any more.
+    :ivar lookup: what an index is asked for.
     """
 
     def __init__(self, query: Query) -> None:
         self.since, self.until = query.since, query.until
+        self.lookup = plan_lookup(query.terms)
         # The cheapest first: most entries fail there.
         cost = {Level: 0, Source: 1, Text: 2, Field: 3}
         terms = sorted(query.terms, key=lambda term: cost[type(term)])
@@ -101,7 +108,7 @@ def _text_test(term: Text) -> _Test:
     def has(level: str, source: str, message: str, fields: Any) -> bool:
         found = find(message) is not None or find(source) is not None
         if not found and fields:
-            found = any(find(text) is not None for text in _texts(fields))
+            found = any(find(text) is not None for text in texts_of(fields))
         return found != term.is_not
 
     return has
@@ -111,11 +118,18 @@ def word_pattern(term: Text) -> str:
     """The regular expression of a word or phrase: whole words, any case."""
     text = term.text
     pattern = re.escape(text)
-    pattern = _ASCII % pattern if text.isascii() else f"(?i:{pattern})"
+    pattern = _ASCII % pattern if text.isascii() else _any_case(pattern)
     # Where the text itself ends with what is no letter, there is no word that could go on.
     before = "" if term.is_open_left or not _is_letter(text[0]) else r"(?<!\w)"
     after = "" if term.is_open_right or not _is_letter(text[-1]) else r"(?!\w)"
     return f"{before}{pattern}{after}"
+
+
+def _any_case(pattern: str) -> str:
+    pattern = pattern.replace("\u0345", _SIGN)
+    for iota in _IOTAS:
+        pattern = pattern.replace(iota, f"(?!{_SIGN}){iota}")
+    return f"(?i:{pattern})"
 
 
 def _is_letter(character: str) -> bool:
@@ -140,14 +154,14 @@ def _values(fields: Any, name: str) -> Iterator[str]:
         yield from _values(fields.get(head), rest)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
     """All that is written in fields, names included."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield name
-            yield from _texts(each)
+            yield from texts_of(each)
     elif isinstance(value, list):
         for each in value:
-            yield from _texts(each)
+            yield from texts_of(each)
     else:
         yield text_of(value)

@@ -1,6 +1,9 @@
 """
 A search through the whole log: volumes, their late entries, and what only the journal has yet, as one in time order.
 
+Of a sealed volume that has an index, only those lines are read that may be meant; what the matcher says of them counts.
+Where a query leaves nothing out by words, levels or sources, or the index cannot be used, the lines are looked through.
+
 What runs out of its `Budget` ends early, and says up to which time it is complete.  All of this may take seconds: not
 for the reactor's thread.
 """
@@ -8,23 +11,23 @@ for the reactor's thread.
 from __future__ import annotations
 
 import heapq
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from scalekit.logs.entry import LEVELS
-from scalekit.logs.order import AHEAD_LIMIT, NEVER
+from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.reading import LogReader, Volume
 from scalekit.logs.records import format_rows, parse_record
-from scalekit.logs.search.budget import ANSWER_BYTES, Budget
+from scalekit.logs.search.budget import ANSWER_BYTES, Budget, Cancelled
+from scalekit.logs.search.fetching import Lines
+from scalekit.logs.search.indexes import Index, Indexes
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.search.scanning import Unreadable, find_position, lines_between
 
 #: How often a search begins anew because a volume was sealed or removed under it; they come an hour apart.
 _ATTEMPTS = 3
-#: What a histogram of a log shows in which nothing is written yet.
-_SPAN = 60_000_000_000
-
 T = TypeVar("T")
 
 
@@ -57,24 +60,7 @@ class Answer(NamedTuple):
     read: int
 
 
-class Histogram(NamedTuple):
-    """
-    How many entries of each level there are in each of equally long spans of time.
-
-    :ivar since: where the first begins; `step`: how long each is; nanoseconds.
-    :ivar counts: for each span, those of `scalekit.logs.entry.LEVELS`.
-    :ivar partial: what ran out; then what is older than `complete` is not counted.
-    """
-
-    since: int
-    step: int
-    counts: list[list[int]]
-    partial: str | None
-    complete: int | None
-    read: int
-
-
-class _Spent(Exception):
+class Spent(Exception):
     """The budget has run out; ``time`` is as far as this stream has come."""
 
     def __init__(self, time: int) -> None:
@@ -82,85 +68,101 @@ class _Spent(Exception):
         self.time = time
 
 
+class IndexFailed(Exception):
+    """An index turned out to be none; it is not asked again."""
+
+
 #: The earliest time that it may begin with (or the latest, backwards), and what opens it.
-_Stream = tuple[int, Callable[[], Iterator[Found]]]
+Stream = tuple[int, Callable[[], Iterator[Found]]]
 
 
-def search(reader: LogReader, matcher: Matcher, budget: Budget, limit: int, *, is_backwards: bool) -> Answer:
+class Search(NamedTuple):
+    """What all parts of one search need."""
+
+    reader: LogReader
+    indexes: Indexes
+    matcher: Matcher
+    budget: Budget
+    is_backwards: bool
+
+    def opened_index(self, volume: Volume) -> Index | None:
+        """What can be asked instead of reading all of a volume."""
+        return None if volume.manifest is None else self.indexes.open(self.reader.files, volume.manifest)
+
+    def index_failed(self, volume: Volume, time: int) -> Exception:
+        """What is to be raised after an error of SQLite's; ``time``: up to there all is found."""
+        if self.budget.is_cancelled:
+            return Cancelled()
+        if self.budget.spent is not None:
+            return Spent(time)
+        if volume.manifest is not None:
+            self.indexes.distrust(volume.manifest.index)
+        return IndexFailed()
+
+
+def search(
+    reader: LogReader, indexes: Indexes, matcher: Matcher, budget: Budget, limit: int, *, is_backwards: bool
+) -> Answer:
     """The first entries that are found, at most ``limit``; backwards: the last ones, the newest first."""
-    return _again(lambda: _search(reader, matcher, budget, limit, is_backwards))
+    asked = Search(reader, indexes, matcher, budget, is_backwards)
+    return insist(lambda: _search(asked, limit))
 
 
-def histogram(reader: LogReader, matcher: Matcher, budget: Budget, buckets: int, now: int) -> Histogram:
-    """
-    Count what is found; for a time that has no beginning or end, from the first entry there is, or until now.
-
-    :param buckets: into how many spans; no span is shorter than a second, so there may be fewer.
-    """
-    return _again(lambda: _histogram(reader, matcher, budget, buckets, now))
-
-
-def _again(attempt: Callable[[], T]) -> T:
-    for _ in range(_ATTEMPTS - 1):
+def insist(attempt: Callable[[], T]) -> T:
+    """What an attempt returns: another one if a volume went under it, or an index failed; raises `Unreadable`."""
+    left = _ATTEMPTS
+    while True:
         try:
             return attempt()
-        except Unreadable:
+        except IndexFailed:  # each does so once
             continue
-    return attempt()
+        except Unreadable:
+            left -= 1
+            if not left:
+                raise
 
 
-def _search(reader: LogReader, matcher: Matcher, budget: Budget, limit: int, is_backwards: bool) -> Answer:
+def _search(asked: Search, limit: int) -> Answer:
+    budget = asked.budget
     lines: list[bytes] = []
     size = last = 0
-    entries = _merged(_streams(reader, matcher, budget, is_backwards), is_backwards)
+    checkpoint = asked.reader.checkpoint  # one for all: each entry is in exactly one place by it
+    volumes = meant(asked, checkpoint)
     try:
-        for found in entries:
+        for found in merged(streams(asked, checkpoint, volumes), asked.is_backwards):
             if len(lines) == limit or size + len(found.line) > ANSWER_BYTES:
                 return Answer(lines, "rows" if len(lines) == limit else "answer", last, budget.read)
             lines.append(found.line)
             size += len(found.line) + 1
             last = found.time
-    except _Spent as spent:
+    except Spent as spent:
         return Answer(lines, budget.spent, spent.time, budget.read)
     return Answer(lines, None, None, budget.read)
 
 
-def _histogram(reader: LogReader, matcher: Matcher, budget: Budget, buckets: int, now: int) -> Histogram:
-    volumes = [volume for volume in reader.volumes() if volume.entries]
-    newest = max((volume.last_time for volume in volumes), default=now)
-    oldest = min((volume.first_time for volume in volumes), default=now - _SPAN)
-    since = oldest if matcher.since == NEVER else matcher.since
-    # Entries may be a little ahead of us.
-    until = max(since + 1, min(matcher.until, max(newest, now + AHEAD_LIMIT) + 1))
-    step = max(-(-(until - since) // buckets), 1_000_000_000)
-    counts = [[0] * len(LEVELS) for _ in range(-(-(until - since) // step))]
-    rank = {level: number for number, level in enumerate(LEVELS)}
-    complete = None
-    try:
-        for found in _merged(_streams(reader, matcher, budget, True), True):
-            # What waits in the journal may be older than all that is written.
-            place = max(0, (found.time - since) // step)
-            if place < len(counts):
-                counts[place][rank.get(found.level, 1)] += 1
-    except _Spent as spent:
-        complete = spent.time
-    return Histogram(since, step, counts, budget.spent, complete, budget.read)
+def meant(asked: Search, checkpoint: Checkpoint) -> list[Volume]:
+    """Those that may hold what is looked for."""
+    matcher = asked.matcher
+    return [
+        volume
+        for volume in asked.reader.volumes(checkpoint)
+        if volume.entries and volume.last_time >= matcher.since and volume.first_time < matcher.until
+    ]
 
 
-def _streams(reader: LogReader, matcher: Matcher, budget: Budget, is_backwards: bool) -> list[_Stream]:
-    checkpoint = reader.checkpoint  # one for all: each entry is in exactly one place by it
-    streams: list[_Stream] = []
-    for volume in reader.volumes(checkpoint):
-        if not volume.entries or volume.last_time < matcher.since or volume.first_time >= matcher.until:
-            continue
+def streams(asked: Search, checkpoint: Checkpoint, volumes: Sequence[Volume]) -> list[Stream]:
+    """What is found in these volumes and what only the journal has yet, as streams for `merged`."""
+    matcher, is_backwards = asked.matcher, asked.is_backwards
+    streams: list[Stream] = []
+    for volume in volumes:
         bound = volume.last_time if is_backwards else volume.first_time
-        streams.append((bound, partial(_on_time, reader, volume, matcher, budget, is_backwards)))
+        streams.append((bound, partial(_on_time, asked, volume)))
         if volume.late_length:
-            streams.append((bound, partial(_late, reader, volume, matcher, budget, is_backwards)))
+            streams.append((bound, partial(_late, asked, volume)))
     waiting = _sorted(
         [
             Found(time, sequence, entry.level, format_rows([(time, sequence, entry, received)])[0].rstrip(b"\n"))
-            for time, sequence, entry, received in reader.unwritten(checkpoint)
+            for time, sequence, entry, received in asked.reader.unwritten(checkpoint)
             if matcher.matches(time, entry.level, entry.source, entry.message, entry.fields)
         ],
         is_backwards,
@@ -170,9 +172,9 @@ def _streams(reader: LogReader, matcher: Matcher, budget: Budget, is_backwards: 
     return streams
 
 
-def _merged(streams: Sequence[_Stream], is_backwards: bool) -> Iterator[Found]:
+def merged(streams: Sequence[Stream], is_backwards: bool) -> Iterator[Found]:
     """
-    All streams as one, in order; raises `_Spent`.
+    All streams as one, in order; raises `Spent`.
 
     A stream is opened when nothing of the others comes before its bound: most never are.
     """
@@ -190,36 +192,59 @@ def _merged(streams: Sequence[_Stream], is_backwards: bool) -> Iterator[Found]:
             yield found
         try:
             following = next(iterators[number], None)
-        except _Spent as spent:
+        except Spent as spent:
             # What the others begin with is not told any more: up to there all is.
             others = [sign * heap[0][0]] if heap else []
-            raise _Spent((max if is_backwards else min)([spent.time, *others])) from None
+            raise Spent((max if is_backwards else min)([spent.time, *others])) from None
         if following is not None:
             heapq.heappush(heap, (sign * following.time, sign * following.sequence, number, following))
 
 
-def _on_time(
-    reader: LogReader, volume: Volume, matcher: Matcher, budget: Budget, is_backwards: bool
-) -> Iterator[Found]:
+def _on_time(asked: Search, volume: Volume) -> Iterator[Found]:
+    index = None if asked.matcher.lookup.is_any else asked.opened_index(volume)
+    return _looked_through(asked, volume) if index is None else _looked_up(asked, volume, index)
+
+
+def _looked_through(asked: Search, volume: Volume) -> Iterator[Found]:
+    reader, matcher, budget, is_backwards = asked.reader, asked.matcher, asked.budget, asked.is_backwards
     start = find_position(reader, volume, matcher.since)
     end = find_position(reader, volume, matcher.until)
     time = volume.last_time if is_backwards else volume.first_time
     for line in lines_between(reader, volume, start, end, is_backwards=is_backwards):
         if not budget.take(len(line) + 1):
             record = parse_record(line)
-            raise _Spent(time if record is None else record.time)
+            raise Spent(time if record is None else record.time)
         found = _found(line, matcher)
         if found is not None:
             yield found
             time = found.time
 
 
-def _late(reader: LogReader, volume: Volume, matcher: Matcher, budget: Budget, is_backwards: bool) -> Iterator[Found]:
+def _looked_up(asked: Search, volume: Volume, index: Index) -> Iterator[Found]:
+    matcher, budget, is_backwards = asked.matcher, asked.budget, asked.is_backwards
+    lines = Lines(asked.reader, volume, is_backwards=is_backwards)
+    time = volume.last_time if is_backwards else volume.first_time
+    with closing(index):
+        index.interrupt_when(budget.is_over)
+        try:
+            numbers = index.numbers(matcher.since, matcher.until)
+            for position, length, time in index.candidates(matcher.lookup, numbers, is_backwards=is_backwards):
+                if not budget.take(length + 1):
+                    raise Spent(time)
+                found = _found(lines.line(position, length), matcher)
+                if found is not None:
+                    yield found
+        except sqlite3.Error:
+            raise asked.index_failed(volume, time) from None
+
+
+def _late(asked: Search, volume: Volume) -> Iterator[Found]:
+    is_backwards = asked.is_backwards
     found = []
-    for _, line in reader.lines(volume, is_late=True):
-        if not budget.take(len(line) + 1):
-            raise _Spent(volume.last_time if is_backwards else volume.first_time)
-        one = _found(line, matcher)
+    for _, line in asked.reader.lines(volume, is_late=True):
+        if not asked.budget.take(len(line) + 1):
+            raise Spent(volume.last_time if is_backwards else volume.first_time)
+        one = _found(line, asked.matcher)
         if one is not None:
             found.append(one)
     yield from _sorted(found, is_backwards)

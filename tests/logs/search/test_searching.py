@@ -15,12 +15,14 @@ from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.records import parse_record
 from scalekit.logs.search import scanning, searching
 from scalekit.logs.search.budget import Budget, Cancelled
+from scalekit.logs.search.counting import histogram
 from scalekit.logs.search.language import Query, Text
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.search.scanning import Unreadable
-from scalekit.logs.search.searching import histogram, search
+from scalekit.logs.search.searching import search
 from scalekit.logs.settings import Settings
 from scalekit.logs.threads import DirectLane
+from tests.logs.search.indexed import no_indexes
 
 T = 1_700_000_000
 HOUR = 3600
@@ -70,7 +72,7 @@ class LogCase(SynchronousTestCase):
         self, query: Query = ALL, limit: int = 1000, *, is_backwards: bool = False, read_bytes: int = 1 << 30
     ) -> tuple[list[tuple[int, int, str]], str | None, int | None]:
         budget = self.budget(read_bytes)
-        answer = search(self.collector.reader, Matcher(query), budget, limit, is_backwards=is_backwards)
+        answer = search(self.collector.reader, no_indexes(), Matcher(query), budget, limit, is_backwards=is_backwards)
         records = [parse_record(line) for line in answer.lines]
         found = [(record.time // SECOND - T, record.Sequence, record.Level) for record in records if record is not None]
         return found, answer.partial, answer.until
@@ -150,7 +152,7 @@ class SearchTests(LogCase):
             return read(*arguments, **named)  # type: ignore[arg-type]
 
         reader.read = slowly  # type: ignore[method-assign]
-        answer = search(reader, Matcher(Query()), budget, 10_000, is_backwards=False)
+        answer = search(reader, no_indexes(), Matcher(Query()), budget, 10_000, is_backwards=False)
         return len(answer.lines), answer.partial, answer.until
 
     def test_a_volume_goes_meanwhile(self) -> None:
@@ -183,7 +185,7 @@ class SearchTests(LogCase):
             found = searching._sorted(found, is_backwards)
             all_of_them += found
             made.append((max(times, default=0) if is_backwards else min(times, default=5), found.__iter__))
-        self.assertEqual(list(searching._merged(made, is_backwards)), searching._sorted(all_of_them, is_backwards))
+        self.assertEqual(list(searching.merged(made, is_backwards)), searching._sorted(all_of_them, is_backwards))
 
 
 class HistogramTests(LogCase):
@@ -196,23 +198,23 @@ class HistogramTests(LogCase):
     def test_counts(self) -> None:
         """By span and level; every entry is in one."""
         self.fill()
-        found = histogram(self.collector.reader, Matcher(Query()), self.budget(), 5, self.now)
+        found = histogram(self.collector.reader, no_indexes(), Matcher(Query()), self.budget(), 5, self.now)
         self.assertEqual((found.since, found.partial, found.complete), (T * SECOND, None, None))
         self.assertEqual(sum(map(sum, found.counts)), len(self.written))
         for level, expected in (("WARN", 8), ("ERROR", 1), ("DEBUG", 0)):
             self.assertEqual(sum(counts[LEVELS.index(level)] for counts in found.counts), expected)
         query = Query((), (T + HOUR) * SECOND, (T + HOUR + 6) * SECOND)
-        found = histogram(self.collector.reader, Matcher(query), self.budget(), 3, self.now)
+        found = histogram(self.collector.reader, no_indexes(), Matcher(query), self.budget(), 3, self.now)
         self.assertEqual((found.step, found.counts), (2 * SECOND, [[0, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0]]))
 
     def test_partial(self) -> None:
         """From the newest on; an empty log has none, one with nothing written yet has what waits."""
         for expected in (0, 2):
-            found = histogram(self.collector.reader, Matcher(ALL), self.budget(), 5, self.now)
+            found = histogram(self.collector.reader, no_indexes(), Matcher(ALL), self.budget(), 5, self.now)
             self.assertEqual((len(found.counts), sum(map(sum, found.counts))), (5, expected))
             self.write(-500, 1)
         self.fill()
-        found = histogram(self.collector.reader, Matcher(Query()), self.budget(400), 5, self.now)
+        found = histogram(self.collector.reader, no_indexes(), Matcher(Query()), self.budget(400), 5, self.now)
         self.assertEqual(found.partial, "bytes")
         assert found.complete is not None
         self.assertGreater(found.complete, (T + HOUR) * SECOND)

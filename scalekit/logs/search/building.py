@@ -1,0 +1,157 @@
+"""
+Making the index of a volume: ``python -m scalekit.logs.search.building DIRECTORY VOLUME FILE``.
+
+A process of its own, so that neither the reactor nor what writes the log gives it a moment of theirs, and one that
+gives way to all others.  It ends when its standard input does: with the daemon, however that went.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from scalekit.logs.checkpoint import Checkpoint
+from scalekit.logs.directory import Files, FoundDirectory
+from scalekit.logs.entry import LEVELS
+from scalekit.logs.reading import LogReader, volume_of
+from scalekit.logs.records import Record, parse_record
+from scalekit.logs.search.indexes import CHECKSUM_AT, about, checksum
+from scalekit.logs.search.matching import texts_of
+from scalekit.logs.search.words import folded
+from scalekit.logs.volumes import Manifest, parse_manifest
+
+#: Rows that are made and put in at once.
+_ROWS = 2000
+#: What FTS5 gathers in memory before it writes a piece of the index: eight pieces for a volume of 256 MiB, which are
+#: quickly put together.
+_GATHERED_BYTES = 32 * 1024 * 1024
+#: As nice as can be: whoever waits for an entry's acknowledgement comes first.
+_NICE = 19
+#: The exit status when the daemon has let go.
+LET_GO = 3
+
+_TABLES = f"""
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA locking_mode = EXCLUSIVE;
+    CREATE TABLE about (version TEXT, length INTEGER, crc INTEGER, entries INTEGER);
+    CREATE TABLE sources (source INTEGER PRIMARY KEY, name TEXT);
+    CREATE TABLE entries (number INTEGER PRIMARY KEY, position INTEGER, length INTEGER, time INTEGER, level INTEGER,
+        source INTEGER);
+    CREATE VIRTUAL TABLE words USING fts5 (text, content = '', detail = none, columnsize = 0,
+        tokenize = "ascii tokenchars '_'");
+    INSERT INTO words (words, rank) VALUES ('hashsize', {_GATHERED_BYTES});
+    BEGIN;
+"""
+
+_decode = msgspec.json.Decoder().decode
+
+_Row = tuple[int, int, int, int, int, int, str]
+
+
+class Unsuitable(Exception):
+    """There can be no index of this volume; the text says why."""
+
+
+def build(files: Files, manifest: Manifest, path: str) -> None:
+    """
+    Make the index of a volume in a new file, and sync it.
+
+    :raises Unsuitable: the volume is not what its manifest says.
+    :raises OSError: it cannot be read.
+    :raises sqlite3.Error: it cannot be written.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.executescript(_TABLES)
+        sources: dict[str, int] = {}
+        rows = _rows(files, manifest, sources)
+        while some := list(islice(rows, _ROWS)):
+            connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", [row[:6] for row in some])
+            connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", [row[::6] for row in some])
+        connection.executemany("INSERT INTO sources (name, source) VALUES (?, ?)", sources.items())
+        connection.execute("INSERT INTO about VALUES (?, ?, ?, ?)", about(manifest))
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    _seal(path)
+
+
+def _seal(path: str) -> None:
+    directory, name = os.path.split(path)
+    files = FoundDirectory(directory or ".")
+    try:
+        crc = checksum(files, name)
+    finally:
+        files.close()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, crc.to_bytes(4), CHECKSUM_AT)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rows(files: Files, manifest: Manifest, sources: dict[str, int]) -> Iterator[_Row]:
+    """
+    A row for each line, its words at its end.
+
+    :param sources: gets a number for each.
+    """
+    number = crc = length = 0
+    ranks = {level: rank for rank, level in enumerate(LEVELS)}
+    for position, line in LogReader(files, Checkpoint, list).lines(volume_of(manifest)):
+        crc = zlib.crc32(b"\n", zlib.crc32(line, crc))
+        length = position + len(line) + 1
+        record = parse_record(line)
+        if record is None:
+            continue
+        number += 1
+        source = sources.setdefault(record.Source, len(sources))
+        yield number, position, len(line), record.time, ranks.get(record.Level, 1), source, _words(record)
+    if (length, crc) != (manifest.length, manifest.crc):
+        raise Unsuitable(f"{manifest.truth} is damaged: it is not what its manifest says")
+
+
+def _words(record: Record) -> str:
+    fields = bytes(record.Fields) if record.Fields else b""
+    if b"\\" in fields:  # or they are the same words as they stand there
+        text = " ".join((record.Source, record.Message, *texts_of(_decode(fields))))
+    else:
+        text = f"{record.Source} {record.Message} {fields.decode()}"
+    return folded(text)
+
+
+def _end_with(descriptor: int) -> None:
+    """End when this reaches its end."""
+    while os.read(descriptor, 1):
+        pass
+    os._exit(LET_GO)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The process: its exit status; what is wrong is a line on the standard error."""
+    directory, name, made = arguments
+    threading.Thread(target=_end_with, args=(0,), daemon=True).start()
+    os.nice(_NICE)
+    files = FoundDirectory(directory)
+    manifest = parse_manifest(files.read(f"{name}.json"))
+    try:
+        if manifest is None:
+            raise Unsuitable(f"{name}.json cannot be read")
+        build(files, manifest, files.path_of(made))
+    except (Unsuitable, OSError, sqlite3.Error) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
