@@ -280,6 +280,7 @@ class IPanel(Interface):
         """
         What to show now, as plain data; called at most once a second, and must not wait.
 
-        ``name``; ``facts``: (value, what it is) each; ``note``: a sentence or nothing; ``head`` and ``rows`` of a table
-        whose first column is text and the others numbers.  All of it is text, which the dashboard escapes.
+        ``name``; ``alarm``: what is wrong with it, in a sentence, or nothing; ``facts``: (value, what it is) each;
+        ``note``: a sentence or nothing; ``head`` and ``rows`` of a table whose first column is text and the others
+        numbers.  All of it is text, which the dashboard escapes.
         """

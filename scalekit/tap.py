@@ -67,12 +67,14 @@ def makeService(options: Options) -> DrainingService:
     demo = _Demo(daemon, options, settings, options["demo"]) if options["demo"] else None
     names = local_names(socket.gethostname())
     certificate = add_certificate(daemon, options, names, reactor, time.time, offered(settings))
-    collector, logs = add_logs(daemon, settings, names, certificate)
+    logs = add_logs(daemon, settings, names, certificate)
     cache = add_cache(daemon, settings, names, certificate)
-    balancer = add_balancer(daemon, settings, names, certificate, collector.sink("balancer"), [cache.panel])
+    balancer = add_balancer(
+        daemon, settings, names, certificate, logs.collector.sink("balancer"), [cache.panel, logs.panel]
+    )
     if demo is not None:
         # In the turn after the one in which the daemon takes the signals over: starting processes takes its time.
-        reactor.callWhenRunning(reactor.callLater, 0, demo.start, balancer, cache.listening, logs)
+        reactor.callWhenRunning(reactor.callLater, 0, demo.start, balancer, cache.listening, logs.listening)
     return daemon
 
 

@@ -72,9 +72,8 @@ from scalekit.config.model import Balancer as BalancerTable
 from scalekit.config.tokens import Tokens
 from scalekit.http.forwarding import Forwarder
 from scalekit.interfaces import ILogSink, IPanel
-from scalekit.kit.cache_stats import CacheStats
-from scalekit.kit.daemons import open_client, open_logging
-from scalekit.kit.token_file import TokenFile
+from scalekit.kit.daemons import open_figures, open_logging
+from scalekit.logs.panel import LogsPanel
 from scalekit.net.addresses import local_names
 from scalekit.net.contexts import HTTP, HTTP_1
 from scalekit.net.deadlines import Wheel
@@ -90,7 +89,6 @@ from scalekit.ops.draining import INTERRUPTED_DRAIN_SECONDS
 from scalekit.ops.metrics import BUCKETS, ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
 from scalekit.ops.trust import UpstreamTrust
-from scalekit.places import is_here
 from scalekit.web.access import registration_role
 from scalekit.web.compress import Compress
 from scalekit.web.covered import CoveredHosts
@@ -344,17 +342,18 @@ def add_balancer(
     return Balancer(roster, public, private)
 
 
-def _panels(settings: Config, cache: HTTPCache | None) -> list[CachePanel]:
-    """What the dashboard shows of the HTTP cache, and of a cache service elsewhere."""
-    panels = []
+def _panels(settings: Config, cache: HTTPCache | None) -> list[IPanel]:
+    """What the dashboard shows of the HTTP cache, and of a cache service and a log service elsewhere."""
+    panels: list[IPanel] = []
     if cache is not None:
         panels.append(CachePanel("HTTP cache", partial(store_stats, cache.store)))
-    url = settings.registration.cache
-    if url:
-        token = TokenFile("" if is_here(url) else settings.registration.cache_token_file, None)
-        token.headers()  # what is wrong with the file is told at the start
-        stats = CacheStats(url, open_client(settings, reactor), reactor, token.headers)
-        panels.append(CachePanel("Cache", stats))
+    table = settings.registration
+    if table.cache:
+        figures = open_figures(settings, "cache", "hottest", table.cache, table.cache_token_file, reactor)
+        panels.append(CachePanel("Cache", figures))
+    if table.logs:
+        figures = open_figures(settings, "log", "lag_seconds", table.logs, table.logs_token_file, reactor)
+        panels.append(LogsPanel("Log", figures))
     return panels
 
 

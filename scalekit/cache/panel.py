@@ -9,6 +9,7 @@ import msgspec
 from zope.interface import implementer
 
 from scalekit.cache.store import Store
+from scalekit.config.quantities import size_for_people
 from scalekit.interfaces import IPanel
 
 # A page or a terminal full.
@@ -43,19 +44,20 @@ class CachePanel:
     def view(self) -> dict[str, Any]:
         stats = self._stats()
         if isinstance(stats, str):
-            return {"name": self._name, "facts": [], "note": stats, "head": [], "rows": []}
+            return {"name": self._name, "alarm": "", "facts": [], "note": stats, "head": [], "rows": []}
         asked = stats["hits"] + stats["misses"]
         facts = [
             (_percent(stats["hits"], asked), "hits"),
             (f"{asked:,}", "look-ups"),
-            (f"{_bytes(stats['bytes'])} of {_bytes(stats['max_bytes'])}", "held"),
+            (f"{size_for_people(stats['bytes'])} of {size_for_people(stats['max_bytes'])}", "held"),
             (f"{stats['entries']:,}", "entries"),
         ]
         left = (("evicted", "evicted"), ("expired", "expired"), ("invalidated", "purged"), ("replaced", "replaced"))
         facts += [(f"{stats[name]:,}", what) for name, what in left]
         rows = [[each["key"], f"{each['share']:.1%}"] for each in stats["hottest"][:_SHOWN]]
         note = "" if rows else "Nothing has been served yet."
-        return {"name": self._name, "facts": facts, "note": note, "head": ["Hottest keys", "Of all hits"], "rows": rows}
+        head = ["Hottest keys", "Of all hits"]
+        return {"name": self._name, "alarm": "", "facts": facts, "note": note, "head": head, "rows": rows}
 
     def __repr__(self) -> str:
         return f"<CachePanel {self._name}>"
@@ -63,13 +65,3 @@ class CachePanel:
 
 def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "\u2013"
-
-
-def _bytes(count: int) -> str:
-    """In the largest unit of which there is one."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f}\u00a0{unit}" if size >= 10 or unit == "B" else f"{size:.1f}\u00a0{unit}"
-        size /= 1024
-    return f"{size:.1f}\u00a0GiB"

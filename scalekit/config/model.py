@@ -199,6 +199,8 @@ class Registration(Table, frozen=True, kw_only=True):
     token_file: Annotated[str, kinds.PATH] = ""
     cache: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""
     cache_token_file: Annotated[str, kinds.PATH] = ""
+    logs: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""
+    logs_token_file: Annotated[str, kinds.PATH] = ""
 
 
 class Redis(Table, frozen=True, kw_only=True):

@@ -73,3 +73,12 @@ def format_size(size: int) -> str:
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
     return str(size)
+
+
+def size_for_people(size: float) -> str:
+    """Such as 3.1 MiB: in the largest unit of which there is one, never broken between lines."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f}\u00a0{unit}" if size >= 10 or unit == "B" else f"{size:.1f}\u00a0{unit}"
+        size /= 1024
+    return f"{size:.1f}\u00a0TiB"

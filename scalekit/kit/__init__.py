@@ -14,15 +14,16 @@ The kit: what an application imports to live behind the balancer.  Importing it 
 * `cached`: a function whose results are kept in the cache, and made by one caller at a time (`decorating`; `lookup` has
   the protocol).  `open_cache` opens the cache for threads (`opening`, `thread_cache`, `connections`); `cache`:
   `AsyncCache`, the same for Twisted.  For both "away" is a miss, never an error; what they say to the service is in
-  `cache_requests`; `cache_stats`: how it does, for the dashboard.
+  `cache_requests`.
 * `logs`: `setup`, `Handler` and more, which send log entries behind the application's back; `observer` does so from
   `twisted.logger`; `context`: fields for all entries of a request.  `entries` makes lines of them, `sender` has two
   threads bring them away out of a bounded `queue`: what is sent when is in `delivery`, how in `posting`, what waits on
   disk in `spool`, what nobody wants in `rejected`; `sinks`: where entries go without a log service.
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
-  `breaker`: when not to ask again; `ping`: answering the balancer's probes.
-* `testing`: `running`, the real ``scalekit-all`` on free ports for the tests of an application; and what is in memory but
-  behaves like the real one, for the same: `memory_balancer` (`memory_members`: who has registered), `memory_cache`.
+  `breaker`: when not to ask again; `ping`: answering the balancer's probes; `figures`: how a service does, for the
+  dashboard.
+* `testing`: `running`, the real ``scalekit-all`` on free ports for the tests of an application; `memory_cache`: a cache
+  that is none but behaves like one, for the same.
 """
 
 from importlib import import_module

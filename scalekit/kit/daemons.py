@@ -12,12 +12,14 @@ from twisted.logger import Logger
 from scalekit.config import Config
 from scalekit.interfaces import ILogSink
 from scalekit.kit.client import Client, make_client
+from scalekit.kit.figures import LatestFigures, ServiceFigures
 from scalekit.kit.logs import open_sender
 from scalekit.kit.observer import LogService, observer
 from scalekit.kit.sinks import Nowhere
 from scalekit.kit.token_file import TokenFile
 from scalekit.net.certificates import CA
 from scalekit.ops.certificates import tls_directory
+from scalekit.places import is_here
 
 _log = Logger(namespace="scalekit.kit.logs")
 
@@ -31,6 +33,17 @@ def _ca(settings: Config) -> str:
     ca = settings.balancer.upstream_tls.ca
     local = tls_directory(settings) / CA
     return str(local) if not ca and (local.exists() or not settings.tls.certificate) else ca
+
+
+def open_figures(settings: Config, name: str, mark: str, url: str, token_file: str, reactor: Any) -> LatestFigures:
+    """
+    Those of a service elsewhere, for the dashboard: see `ServiceFigures`.
+
+    :param token_file: for one on another machine; raises `scalekit.errors.ConfigurationFault`.
+    """
+    token = TokenFile("" if is_here(url) else token_file, None)
+    token.headers()  # what is wrong with the file is told at the start
+    return LatestFigures(ServiceFigures(name, url, mark, open_client(settings, reactor), token.headers), reactor)
 
 
 def open_logging(settings: Config, source: str, daemon: MultiService, reactor: Any) -> ILogSink:

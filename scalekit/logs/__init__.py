@@ -29,7 +29,8 @@ position, and `LogReader.after` a sequence number.
 
 Beside it:
 
-* `counts`: what it has done, as plain integers; `metrics`: that for Prometheus; `stats`: as JSON.
+* `counts`: what it has done, as plain integers; `metrics`: that for Prometheus; `stats`: as JSON; `panel`: on the
+  balancer's dashboard.
 * `taking`, `bodies`: entries over HTTP on port 6000; `otlp`: OpenTelemetry's there, and its records for sending.
   `resource`: the same for any ``twisted.web`` site.
 * `budget`: what each source may write.  `tap`: the daemon.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Generator, Sequence
 from operator import ne
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
@@ -34,9 +34,9 @@ from scalekit.logs.entry import Entry
 from scalekit.logs.frames import NOBODY, Frame, make_frame
 from scalekit.logs.in_process import InProcessSink
 from scalekit.logs.journal import Journal, Unavailable
-from scalekit.logs.order import EVER, Chunk, Release, ReorderBuffer, effective_times
+from scalekit.logs.order import EVER, NOTHING, Chunk, Release, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
-from scalekit.logs.quarantine import keep_lines
+from scalekit.logs.quarantine import MalformedEntries
 from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
 from scalekit.logs.redaction import redact
@@ -56,6 +56,7 @@ class Collector(Service):
     :param lanes: where the journal, the output, and the upkeep of volumes do their writing.
     :param wall: seconds since the epoch; None: the clock's.
     :ivar counts: what has happened so far.
+    :ivar free_bytes: of the disk, at the last tick.
     """
 
     def __init__(
@@ -76,16 +77,16 @@ class Collector(Service):
         self._closing: list[Callable[[], None]] = []
         self._is_open = False
         self._is_short = False  # of room on the disk
-        self._is_keeping = False  # malformed entries are on their way to quarantine
         self._flushing: Deferred[None] | None = None
         self._flushed_at = 0.0
         self._has_more = False  # was due than the last flush could take
-        self._writing_out = 0  # bytes of the release that is being written
+        self._writing = NOTHING  # the release that is being written
         self._flush_failed = False
         self._older: Checkpoint | None = None  # the older one of the two on disk, since the first flush
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
         self.counts = Counts()
+        self.free_bytes = 0
         self._budget = Budget(settings.source_rate)
         # When the appends that the journal still has were received, oldest first, by their numbers.
         self._received: dict[int, int] = {}
@@ -97,6 +98,7 @@ class Collector(Service):
         self._output: Output
         self._batches: BatchTable
         self.upkeep: Upkeep
+        self._malformed: MalformedEntries
         self._time: LogClock
         self._last = 0  # the last sequence number given
         self._applied = 0  # the last one in the buffer
@@ -132,6 +134,7 @@ class Collector(Service):
             is_compressed=settings.is_compressed,
             grace_seconds=settings.grace_seconds,
         )
+        self._malformed = MalformedEntries(directory, self._upkeep_lane)
         self._is_open = True
         self._flushed_at = self._clock.seconds()
         self._loop.start(min(TICK_SECONDS, settings.flush_seconds), now=False)
@@ -191,19 +194,11 @@ class Collector(Service):
 
     def quarantine(self, batch: Batch) -> None:
         """Keep the malformed entries of a batch, at leisure; not while others are still being kept."""
-        if not self._is_open or self._is_keeping:
-            return
-        self._is_keeping = True
-        time = self._now()
-        keeping = self._upkeep_lane.run(lambda: keep_lines(self._directory, batch, time))
-        keeping.addErrback(lambda failure: _log.warn("malformed entries are not kept: {error}", error=failure.value))
-        keeping.addCallback(self._kept)
-
-    def _kept(self, _: None) -> None:
-        self._is_keeping = False
+        if self._is_open:
+            self._malformed.keep(batch, self._now())
 
     def _refuse(self, count: int, reason: str, detail: str) -> Deferred[bool]:
-        self.counts.refused += count
+        self.counts.refused[reason] += count
         return fail(Unavailable(reason, detail))
 
     def _apply(
@@ -224,7 +219,7 @@ class Collector(Service):
 
     def _drop(self, failure: Failure, number: int, count: int, batch: BatchName | None, answer: Deferred[bool]) -> None:
         del self._received[number]
-        self.counts.refused += count
+        self.counts.refused[cast(Unavailable, failure.value).reason] += count
         if batch is not None:
             self._batches.refused(batch)
         answer.errback(failure)
@@ -250,7 +245,8 @@ class Collector(Service):
         """Whether there is room for what was taken; if not, the journal gives up what it only keeps for readers."""
         settings = self._settings
         needed = settings.reserve_bytes + settings.segment_bytes + LINES_PER_BYTE * self.waiting_bytes
-        self._is_short = self._directory.free() < needed
+        self.free_bytes = self._directory.free()
+        self._is_short = self.free_bytes < needed
         if self._is_short and self._flushing is None and self._older is not None:
             self._dispose(self._older)
 
@@ -268,7 +264,7 @@ class Collector(Service):
         sequence = self._applied
         journal = self._journal.first_needed(sequence, release.watermark)
         disposing = self._output.checkpoint  # the older one of the two, once this flush is through
-        self._writing_out = release.weight
+        self._writing = release
         flushing: Deferred[None] = Deferred()
         self._flushing = flushing
         writing: Deferred[Any] = self._output_lane.run(lambda: self._output.write(release, sequence, journal))
@@ -309,7 +305,7 @@ class Collector(Service):
             _log.warn("a segment of the journal stays until the next start: {error}", error=error)
 
     def _flushed(self, flushing: Deferred[None]) -> None:
-        self._writing_out = 0
+        self._writing = NOTHING
         self._flushing = None
         flushing.callback(None)
         if self._is_open and self._has_more and not self._flush_failed:
@@ -363,7 +359,12 @@ class Collector(Service):
     @property
     def waiting_bytes(self) -> int:
         """What is in memory, estimated."""
-        return self._journal.waiting_bytes + self._buffer.weight + self._writing_out
+        return self._journal.waiting_bytes + self._buffer.weight + self._writing.weight
+
+    @property
+    def lag_seconds(self) -> float:
+        """For how long the oldest entry has been on disk that is not yet in its file; 0.0: none waits."""
+        return max(0, self._now() - min(self._writing.oldest, self._buffer.oldest)) / 1e9
 
     @property
     def trouble(self) -> str | None:

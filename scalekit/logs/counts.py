@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+#: Why entries are refused: see `scalekit.logs.journal.Unavailable`.
+REFUSALS = ("disk", "disk-full", "journal-full", "memory", "stopping")
+
 
 class Counts:
     """
     Entries unless said otherwise.
 
     :ivar accepted: acknowledged.
-    :ivar refused: answered with 503, or not taken from a sink.
+    :ivar refused: answered with 503, or not taken from a sink, by reason.
     :ivar rejected: malformed.
     :ivar restamped: sorted by when they were received, as they said nothing believable.
     :ivar late: came when their place was already written.
@@ -23,7 +26,6 @@ class Counts:
     :ivar redacted: secrets taken out of entries, by rule.
     :ivar quarantined: stretches of the journal that could not be read.
     :ivar sealed: volumes.
-    :ivar indexed: volumes that got an index; `index_failures`: that did not; `index_damaged`: whose index failed.
     :ivar flushes: flushes, not entries; `flush_failures` likewise.
     """
 
@@ -33,9 +35,6 @@ class Counts:
         "expired",
         "flush_failures",
         "flushes",
-        "index_damaged",
-        "index_failures",
-        "indexed",
         "late",
         "over_budget",
         "quarantined",
@@ -45,6 +44,7 @@ class Counts:
         "repeated",
         "restamped",
         "sealed",
+        "syslog",
         "written",
         "written_late",
     )
@@ -54,19 +54,17 @@ class Counts:
         self.dropped = 0
         self.flush_failures = 0
         self.flushes = 0
-        self.index_damaged = 0
-        self.index_failures = 0
-        self.indexed = 0
         self.expired: Counter[str] = Counter()
         self.late = 0
         self.over_budget = 0
         self.quarantined = 0
         self.redacted: Counter[str] = Counter()
-        self.refused = 0
+        self.refused: Counter[str] = Counter()
         self.rejected = 0
         self.repeated = 0
         self.restamped = 0
         self.sealed = 0
+        self.syslog: dict[str, Counter[str]] = {name: Counter() for name in ("udp", "tcp", "tls")}
         self.written = 0
         self.written_late = 0
 
@@ -75,4 +73,4 @@ class Counts:
         return f"<Counts {' '.join(f'{name}={dict(value) if name in _BY_NAME else value}' for name, value in found)}>"
 
 
-_BY_NAME = ("expired", "redacted")
+_BY_NAME = ("expired", "redacted", "refused")

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector as MetricsCollector
 
 from scalekit.logs.collector import Collector
+from scalekit.logs.counts import REFUSALS
 from scalekit.logs.redaction import RULES
 from scalekit.logs.retention import REASONS
 
@@ -21,9 +22,14 @@ class LogMetrics(MetricsCollector):
     def collect(self) -> Iterator[Metric]:
         counts = self._collector.counts
         entries = CounterMetricFamily("scalekit_logs_entries", "Entries sent to the log.", labels=["result"])
-        for result in ("accepted", "rejected", "refused", "dropped", "repeated", "over_budget"):
+        for result in ("accepted", "rejected", "dropped", "repeated", "over_budget"):
             entries.add_metric([result], getattr(counts, result))
+        entries.add_metric(["refused"], counts.refused.total())
         yield entries
+        refused = CounterMetricFamily("scalekit_logs_refused", "Entries answered with 503.", labels=["reason"])
+        for reason in REFUSALS:
+            refused.add_metric([reason], counts.refused[reason])
+        yield refused
         written = CounterMetricFamily("scalekit_logs_written", "Lines written.", labels=["file"])
         written.add_metric(["log.txt"], counts.written)
         written.add_metric(["log.txt.late"], counts.written_late)
@@ -43,11 +49,6 @@ class LogMetrics(MetricsCollector):
             expired.add_metric([reason], counts.expired[reason])
         yield expired
         yield CounterMetricFamily("scalekit_logs_sealed", "Volumes sealed.", counts.sealed)
-        indexes = CounterMetricFamily("scalekit_logs_indexes", "Indexes of sealed volumes.", labels=["result"])
-        indexes.add_metric(["made"], counts.indexed)
-        indexes.add_metric(["failed"], counts.index_failures)
-        indexes.add_metric(["damaged"], counts.index_damaged)
-        yield indexes
         yield CounterMetricFamily(
             "scalekit_logs_quarantined", "Stretches of the journal that could not be read.", counts.quarantined
         )

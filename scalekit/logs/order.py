@@ -99,6 +99,18 @@ class Release(NamedTuple):
     late: list[Span]
     weight: int
 
+    @property
+    def oldest(self) -> int:
+        """When the oldest of both was received; `EVER`: there is none."""
+        return _oldest(self.on_time, self.late)
+
+
+NOTHING = Release(NEVER, [], [], 0)
+
+
+def _oldest(*lists: list[Span]) -> int:
+    return min((span.chunk.received for spans in lists for span in spans), default=EVER)
+
 
 def rows(spans: Iterable[Span]) -> list[Row]:
     """The entries of these spans, sorted by time and sequence number."""
@@ -147,6 +159,11 @@ class ReorderBuffer:
         if chunk.latest > watermark:
             self._keep(self._waiting, Span(chunk, max(low, watermark), EVER))
         return late
+
+    @property
+    def oldest(self) -> int:
+        """When the oldest entry in it was received; `EVER`: it is empty."""
+        return _oldest(self._waiting, self._late)
 
     def _keep(self, where: list[Span], span: Span) -> None:
         where.append(span)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+from twisted.logger import Logger
+
 from scalekit.framing import Damage
 from scalekit.logs.bodies import Batch
 from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
 from scalekit.logs.line import format_line
 from scalekit.logs.redaction import redact
+from scalekit.logs.threads import Lane
 
 _PREFIX = "quarantine-"
 # A disk that goes bad may damage everything; the first pieces show what is wrong with it.
@@ -24,6 +27,8 @@ LINES = "quarantine-lines.txt"
 LINES_BYTES = 1024 * 1024
 # Of one line.
 LINE_LENGTH = 1000
+
+_log = Logger()
 
 
 def keep_damage(directory: Directory, segment: str, data: bytes, damage: Damage, findings: list[str]) -> bool:
@@ -48,6 +53,34 @@ def keep_damage(directory: Directory, segment: str, data: bytes, damage: Damage,
     else:
         findings.append(f"{sentence}, kept in {name}")
     return True
+
+
+class MalformedEntries:
+    """
+    Keeps what clients send and nobody can read, at leisure: not while others are still being kept.
+
+    :param lane: where it writes.
+    """
+
+    def __init__(self, directory: Directory, lane: Lane) -> None:
+        self._directory = directory
+        self._lane = lane
+        self._is_busy = False
+
+    def keep(self, batch: Batch, time: int) -> None:
+        """See `keep_lines`."""
+        if self._is_busy:
+            return
+        self._is_busy = True
+        keeping = self._lane.run(lambda: keep_lines(self._directory, batch, time))
+        keeping.addErrback(lambda failure: _log.warn("malformed entries are not kept: {error}", error=failure.value))
+        keeping.addCallback(self._kept)
+
+    def _kept(self, _: None) -> None:
+        self._is_busy = False
+
+    def __repr__(self) -> str:
+        return f"<MalformedEntries {'busy' if self._is_busy else 'idle'}>"
 
 
 def keep_lines(directory: Directory, batch: Batch, time: int) -> None:

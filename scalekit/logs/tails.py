@@ -141,6 +141,16 @@ class Tails:
         for tail in list(self._tails):
             tail.beat()
 
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return len(self._tails)
+
+    @property
+    def parked(self) -> int:
+        """How many of them take nothing at present."""
+        return sum(tail.is_paused for tail in self._tails)
+
     def close(self) -> None:
         """End all tails, and begin none any more: they would hold up whoever waits for what is in flight."""
         self._is_closed = True

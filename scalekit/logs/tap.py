@@ -16,17 +16,19 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from twisted.internet import reactor as _reactor
 
 from scalekit.config import Config
 from scalekit.config.model import Logs
+from scalekit.kit.figures import LatestFigures
 from scalekit.logs.bodies import BODY_LIMIT
 from scalekit.logs.collector import Collector
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.metrics import LogMetrics
 from scalekit.logs.page.resource import STYLESHEET
+from scalekit.logs.panel import LogsPanel
 from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
 from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
@@ -71,11 +73,24 @@ def makeService(options: Options) -> DrainingService:
     return daemon
 
 
-def open_logs(
-    settings: Logs, reactor: Any, wall: Callable[[], float] = time.time
-) -> tuple[Collector, LogResource, Tails]:
+class Parts(NamedTuple):
     """
-    A collector as configured, its HTTP interface, and the tails in it, which are to be closed when clients should go.
+    Of a log.
+
+    :ivar resource: its HTTP interface.
+    :ivar tails: those in it, which are to be closed when clients should go.
+    :ivar stats: its figures.
+    """
+
+    collector: Collector
+    resource: LogResource
+    tails: Tails
+    stats: Stats
+
+
+def open_logs(settings: Logs, reactor: Any, wall: Callable[[], float] = time.time) -> Parts:
+    """
+    A collector as configured, and what is around it.
 
     Nothing is opened before the collector's ``startService``, which raises `scalekit.errors.ConfigurationFault` for a
     directory that cannot be used.
@@ -104,18 +119,25 @@ def open_logs(
     )
     searches = Searches(collector, ThreadLane(reactor, "logs search"), reactor.seconds, wall)
     tails = Tails(collector, ThreadLane(reactor, "logs tails"), reactor, wall)
+    stats = Stats(searches, collector, tails, reactor.seconds)
     reading = {
         b"query": QueryLines(searches),
         b"histogram": QueryHistogram(searches),
-        b"stats": Stats(searches, collector),
+        b"stats": stats,
         b"tail": tails,
     }
-    return collector, LogResource(collector, reading), tails
+    return Parts(collector, LogResource(collector, reading), tails, stats)
 
 
-def add_logs(
-    daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None
-) -> tuple[Collector, HTTPListening]:
+class AddedLogs(NamedTuple):
+    """What a daemon with the log in it may want to look at; ``panel`` is for the balancer's dashboard."""
+
+    collector: Collector
+    listening: HTTPListening
+    panel: LogsPanel
+
+
+def add_logs(daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None) -> AddedLogs:
     """
     Add the log to a daemon.
 
@@ -124,7 +146,7 @@ def add_logs(
     # The thread that formats lines gives way to the reactor's after so long; as Python comes, after 5 ms, each time
     # that the reactor has waited for a socket.
     sys.setswitchinterval(0.0005)
-    collector, root, tails = open_logs(settings.logs, reactor)
+    collector, root, tails, stats = open_logs(settings.logs, reactor)
     collector.setServiceParent(daemon)
     daemon.on_drain(lambda is_hurried: tails.close())
     listening = add_private_listener(
@@ -143,4 +165,4 @@ def add_logs(
         trouble=lambda: collector.trouble,
         login=Login("scalekit log", STYLESHEET, os.urandom, reactor.seconds),
     )
-    return collector, listening
+    return AddedLogs(collector, listening, LogsPanel("Log", LatestFigures(stats.figures, reactor)))

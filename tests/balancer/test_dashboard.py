@@ -116,7 +116,8 @@ class Case(SynchronousTestCase):
 
     def view(self) -> dict[str, Any]:
         """A panel of another feature."""
-        return {"name": "Cache", "facts": [("75%", "hits")], "note": "", "head": ["Key", "Hits"], "rows": [["/a", "9"]]}
+        table = {"head": ["Key", "Hits"], "rows": [["/a", "9"]]}
+        return {"name": "Cache", "alarm": "Too hot.", "facts": [("75%", "hits")], "note": "", **table}
 
     def ask(self, path: str, *fields: tuple[bytes, bytes], method: bytes = b"GET") -> Any:
         return ask(self.site, method, path.encode(), list(fields), client=Client("127.0.0.1", 1, True, 2001))
@@ -230,7 +231,8 @@ class PageTests(Case):
         events = [event | {"reason": evil}, {"event": "panic", "at": 0.0, "service": "", "detail": evil}]
 
         hidden = {"services": 0, "instances": 0}
-        panel = {"name": evil, "facts": [(evil, evil)], "note": evil, "head": [evil, evil], "rows": [[evil, evil]]}
+        table = {"head": [evil, evil], "rows": [[evil, evil]]}
+        panel = {"name": evil, "alarm": evil, "facts": [(evil, evil)], "note": evil, **table}
 
         def shape(view: dict[str, Any], one: dict[str, Any]) -> list[tuple[str, list[str]]]:
             services = [view | {"instances": [one]}]
@@ -242,7 +244,7 @@ class PageTests(Case):
 
     def test_panels(self) -> None:
         said = Tags(self.ask("/", HTML).sent.decode()).said
-        for text in ("Cache", "75%", "hits", "/a"):
+        for text in ("Cache", "Too hot.", "75%", "hits", "/a"):
             self.assertIn(text, said)
 
     def test_drain_and_weight(self) -> None:

@@ -10,12 +10,12 @@ from tests.twistd import ask, free_port
 
 
 class PanelTests(BalancerCase):
-    def test_caches(self) -> None:
-        """The HTTP cache of its own, and the cache service that it is told of, which is not there."""
+    def test_what_it_is_told_of(self) -> None:
+        """The HTTP cache of its own, and the cache and the log that it is told of, which are not there."""
         self.configure(self.app_server())
         text = self.config.read_text()
         url = f"http://127.0.0.1:{free_port()}"
-        text = text.replace("[registration]\n", f'[registration]\ncache = "{url}"\n')
+        text = text.replace("[registration]\n", f'[registration]\ncache = "{url}"\nlogs = "{url}"\n')
         self.config.write_text(text + "[balancer.http_cache]\nenabled = true\n")
         self.run_balancer()
         client = self.client(self.private, self.ca)
@@ -24,6 +24,9 @@ class PanelTests(BalancerCase):
             found: list[dict[str, Any]] = json.loads(ask(client, "/v1/overview")[1])["panels"]
             return found
 
-        self.eventually(lambda: [each["note"] for each in panels()][1].startswith("The cache does not answer: "))
-        self.assertEqual([each["name"] for each in panels()], ["HTTP cache", "Cache"])
+        def notes() -> list[str]:
+            return [each["note"].partition(": ")[0] for each in panels()[1:]]
+
+        self.eventually(lambda: notes() == ["The cache does not answer", "The log does not answer"])
+        self.assertEqual([each["name"] for each in panels()], ["HTTP cache", "Cache", "Log"])
         self.assertIn(["0", "entries"], panels()[0]["facts"])

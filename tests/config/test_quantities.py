@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.config.quantities import LONGEST_SECONDS, format_duration, format_size, parse_duration, parse_size
+from scalekit.config.quantities import (
+    GIB,
+    LONGEST_SECONDS,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_size,
+    size_for_people,
+)
 
 
 class DurationTests(SynchronousTestCase):
@@ -56,3 +64,9 @@ class SizeTests(SynchronousTestCase):
     @given(st.integers(0, 1 << 59))
     def test_every_size_comes_back(self, size: int) -> None:
         self.assertEqual(parse_size(format_size(size)), size)
+
+    def test_for_people(self) -> None:
+        """One digit behind the point where there is only one before it."""
+        sizes = [0, 1023, 1024, 20_000, 3 << 20, 2047 * GIB, 5000 * GIB]
+        shown = ["0 B", "1023 B", "1.0 KiB", "20 KiB", "3.0 MiB", "2.0 TiB", "4.9 TiB"]
+        self.assertEqual([size_for_people(size).replace("\u00a0", " ") for size in sizes], shown)

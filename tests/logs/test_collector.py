@@ -421,7 +421,9 @@ class CollectorTests(SynchronousTestCase):
         self.directory.fail_after(0, error=FULL, times=0)
         self.append("b")
         self.stop()
-        self.assertEqual((self.messages(), self.collector.counts.refused, self.collector.counts.accepted), ("b", 1, 1))
+        self.assertEqual(
+            (self.messages(), self.collector.counts.refused, self.collector.counts.accepted), ("b", {"disk": 1}, 1)
+        )
 
     def test_memory_has_a_bound(self) -> None:
         """Beyond it 503, until the flush has made room."""

@@ -31,6 +31,7 @@ class LogMetricsTests(SynchronousTestCase):
         for line in (
             'scalekit_logs_entries_total{result="accepted"} 2.0',
             'scalekit_logs_entries_total{result="refused"} 0.0',
+            'scalekit_logs_refused_total{reason="memory"} 0.0',
             'scalekit_logs_written_total{file="log.txt"} 2.0',
             "scalekit_logs_restamped_total 2.0",
             'scalekit_logs_flushes_total{result="done"} 1.0',

@@ -19,7 +19,7 @@ class OpenLogsTests(TestCase):
     async def test_an_entry_gets_into_the_file(self) -> None:
         """From append over both threads to log.txt, which holds all of it after the stop."""
         settings = Logs(directory=self.mktemp())
-        collector, resource, _ = open_logs(settings, reactor)
+        collector, resource, *_ = open_logs(settings, reactor)
         self.assertFalse(os.path.exists(settings.directory))
         self.assertIn(b"v1", resource.listStaticNames())
         collector.startService()
@@ -33,6 +33,6 @@ class OpenLogsTests(TestCase):
         place = self.mktemp()
         with open(place, "w"):
             pass
-        collector, _, _ = open_logs(Logs(directory=place), reactor)
+        collector, *_ = open_logs(Logs(directory=place), reactor)
         self.assertRaises(ConfigurationFault, collector.startService)
         self.successResultOf(collector.stopService())

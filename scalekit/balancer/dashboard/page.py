@@ -141,6 +141,7 @@ def _instance(service: str, one: dict[str, Any], may_change: bool) -> str:
 def _panel(view: dict[str, Any]) -> str:
     """What another feature shows, see `scalekit.interfaces.IPanel`."""
     facts = "".join(_fact(_text(value), _text(name)) for value, name in view["facts"])
+    alarm = f'<p class="panic">{_text(view["alarm"])}</p>' if view["alarm"] else ""
     note = f'<p class="none">{_text(view["note"])}</p>' if view["note"] else ""
     table = ""
     if view["rows"]:
@@ -153,7 +154,7 @@ def _panel(view: dict[str, Any]) -> str:
         table = f'<div class="wide"><table><thead><tr>{head}</thead><tbody>{rows}</tbody></table></div>'
     return (
         f'<section class="panel"><div class="top"><h2>{_text(view["name"])}</h2><dl>{facts}</dl></div>'
-        f"{note}{table}</section>"
+        f"{alarm}{note}{table}</section>"
     )
 
 

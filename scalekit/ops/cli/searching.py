@@ -200,11 +200,14 @@ def stats_lines(said: dict[str, Any]) -> list[Text | Table]:
     """What is shown of the counters."""
     rows = table("what", "how much", "of it", right=("how much",))
     counts = said["counts"]
+    refused = counts["refused"]
+    refusals = [f"{count:,} {reason}" for reason, count in refused.items()]
     for what, how_much, of_it in (
         ("entries", said["entries"], f"in {said['volumes']:,} volumes, from {said['oldest'] or '-'}"),
         ("bytes", said["bytes"], "of these, as NDJSON, not compressed"),
         ("accepted", counts["accepted"], f"{counts['repeated']:,} more were repeats, {counts['late']:,} came late"),
-        ("refused", counts["refused"] + counts["over_budget"], f"{counts['over_budget']:,} of them over budget"),
+        ("over budget", counts["over_budget"], "of their sources"),
+        ("refused", sum(refused.values()), ", ".join(refusals)),
         ("rejected", counts["rejected"], "malformed"),
         ("dropped", counts["dropped"], "of the log's own process"),
         ("redacted", sum(counts["redacted"].values()), "secrets were taken out"),
