@@ -58,8 +58,8 @@ class Directory(Files, Protocol):
     def create(self, name: str, size: int = 0) -> AppendFile:
         """A new file, whose name is safe when this returns: ``size`` zeros, which are its own on the disk."""
 
-    def write_from(self, name: str, offset: int, data: bytes) -> None:
-        """Make this the file's content from ``offset``, at most its size, to its end; safe when this returns."""
+    def write_from(self, name: str, offset: int, *pieces: bytes) -> None:
+        """Make these the file's content from ``offset``, at most its size, to its end; safe when this returns."""
 
     def replace(self, name: str, data: bytes) -> None:
         """Make this the file's content, the old or the new one at any moment; safe when this returns."""
@@ -203,12 +203,13 @@ class LocalDirectory(FoundDirectory):
             raise
         return LocalAppendFile(descriptor)
 
-    def write_from(self, name: str, offset: int, data: bytes) -> None:
+    def write_from(self, name: str, offset: int, *pieces: bytes) -> None:
         descriptor = self._open(name, os.O_CREAT | os.O_WRONLY)
         try:
             os.ftruncate(descriptor, offset)
             os.lseek(descriptor, offset, os.SEEK_SET)
-            _write_all(descriptor, data)
+            for piece in pieces:
+                _write_all(descriptor, piece)
             os.fdatasync(descriptor)
             if offset == 0:  # perhaps new
                 os.fsync(self._descriptor)

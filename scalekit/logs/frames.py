@@ -18,6 +18,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import msgspec
@@ -45,6 +46,7 @@ class _Said(msgspec.Struct, array_like=True, gc=False):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Entry])
+_raw_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _said_decoder = msgspec.msgpack.Decoder(list[_Said])
 
 
@@ -87,6 +89,12 @@ def make_frame(first: int, received: int, entries: Sequence[Entry], client: byte
 def decode_entries(payload: bytes) -> list[Entry]:
     """The entries of a frame's payload; raises ValueError if it holds something else."""
     return _decoder.decode(payload)
+
+
+def decode_some(payload: bytes, chosen: Sequence[bool]) -> list[Entry]:
+    """Of a frame's payload, the entries in these places."""
+    picked = list(compress(_raw_decoder.decode(payload), chosen))
+    return _decoder.decode(b"".join((b"\xdd", len(picked).to_bytes(4), *picked)))  # an array of so many
 
 
 def _decode_at(data: memoryview, start: int) -> tuple[Frame, int] | None:

@@ -53,17 +53,10 @@ def unescape(text: str) -> str:
 shown_source = lru_cache(maxsize=1024)(escape_source)  # few sources write many entries
 
 
-def format_text(clock: str, level: str, source: str, message: str) -> str:
-    """The line of an entry whose second is already a text."""
-    # As `escape`, whose call alone takes longer than this.
-    safe = message if message.isprintable() and "\\" not in message else _unsafe.sub(_escaped, message)
-    return f"{clock};{level};{shown_source(source)};{safe}\n"
-
-
 def format_line(time: int, level: str, source: str, message: str) -> str:
     """
     The line of an entry, its newline included.
 
     :param time: nanoseconds since the epoch, of a year from 1000 to 9999.
     """
-    return format_text(clock_time(time // 1_000_000_000)[0], level, source, message)
+    return f"{clock_time(time // 1_000_000_000)[0]};{level};{shown_source(source)};{escape(message)}\n"

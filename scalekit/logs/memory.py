@@ -184,7 +184,9 @@ class MemoryDirectory:
             raise
         return MemoryAppendFile(self, file)
 
-    def write_from(self, name: str, offset: int, data: bytes) -> None:
+    def write_from(self, name: str, offset: int, *pieces: bytes) -> None:
+        data = b"".join(pieces)
+
         def do(part: float) -> None:
             file = self._files.setdefault(name, _File())
             if offset > len(file.content):

@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 from functools import lru_cache
+
+import msgspec
 
 _TIMESTAMP = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,30}))?"
@@ -44,6 +47,37 @@ def parse_timestamp(text: str) -> int:
     return moment
 
 
+def parse_timestamps(texts: Sequence[str]) -> list[int]:
+    """`parse_timestamp` of each of at least one; of a client's batch, whose are alike, in a third of the time."""
+    moments = _parse_alike(texts)
+    return [parse_timestamp(text) for text in texts] if moments is None else moments
+
+
+def _parse_alike(texts: Sequence[str]) -> list[int] | None:
+    """Of texts in UTC that are equally long, have a fraction, and are of a few seconds; None for others."""
+    digits = len(texts[0]) - len("2006-01-02T15:04:05.Z")
+    if not 0 < digits < 10 or len(set(map(len, texts))) > 1:
+        return None
+    # Each becomes its nanoseconds, by a few replacements in all of them together; what else there was is no digit.
+    numbers = f",{','.join(texts)},".replace("Z,", "0" * (9 - digits) + ",")
+    for _ in range(_DIFFERENT_SECONDS):
+        place = numbers.find("T")
+        if place < 0:
+            break
+        second = numbers[place - 10 : place + 9]
+        moment = _parse(second + "Z") // _BILLION
+        if not 10**9 <= moment < _LATEST // _BILLION:  # ten digits: from 2001 on
+            return None
+        numbers = numbers.replace(f",{second}.", f",{moment}")
+    plain = numbers.replace(",", "")
+    if len(plain) != len(texts) * 19 or not (plain.isdecimal() and plain.isascii()):
+        return None
+    return _numbers_decoder.decode(f"[{numbers[1:-1]}]")
+
+
+# A batch is mostly of the last second or two.
+_DIFFERENT_SECONDS = 4
+_numbers_decoder = msgspec.json.Decoder(list[int])
 # What the number in one to nine digits behind the point counts in.
 _SCALE: list[int] = [10**power for power in range(9, -1, -1)]
 # Seconds as they are written, and what they are; clients speak of the last minutes.

@@ -18,8 +18,8 @@ from msgspec.structs import replace
 
 from scalekit.logs.checkpoint import Checkpoint, decode_checkpoint, newest
 from scalekit.logs.directory import Directory
-from scalekit.logs.order import NEVER, Release, Row, Span, rows
-from scalekit.logs.records import format_rows
+from scalekit.logs.order import NEVER, Release, Span
+from scalekit.logs.records import format_spans
 from scalekit.logs.volumes import LATE, LOG, Closing, Extent
 
 # The two that are kept, taken in turn, so that there is always a whole one.
@@ -112,16 +112,19 @@ class Output:
         self.fit()
         old = self.checkpoint
         closing = old.closing
-        on_time, late = rows(release.on_time), rows(release.late)
-        volume = self._append(replace(old.volume), on_time, LOG, is_late=False)
+        before = old.volume.entries
+        volume = self._append(old.volume, release.on_time, LOG, is_late=False)
+        on_time = volume.entries - before
+        late = sum(span.entry_count() for span in release.late)
         if closing is not None and not self.is_frozen:
             until = closing.until
-            older = [row for row in late if row[0] <= until]
+            older = [Span(chunk, low, min(high, until)) for chunk, low, high in release.late]
+            newer = [Span(chunk, max(low, until), high) for chunk, low, high in release.late]
             extent = self._append(closing.extent, older, f"{closing.name}.txt.late", is_late=True)
             closing = replace(closing, extent=extent)
-            volume = self._append(volume, [row for row in late if row[0] > until], LATE, is_late=True)
+            volume = self._append(volume, newer, LATE, is_late=True)
         else:
-            volume = self._append(volume, late, LATE, is_late=True)
+            volume = self._append(volume, release.late, LATE, is_late=True)
         if volume.began == NEVER and volume.entries:
             volume = replace(volume, began=release.watermark)
         if closing is None and volume.is_full(release.watermark):
@@ -134,34 +137,34 @@ class Output:
         )
         with contextlib.suppress(OSError):  # what is written counts; the next write does it
             self.settle()
-        return len(on_time), len(late)
+        return on_time, late
 
-    def _append(self, extent: Extent, found: Sequence[Row], text_name: str, *, is_late: bool) -> Extent:
-        """Write rows to a volume; what is known of it then."""
-        if not found:
+    def _append(self, extent: Extent, spans: Sequence[Span], text_name: str, *, is_late: bool) -> Extent:
+        """Write the entries of these spans to a volume; what is known of it then."""
+        found = format_spans(spans, is_late)
+        if found is None:
             return extent
-        truth, text = format_rows(found, is_late)
-        numbers = [row[1] for row in found]
         extent = replace(
             extent,
-            entries=extent.entries + len(found),
-            first_time=min(extent.first_time, found[0][0]),
-            last_time=max(extent.last_time, found[-1][0]),
-            first_sequence=min(extent.first_sequence, min(numbers)),
-            last_sequence=max(extent.last_sequence, max(numbers)),
+            entries=extent.entries + found.entries,
+            first_time=min(extent.first_time, found.times[0]),
+            last_time=max(extent.last_time, found.times[1]),
+            first_sequence=min(extent.first_sequence, found.numbers[0]),
+            last_sequence=max(extent.last_sequence, found.numbers[1]),
         )
+        length, text_length = sum(map(len, found.truth)), sum(map(len, found.text))
         write = self._directory.write_from
         if is_late:
-            write(extent.late_truth, extent.late_length, truth)
-            write(text_name, extent.late_text_length, text)
+            write(extent.late_truth, extent.late_length, *found.truth)
+            write(text_name, extent.late_text_length, *found.text)
             return replace(
                 extent,
-                late_length=extent.late_length + len(truth),
-                late_text_length=extent.late_text_length + len(text),
+                late_length=extent.late_length + length,
+                late_text_length=extent.late_text_length + text_length,
             )
-        write(extent.truth, extent.length, truth)
-        write(text_name, extent.text_length, text)
-        return replace(extent, length=extent.length + len(truth), text_length=extent.text_length + len(text))
+        write(extent.truth, extent.length, *found.truth)
+        write(text_name, extent.text_length, *found.text)
+        return replace(extent, length=extent.length + length, text_length=extent.text_length + text_length)
 
     def settle(self) -> None:
         """Give the closing volume's text its own name, if that is still to be done; raises OSError."""
@@ -220,9 +223,9 @@ class Output:
         """
         self.settle()
         self.fit()
-        found = rows(rest)
-        if found:
-            self._directory.write_from(LOG, self.checkpoint.volume.text_length, format_rows(found)[1])
+        found = format_spans(rest)
+        if found is not None:
+            self._directory.write_from(LOG, self.checkpoint.volume.text_length, *found.text)
 
     def __repr__(self) -> str:
         volume = self.checkpoint.volume

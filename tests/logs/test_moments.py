@@ -9,10 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.logs.moments import format_timestamp, parse_timestamp
+from scalekit.logs.moments import format_timestamp, parse_timestamp, parse_timestamps
 
 SECOND = 1_000_000_000
 AT = 1_136_214_245 * SECOND
+
+
+#: Texts that are alike, and now and then one that is not.
+_likely = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["2006-01-02T15:04:0", "2006-01-02T15:04:0", "2262-04-11T23:47:1", "1970-01-01T00:00:0"]),
+    st.sampled_from(["5.1234", "6.0000", "5.9999"]),
+    st.sampled_from(["Z", "Z", "Z", "z", "5", "e", ",", ""]),
+)
+_unlikely = st.text(st.sampled_from("0123456789-:TZ.,e٣"), min_size=22, max_size=26)
 
 
 class TimestampTests(SynchronousTestCase):
@@ -61,6 +71,22 @@ class TimestampTests(SynchronousTestCase):
         """A time or a ValueError."""
         with contextlib.suppress(ValueError):
             parse_timestamp(text)
+
+    @given(st.lists(_likely | _likely | _likely | _unlikely, min_size=1, max_size=5))
+    def test_many(self, texts: list[str]) -> None:
+        """As one by one."""
+        try:
+            expected = [parse_timestamp(text) for text in texts]
+        except ValueError:
+            self.assertRaises(ValueError, parse_timestamps, texts)
+        else:
+            self.assertEqual(parse_timestamps(texts), expected)
+
+    @given(st.lists(st.datetimes(datetime.datetime(2001, 9, 9, 2), datetime.datetime(2262, 1, 1)), min_size=1))
+    def test_many_that_are_alike(self, moments: list[datetime.datetime]) -> None:
+        """Of few seconds and of many."""
+        texts = [moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for moment in moments]
+        self.assertEqual(parse_timestamps(texts), [parse_timestamp(text) for text in texts])
 
     @given(st.integers(-1_000_000_000 * SECOND, 9_000_000_000 * SECOND))
     def test_round_trip(self, time: int) -> None:

@@ -18,7 +18,7 @@ from scalekit.logs.order import (
     ReorderBuffer,
     Span,
     effective_times,
-    rows,
+    rows_of,
 )
 
 NOW = 1_700_000_000_000_000_000
@@ -32,7 +32,7 @@ def chunk(first: int, *times: int) -> Chunk:
 
 def shown(spans: Sequence[Span]) -> list[tuple[int, int]]:
     """The times and numbers of what comes out."""
-    return [(time - NOW, sequence) for time, sequence, _, _ in rows(spans)]
+    return sorted((time - NOW, sequence) for span in spans for time, sequence, _, _ in rows_of(span))
 
 
 class EffectiveTimeTests(SynchronousTestCase):

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.entry import LEVELS, Entry, parse_entry
-from scalekit.logs.records import format_rows, parse_key, parse_record
+from scalekit.logs.frames import make_frame
+from scalekit.logs.order import EVER, Chunk, Row, Span, effective_times
+from scalekit.logs.records import format_rows, format_spans, parse_key, parse_record
 
 T = 1_700_000_000_123_456_789
 text = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -48,6 +50,32 @@ class RecordTests(SynchronousTestCase):
             truth, lines = format_rows(rows, is_late)
             self.assertEqual(truth, b"".join(one for one, _ in single))
             self.assertEqual(lines, b"".join(one for _, one in single))
+
+    @given(
+        st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2_000_000_000), text), min_size=1, max_size=5)),
+        st.integers(0, 2_000_000_000),
+    )
+    def test_spans(self, drawn: list[list[tuple[int, int, str]]], low: int) -> None:
+        """The chosen entries of all chunks, as lines sorted by time and number; and what there is to know of them."""
+        spans = []
+        rows: list[Row] = []
+        first = 1
+        for some in drawn:
+            entries = [Entry(None if not what else T + time, "INFO", "s", message) for what, time, message in some]
+            frame = make_frame(first, T + 1, entries)
+            times = effective_times(frame.said, T + 1)
+            spans.append(Span(Chunk(frame, times), T + low, EVER))
+            rows += [(time, first + place, entries[place], T + 1) for place, time in enumerate(times) if time > T + low]
+            first += len(some)
+        rows.sort(key=lambda row: row[:2])
+        lines = format_spans(spans[::-1])
+        if not rows:
+            self.assertIsNone(lines)
+            return
+        assert lines is not None
+        self.assertEqual((b"".join(lines.truth), b"".join(lines.text)), format_rows(rows))
+        self.assertEqual((lines.entries, lines.times), (len(rows), (rows[0][0], rows[-1][0])))
+        self.assertEqual(lines.numbers, (min(row[1] for row in rows), max(row[1] for row in rows)))
 
     def test_what_was_not_believed(self) -> None:
         """Is kept beside the time that the entry is sorted by; so is when late entries came."""
