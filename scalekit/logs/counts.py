@@ -26,6 +26,7 @@ class Counts:
     :ivar redacted: secrets taken out of entries, by rule.
     :ivar quarantined: stretches of the journal that could not be read.
     :ivar sealed: volumes.
+    :ivar indexed: volumes that got an index; `index_failures`: that did not; `index_damaged`: whose index failed.
     :ivar flushes: flushes, not entries; `flush_failures` likewise.
     """
 
@@ -35,6 +36,9 @@ class Counts:
         "expired",
         "flush_failures",
         "flushes",
+        "index_damaged",
+        "index_failures",
+        "indexed",
         "late",
         "over_budget",
         "quarantined",
@@ -54,6 +58,9 @@ class Counts:
         self.dropped = 0
         self.flush_failures = 0
         self.flushes = 0
+        self.index_damaged = 0
+        self.index_failures = 0
+        self.indexed = 0
         self.expired: Counter[str] = Counter()
         self.late = 0
         self.over_budget = 0

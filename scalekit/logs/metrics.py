@@ -49,6 +49,11 @@ class LogMetrics(MetricsCollector):
             expired.add_metric([reason], counts.expired[reason])
         yield expired
         yield CounterMetricFamily("scalekit_logs_sealed", "Volumes sealed.", counts.sealed)
+        indexes = CounterMetricFamily("scalekit_logs_indexes", "Indexes of sealed volumes.", labels=["result"])
+        indexes.add_metric(["made"], counts.indexed)
+        indexes.add_metric(["failed"], counts.index_failures)
+        indexes.add_metric(["damaged"], counts.index_damaged)
+        yield indexes
         yield CounterMetricFamily(
             "scalekit_logs_quarantined", "Stretches of the journal that could not be read.", counts.quarantined
         )

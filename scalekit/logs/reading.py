@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from scalekit.logs.checkpoint import Checkpoint
-from scalekit.logs.directory import Directory
+from scalekit.logs.directory import Files
 from scalekit.logs.frames import Frame, scan
 from scalekit.logs.journal import Segment
 from scalekit.logs.order import Row, effective_times
@@ -68,7 +68,8 @@ def _of_extent(extent: Extent) -> Volume:
     )
 
 
-def _of_manifest(manifest: Manifest) -> Volume:
+def volume_of(manifest: Manifest) -> Volume:
+    """The sealed volume that this is the manifest of."""
     return Volume(
         manifest.number,
         manifest.entries,
@@ -82,7 +83,7 @@ def _of_manifest(manifest: Manifest) -> Volume:
     )
 
 
-def manifests(directory: Directory) -> list[Manifest]:
+def manifests(directory: Files) -> list[Manifest]:
     """Of all sealed volumes whose manifest can be read, oldest first."""
     names = (name for name in directory.names() if name.startswith("log-") and name.endswith(".json"))
     found = (parse_manifest(directory.read(name)) for name in names)
@@ -98,11 +99,16 @@ class LogReader:
     """
 
     def __init__(
-        self, directory: Directory, checkpoint: Callable[[], Checkpoint], segments: Callable[[], Sequence[Segment]]
+        self, directory: Files, checkpoint: Callable[[], Checkpoint], segments: Callable[[], Sequence[Segment]]
     ) -> None:
         self._directory = directory
         self._checkpoint = checkpoint
         self._segments = segments
+
+    @property
+    def files(self) -> Files:
+        """For who reads others of them."""
+        return self._directory
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -117,7 +123,7 @@ class LogReader:
         """
         checkpoint = checkpoint or self._checkpoint()
         extents = [checkpoint.volume] if checkpoint.closing is None else [checkpoint.closing.extent, checkpoint.volume]
-        sealed = [_of_manifest(manifest) for manifest in manifests(self._directory)]
+        sealed = [volume_of(manifest) for manifest in manifests(self._directory)]
         return [one for one in sealed if one.number < extents[0].number] + [_of_extent(extent) for extent in extents]
 
     def used(self) -> int:
