@@ -205,6 +205,9 @@ class ICacheStore(Interface):
     def get(key: bytes, window: Any = ...) -> Any:
         """The `scalekit.cache.entry.Entry` of this key, if it is not staler than this `Window`; else None."""
 
+    def look(key: bytes, now: float, window: Any) -> Any:
+        """The same at this moment of ``clock``."""
+
     def peek(key: bytes) -> Any:
         """The same, however stale."""
 

@@ -76,6 +76,8 @@ class KeyValue:
         self.clock = clock
         self.leases = Leases(store, new_token)
         self.waiting = 0
+        #: See `ICacheStore`; on the instance, as most requests are this.
+        self.look = store.get
         self._hurry = hurry
         self._waiters: dict[bytes, deque[_Waiter]] = {}
         self._lapses: dict[bytes, IDelayedCall] = {}  # by token

@@ -88,7 +88,10 @@ class SharedKeyValue:
     # Reading
 
     def get(self, key: bytes, window: Window = Window.REVALIDATING) -> Entry | Deferred[Entry | None] | None:
-        entry = self._near.get(key, window)
+        return self.look(key, self.clock.seconds(), window)
+
+    def look(self, key: bytes, now: float, window: Window) -> Entry | Deferred[Entry | None] | None:
+        entry = self.store.get(key, now, window)
         if entry is not None or not self._log.is_asked:
             return entry
         return Deferred.fromCoroutine(self._get(key, window))

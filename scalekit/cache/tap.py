@@ -111,9 +111,8 @@ def _eviction(settings: Cache) -> Eviction:
     return Sieve() if settings.eviction == "sieve" else S3FIFO(settings.max_bytes)
 
 
-def steady_seconds() -> float:
-    """Seconds since the machine started, also those in which it slept: a minute's entry is not fresh the next day."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+#: Seconds since the machine started, also those in which it slept: a minute's entry is not fresh the next day.
+steady_seconds = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 def _boot() -> str:

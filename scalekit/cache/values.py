@@ -22,6 +22,7 @@ is reserved while it comes in.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -60,6 +61,8 @@ class Values:
 
     def __init__(self, service: ICacheStore, largest: int, default_max_age: float | None = None) -> None:
         self._service = service
+        self._look = service.look
+        self._seconds: Callable[[], float] = service.clock.seconds
         self._largest = largest
         self._default_max_age = default_max_age
         self._ready = ReadyHeads()
@@ -71,12 +74,11 @@ class Values:
         if known is None:
             known = head.sought = sought(head, _key(head.path))
         if known.is_plain and method == b"GET":
-            entry = self._service.get(known.key, known.window)
-            if type(entry) is Entry:
-                now = self._service.clock.seconds()
-                if entry.expires > now:
-                    exchange.answer(self._ready.of(entry, now), entry.value)
-                    return
+            now = self._seconds()
+            entry = self._look(known.key, now, known.window)
+            if type(entry) is Entry and entry.expires > now:
+                exchange.answer(self._ready.of(entry, now), entry.value)
+                return
             self._got(exchange, known, entry)
             return
         key = known.key

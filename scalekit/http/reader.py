@@ -124,10 +124,10 @@ class RequestReader(_Reader):
 
     def read_head(self) -> RequestHead | None:
         """The next request's head, or None until more has arrived; `decoder` is set if it has a body."""
-        if self._is_quiet:
-            return None
         ready = self.ready
-        if ready == self._last_bytes and ready:
+        if self._is_quiet or not (ready or self._growing):
+            return None
+        if ready and ready == self._last_bytes:
             self.ready = b""
             self.decoder = None
             self._has_skipped = False

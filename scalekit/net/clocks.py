@@ -19,10 +19,8 @@ class OtherSeconds:
 
     def __init__(self, reactor: Any, seconds: Callable[[], float]) -> None:
         self._reactor = reactor
-        self._seconds = seconds
-
-    def seconds(self) -> float:
-        return self._seconds()
+        # On the instance: a request asks for it several times, and a call of ours takes as long as the clock.
+        self.seconds: Callable[[], float] = seconds
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> IDelayedCall:
         call: IDelayedCall = self._reactor.callLater(delay, callable, *args, **kw)
@@ -36,4 +34,4 @@ class OtherSeconds:
         self._reactor.callFromThread(callable, *args, **kw)
 
     def __repr__(self) -> str:
-        return f"<OtherSeconds {self._seconds!r}>"
+        return f"<OtherSeconds {self.seconds!r}>"
