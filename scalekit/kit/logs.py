@@ -32,7 +32,7 @@ from scalekit.interfaces import ILogSink
 from scalekit.kit.context import context, current
 from scalekit.kit.entries import SOURCE_LENGTH, TRACEBACK_LENGTH
 from scalekit.kit.posting import Poster
-from scalekit.kit.sender import LogSender, Surroundings
+from scalekit.kit.sender import LogSender, Posts, Surroundings
 from scalekit.kit.sinks import Lines
 from scalekit.kit.token_file import TokenFile
 from scalekit.places import default_state_directory, local_ca
@@ -51,6 +51,13 @@ _LEVEL_NAMES = {
     **dict.fromkeys(("critical", "fatal", "panic"), "PANIC"),
 }
 _tracebacks = logging.Formatter()
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(f"scalekit: {text}\n")
+    except (OSError, ValueError, AttributeError):  # it is closed, or there is none
+        return
 
 
 def open_logs(
@@ -94,11 +101,21 @@ def open_sender(
     :param spool: the directory for all sources of this machine and user.
     :param tell: (text) -> None: for the operator.
     """
+    Poster(url, ca, headers, time.monotonic)  # a wrong URL is told here, not in a thread
+    return open_sender_by(lambda: Poster(url, ca, headers, time.monotonic), source, spool, tell)
+
+
+def open_sender_by(
+    make_poster: Callable[[], Posts], source: str, spool: str, tell: Callable[[str], None] = _say
+) -> LogSender:
+    """
+    The same by another way to the log service, such as `scalekit.kit.testing.MemoryCollector`.
+
+    :param make_poster: () -> that way, once a process.
+    """
     source = source[:SOURCE_LENGTH]
     surroundings = Surroundings(time.monotonic, time.time, random.random, lambda: secrets.token_hex(8), tell)
-    directory = os.path.join(spool, _folder(source))
-    Poster(url, ca, headers, time.monotonic)  # a wrong URL is told here, not in a thread
-    return LogSender(source, lambda: Poster(url, ca, headers, time.monotonic), directory, surroundings)
+    return LogSender(source, make_poster, os.path.join(spool, _folder(source)), surroundings)
 
 
 def setup(source: str = "", level: int | str = logging.INFO, url: str = "", **options: Any) -> Handler:
@@ -194,10 +211,3 @@ def _folder(source: str) -> str:
     """A name for a source's directory; no two sources have the same."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", source)[:100].lstrip(".")
     return safe if safe == source else f"{safe}-{zlib.crc32(source.encode('utf-8', 'replace')):08x}"
-
-
-def _say(text: str) -> None:
-    try:
-        sys.stderr.write(f"scalekit: {text}\n")
-    except (OSError, ValueError, AttributeError):  # it is closed, or there is none
-        return

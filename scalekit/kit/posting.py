@@ -66,13 +66,8 @@ class Poster:
         :raises OSError: nobody answers; `http.client.HTTPException`: what comes is no answer; `ConfigurationFault`:
             there is no token to show.
         """
-        headers = {
-            "Content-Type": "application/x-ndjson",
-            "Content-Encoding": "gzip",
-            "X-Scalekit-Batch": f"{batch.client}/{batch.number}",
-            **self._headers(),
-        }
-        body = _gzip(batch.lines)
+        headers = {**fields_of(batch), **self._headers()}
+        body = coded(batch.lines)
         if self._connection is not None and self._now() - self._used_at > IDLE_SECONDS:
             self.close()
         is_kept = self._connection is not None
@@ -100,11 +95,7 @@ class Poster:
         except BaseException:
             self.close()
             raise
-        if answer.status < 300:
-            return Answer(answer.status)
-        after = (answer.headers.get("Retry-After") or "").strip()
-        seconds = min(float(after), RETRY_AFTER_MOST_SECONDS) if after.isascii() and after.isdigit() else 0.0
-        return Answer(answer.status, _reason(text), f"{answer.status} {text[:300].decode('utf-8', 'replace')}", seconds)
+        return read_answer(answer.status, answer.headers.get("Retry-After"), text)
 
     def _open(self) -> http.client.HTTPConnection:
         if not self._is_secure:
@@ -130,7 +121,26 @@ class Poster:
         return f"<Poster to {self._url}>"
 
 
-def _gzip(data: bytes) -> bytes:
+def fields_of(batch: Batch) -> dict[str, str]:
+    """What the head of a request says of its batch."""
+    return {
+        "Content-Type": "application/x-ndjson",
+        "Content-Encoding": "gzip",
+        "X-Scalekit-Batch": f"{batch.client}/{batch.number}",
+    }
+
+
+def read_answer(status: int, retry_after: str | None, body: bytes) -> Answer:
+    """What the log service has said; of the body a beginning will do."""
+    if status < 300:
+        return Answer(status)
+    after = (retry_after or "").strip()
+    seconds = min(float(after), RETRY_AFTER_MOST_SECONDS) if after.isascii() and after.isdigit() else 0.0
+    return Answer(status, _reason(body), f"{status} {body[:300].decode('utf-8', 'replace')}", seconds)
+
+
+def coded(data: bytes) -> bytes:
+    """The body that these lines go in."""
     coder = zlib.compressobj(_FAST, wbits=31)
     return coder.compress(data) + coder.flush()
 

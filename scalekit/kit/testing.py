@@ -13,7 +13,7 @@ For the tests of applications: the real ``scalekit-all`` on free ports, for as l
             yield here
 
 Where a part of it will do, there are some without a process, that have passed the same tests as the real ones:
-`AsyncMemoryBalancer` and `MemoryBalancer`, `MemoryCache` and `AsyncMemoryCache`.
+`AsyncMemoryBalancer` and `MemoryBalancer`, `MemoryCache` and `AsyncMemoryCache`, `MemoryCollector`.
 
 What `running` starts has a process and a state directory of its own, and ends with the test, however that goes: also
 when the test's process is killed.  Here, as in a feature's ``tap``, the process' own clock and environment are taken.
@@ -37,11 +37,20 @@ from typing import NamedTuple
 from scalekit.kit.asking import fetch
 from scalekit.kit.memory_balancer import AsyncMemoryBalancer, MemoryBalancer
 from scalekit.kit.memory_cache import AsyncMemoryCache, MemoryCache
+from scalekit.kit.memory_collector import MemoryCollector
 from scalekit.kit.registration import Ask
 from scalekit.ops.children import RUN_TWISTD
 from scalekit.ops.leash import VARIABLE
 
-__all__ = ["AsyncMemoryBalancer", "AsyncMemoryCache", "MemoryBalancer", "MemoryCache", "Running", "running"]
+__all__ = [
+    "AsyncMemoryBalancer",
+    "AsyncMemoryCache",
+    "MemoryBalancer",
+    "MemoryCache",
+    "MemoryCollector",
+    "Running",
+    "running",
+]
 
 #: It serves within two seconds; a machine that does much else takes its time.
 START_SECONDS = 60.0
