@@ -241,6 +241,8 @@ class Logs(Table, frozen=True, kw_only=True):
     # Beside what it takes to write the entries that wait; for others who need the disk.
     disk_reserve: Annotated[int, kinds.SIZE] = 64 * 1024 * 1024
     compress: Annotated[bool, kinds.BOOLEAN] = False
+    # A quarter of what they take as NDJSON, and some seconds of a core an hour, for searches in milliseconds.
+    index: Annotated[bool, kinds.BOOLEAN] = True
     retention: Annotated[float, kinds.DURATION] = 30 * 86400.0
     max_bytes: Annotated[int, kinds.SIZE] = 10 * 1024 * 1024 * 1024
     min_free: Annotated[int, kinds.SIZE] = 256 * 1024 * 1024

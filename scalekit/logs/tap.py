@@ -32,6 +32,7 @@ from scalekit.logs.panel import LogsPanel
 from scalekit.logs.resource import LogResource
 from scalekit.logs.retention import Rules
 from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
+from scalekit.logs.search.indexing import Indexing
 from scalekit.logs.settings import Settings as CollectorSettings
 from scalekit.logs.stats import Stats
 from scalekit.logs.tails import Tails
@@ -148,6 +149,10 @@ def add_logs(daemon: DrainingService, settings: Config, names: list[str], certif
     sys.setswitchinterval(0.0005)
     collector, root, tails, stats = open_logs(settings.logs, reactor)
     collector.setServiceParent(daemon)
+    if settings.logs.index:
+        reserve = max(settings.logs.disk_reserve, settings.logs.min_free)
+        indexes, path = stats.searches.indexes, settings.logs.directory
+        Indexing(collector, indexes, reactor, path, reserve, os.environ).setServiceParent(daemon)
     daemon.on_drain(lambda is_hurried: tails.close())
     listening = add_private_listener(
         daemon,

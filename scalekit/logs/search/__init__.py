@@ -11,6 +11,6 @@ Finding entries.  Pure unless said otherwise; open `searching` first:
 Sealed volumes have an index, so that few of their lines are read; nothing is lost without it:
 
 * `words`: the words of the index, and what a query asks of it.
-* `indexes` (I/O): its form, how it is asked, and whether it can be relied on; `fetching` (I/O): the lines that it names.
+* `indexes` (I/O): its form, how it is asked, whether it can be relied on; `fetching` (I/O): the lines that it names.
 * `indexing` (I/O): which volume gets one, and when; `building` (I/O): the process that makes it.
 """

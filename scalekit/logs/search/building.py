@@ -13,7 +13,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import accumulate
 
 import msgspec
 
@@ -24,11 +24,10 @@ from scalekit.logs.reading import LogReader, volume_of
 from scalekit.logs.records import Record, parse_record
 from scalekit.logs.search.indexes import CHECKSUM_AT, about, checksum
 from scalekit.logs.search.matching import texts_of
+from scalekit.logs.search.scanning import PIECE_BYTES
 from scalekit.logs.search.words import folded
 from scalekit.logs.volumes import Manifest, parse_manifest
 
-#: Rows that are made and put in at once.
-_ROWS = 2000
 #: What FTS5 gathers in memory before it writes a piece of the index: eight pieces for a volume of 256 MiB, which are
 #: quickly put together.
 _GATHERED_BYTES = 32 * 1024 * 1024
@@ -52,8 +51,8 @@ _TABLES = f"""
 """
 
 _decode = msgspec.json.Decoder().decode
-
-_Row = tuple[int, int, int, int, int, int, str]
+_decode_lines = msgspec.json.Decoder(Record).decode_lines
+_RANKS = {level: rank for rank, level in enumerate(LEVELS)}
 
 
 class Unsuitable(Exception):
@@ -72,10 +71,17 @@ def build(files: Files, manifest: Manifest, path: str) -> None:
     try:
         connection.executescript(_TABLES)
         sources: dict[str, int] = {}
-        rows = _rows(files, manifest, sources)
-        while some := list(islice(rows, _ROWS)):
-            connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", [row[:6] for row in some])
-            connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", [row[::6] for row in some])
+        number = 1
+        for position, whole in _batches(files, manifest):
+            positions, lengths, times, records = _rows(position, whole)
+            numbers = range(number, number + len(records))
+            number = numbers.stop
+            levels = [_RANKS.get(record.Level, 1) for record in records]
+            places = [sources.setdefault(record.Source, len(sources)) for record in records]
+            rows = zip(numbers, positions, lengths, times, levels, places, strict=True)
+            connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
+            texts = zip(numbers, map(_words, records), strict=True)
+            connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", texts)
         connection.executemany("INSERT INTO sources (name, source) VALUES (?, ?)", sources.items())
         connection.execute("INSERT INTO about VALUES (?, ?, ?, ?)", about(manifest))
         connection.execute("COMMIT")
@@ -99,34 +105,42 @@ def _seal(path: str) -> None:
         os.close(descriptor)
 
 
-def _rows(files: Files, manifest: Manifest, sources: dict[str, int]) -> Iterator[_Row]:
-    """
-    A row for each line, its words at its end.
-
-    :param sources: gets a number for each.
-    """
-    number = crc = length = 0
-    ranks = {level: rank for rank, level in enumerate(LEVELS)}
-    for position, line in LogReader(files, Checkpoint, list).lines(volume_of(manifest)):
-        crc = zlib.crc32(b"\n", zlib.crc32(line, crc))
-        length = position + len(line) + 1
-        record = parse_record(line)
-        if record is None:
-            continue
-        number += 1
-        source = sources.setdefault(record.Source, len(sources))
-        yield number, position, len(line), record.time, ranks.get(record.Level, 1), source, _words(record)
-    if (length, crc) != (manifest.length, manifest.crc):
+def _batches(files: Files, manifest: Manifest) -> Iterator[tuple[int, bytes]]:
+    """The truth in whole lines, each piece with its position; raises `Unsuitable` at its end."""
+    reader, volume = LogReader(files, Checkpoint, list), volume_of(manifest)
+    crc = position = 0
+    rest = b""
+    while piece := reader.read(volume, position + len(rest), PIECE_BYTES):
+        crc = zlib.crc32(piece, crc)
+        whole, newline, rest = (rest + piece).rpartition(b"\n")
+        if newline:
+            yield position, whole
+            position += len(whole) + 1
+    if rest or (position, crc) != (manifest.length, manifest.crc):
         raise Unsuitable(f"{manifest.truth} is damaged: it is not what its manifest says")
+
+
+def _rows(position: int, whole: bytes) -> tuple[list[int], list[int], list[int], list[Record]]:
+    """Where the lines of a piece are, how long, their times, and what they say, without those that are damaged."""
+    lines = whole.split(b"\n")
+    lengths = [len(line) for line in lines]
+    positions = list(accumulate((length + 1 for length in lengths[:-1]), initial=position))
+    records: Sequence[Record | None]
+    try:
+        records = _decode_lines(whole)
+        return positions, lengths, [record.time for record in records], records
+    except ValueError:
+        records = [parse_record(line) for line in lines]
+    good = [place for place, record in enumerate(records) if record is not None]
+    found = [record for record in records if record is not None]
+    return [positions[n] for n in good], [lengths[n] for n in good], [record.time for record in found], found
 
 
 def _words(record: Record) -> str:
     fields = bytes(record.Fields) if record.Fields else b""
     if b"\\" in fields:  # or they are the same words as they stand there
-        text = " ".join((record.Source, record.Message, *texts_of(_decode(fields))))
-    else:
-        text = f"{record.Source} {record.Message} {fields.decode()}"
-    return folded(text)
+        return folded(" ".join((record.Source, record.Message, *texts_of(_decode(fields)))))
+    return folded(f"{record.Source} {record.Message} {fields.decode()}")
 
 
 def _end_with(descriptor: int) -> None:

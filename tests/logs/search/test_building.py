@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 import threading
+import zlib
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.directory import FoundDirectory, LocalDirectory
 from scalekit.logs.entry import Entry
 from scalekit.logs.search import building
-from scalekit.logs.search.building import LET_GO, main
+from scalekit.logs.search.building import LET_GO, build, main
 from scalekit.logs.search.indexes import Index
 from scalekit.logs.search.words import Lookup
 from scalekit.logs.volumes import Manifest
@@ -67,6 +69,21 @@ class BuildingTests(SynchronousTestCase):
         status, said = self.run_child(self.manifest.name)
         self.assertEqual((status, said.count("\n")), (1, 1), said)
         self.assertIn("is damaged", said)
+
+    def test_damaged_lines(self) -> None:
+        """What was damaged already when the volume was sealed is no line; the others are there."""
+        for old, new in ((b"n1", b"n\n"), (b"2023", b"20x3")):
+            truth = self.directory.read(self.manifest.truth).replace(old, new, 1)
+            self.directory.replace(self.manifest.truth, truth)
+            manifest = replace(self.manifest, length=len(truth), crc=zlib.crc32(truth))
+            path = self.directory.path_of(manifest.index)
+            build(self.directory, manifest, path)
+            index = Index.open(self.directory, manifest)
+            found = list(index.candidates(Lookup('"n2"'), index.numbers(0, T * 2), is_backwards=False))
+            index.close()
+            self.directory.remove(manifest.index)
+            (place,) = found
+            self.assertIn(b"n2", truth[place.position : place.position + place.length])
 
     def test_the_leash(self) -> None:
         """It ends when its standard input does, whatever it is at."""
