@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from scalekit.config.decode import keys_of
-from scalekit.config.listeners import LISTENERS, PATHS
+from scalekit.config.listeners import LISTENERS, PATHS, SYSLOG_LISTENERS
 from scalekit.config.model import Table
 from scalekit.config.urls import ListenURL
 
@@ -25,7 +25,7 @@ def changed_keys(old: Table, new: Table, place: str = "") -> list[str]:
         before, after = getattr(old, name), getattr(new, name)
         if isinstance(after, Table):
             found += changed_keys(before, after, f"{place}{name}.")
-        elif kind is LISTENERS:
+        elif kind is LISTENERS or kind is SYSLOG_LISTENERS:
             if [_bound(url) for url in before] != [_bound(url) for url in after]:
                 found.append(f"{place}{name}")
         elif before != after:

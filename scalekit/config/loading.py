@@ -15,7 +15,7 @@ import msgspec
 
 from scalekit.config.decode import decode, keys_of
 from scalekit.config.kinds import ACCESS_LOG, PATH
-from scalekit.config.listeners import LISTENERS, PATHS
+from scalekit.config.listeners import LISTENERS, PATHS, SYSLOG_LISTENERS
 from scalekit.config.model import Config, Table
 from scalekit.config.tokens import Tokens, parse_tokens
 from scalekit.errors import ConfigurationFault
@@ -189,7 +189,7 @@ def _with_absolute_paths(table: T, base: str) -> T:
             changed[name] = _with_absolute_paths(value, base)
         elif isinstance(kind, tuple):
             changed[name] = tuple(_with_absolute_paths(item, base) for item in value)
-        elif kind is LISTENERS:
+        elif kind is LISTENERS or kind is SYSLOG_LISTENERS:
             changed[name] = tuple(
                 msgspec.structs.replace(
                     each, **{key: _absolute(getattr(each, key), base) for key in PATHS if getattr(each, key)}

@@ -17,7 +17,7 @@ from typing import Annotated
 import msgspec
 
 from scalekit.config import kinds
-from scalekit.config.listeners import LISTENERS
+from scalekit.config.listeners import LISTENERS, SYSLOG_LISTENERS
 from scalekit.config.quantities import MIB
 from scalekit.config.urls import ListenURL, Network, RedisURL, ServerURL
 
@@ -232,6 +232,7 @@ class Logs(Table, frozen=True, kw_only=True):
     """``[logs]``: the log collector."""
 
     listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(6000)
+    syslog: Annotated[tuple[ListenURL, ...], SYSLOG_LISTENERS] = ()  # whoever wants it names the ports: 514 is root's
     directory: Annotated[str, kinds.PATH] = ""
     delay: Annotated[float, kinds.DURATION_OR_ZERO] = 2.0  # the tutorial's: late entries still find their place
     flush_interval: Annotated[float, kinds.DURATION] = 2.0

@@ -18,6 +18,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 DEFAULT_PORTS = {"http": 80, "https": 443}
 #: What servers may speak over TCP: ``h2c`` is HTTP/2 in clear, and has no port of its own.
 SERVER_SCHEMES = ("http", "https", "h2c")
+#: What syslog comes over: datagrams, streams, and streams over TLS.
+SYSLOG_SCHEMES = ("udp", "tcp", "tls")
 
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9]*)://(?:\[(?P<literal>[^\]\[/?#]*)\]|(?P<host>[^\]\[/?#:@]*))(?::(?P<port>[0-9]{1,5}))?"
@@ -33,7 +35,7 @@ class ListenURL(msgspec.Struct, frozen=True):
     """
     Where a daemon listens: ``https://[::]:2000``, ``http://127.0.0.1:8080`` or ``unix:///run/scalekit/admin.sock``.
 
-    :ivar scheme: ``https``, ``http`` or ``unix`` (HTTP in clear on a socket file).
+    :ivar scheme: ``https``, ``http`` or ``unix`` (HTTP in clear on a socket file); for syslog `SYSLOG_SCHEMES`.
     :ivar host: an IP literal without brackets; empty for ``unix``.
     :ivar port: 0 to 65535, 0 lets the system choose; 0 for ``unix``.
     :ivar path: the socket's file for ``unix``; else empty.
@@ -41,6 +43,7 @@ class ListenURL(msgspec.Struct, frozen=True):
     :ivar client_ca: a PEM file with the authorities that sign clients' certificates; empty: clients show none.
     :ivar client_certificates: ``required`` or ``optional``; empty without ``client_ca``.
     :ivar proxy_protocol_from: the networks whose connections begin with a PROXY protocol header.
+    :ivar allow_from: for syslog: the networks that may send; empty: whoever gets here.
     """
 
     scheme: str
@@ -52,10 +55,11 @@ class ListenURL(msgspec.Struct, frozen=True):
     client_ca: str = ""
     client_certificates: str = ""
     proxy_protocol_from: tuple[Network, ...] = ()
+    allow_from: tuple[Network, ...] = ()
 
     @property
     def is_secure(self) -> bool:
-        return self.scheme == "https"
+        return self.scheme in ("https", "tls")
 
     @property
     def demands_certificates(self) -> bool:
@@ -115,7 +119,20 @@ def parse_listen_url(text: str) -> ListenURL:
     """
     if text.startswith("unix://"):
         return ListenURL("unix", path=_socket_path(text))
-    scheme, host, port, path = _taken_apart(text)
+    return _listened(text, tuple(DEFAULT_PORTS))
+
+
+def parse_syslog_url(text: str) -> ListenURL:
+    """
+    Take the URL of a listener for syslog apart, such as ``udp://127.0.0.1:5514``.
+
+    :raises ValueError: it is none; the message says what is wrong.
+    """
+    return _listened(text, SYSLOG_SCHEMES)
+
+
+def _listened(text: str, schemes: Iterable[str]) -> ListenURL:
+    scheme, host, port, path = _taken_apart(text, schemes)
     if path not in ("", "/"):
         raise ValueError("a listener has no path")
     if port is None:

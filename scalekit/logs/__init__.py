@@ -31,6 +31,7 @@ Beside it:
 
 * `counts`: what it has done, as plain integers; `metrics`: that for Prometheus; `stats`: as JSON; `panel`: on the
   balancer's dashboard.
+* `syslog`: entries over UDP, TCP and TLS.
 * `taking`, `bodies`: entries over HTTP on port 6000; `otlp`: OpenTelemetry's there, and its records for sending.
   `resource`: the same for any ``twisted.web`` site.
 * `budget`: what each source may write.  `tap`: the daemon.

@@ -35,6 +35,9 @@ from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
 from scalekit.logs.search.indexing import Indexing
 from scalekit.logs.settings import Settings as CollectorSettings
 from scalekit.logs.stats import Stats
+from scalekit.logs.syslog.intake import Intake
+from scalekit.logs.syslog.listening import Syslog
+from scalekit.logs.syslog.metrics import SyslogMetrics
 from scalekit.logs.tails import Tails
 from scalekit.logs.taking import Front
 from scalekit.logs.threads import ThreadLane
@@ -42,7 +45,7 @@ from scalekit.net.addresses import local_names
 from scalekit.net.listening import HTTPListening
 from scalekit.net.tls import ServerTLS
 from scalekit.ops.certificates import add_certificate
-from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults
+from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
 from scalekit.ops.serving import add_private_listener
 from scalekit.web.login import Login
 
@@ -154,6 +157,10 @@ def add_logs(daemon: DrainingService, settings: Config, names: list[str], certif
         indexes, path = stats.searches.indexes, settings.logs.directory
         Indexing(collector, indexes, reactor, path, reserve, os.environ).setServiceParent(daemon)
     daemon.on_drain(lambda is_hurried: tails.close())
+    intake = Intake(collector, reactor, time.time, _offset_at)
+    syslog = Syslog(settings.logs.syslog, intake, reactor, certificate, fail_start)
+    syslog.setServiceParent(daemon)
+    daemon.on_drain(lambda is_hurried: syslog.drain())
     listening = add_private_listener(
         daemon,
         settings,
@@ -164,10 +171,18 @@ def add_logs(daemon: DrainingService, settings: Config, names: list[str], certif
         reactor=reactor,
         wall=time.time,
         request_name=secrets.token_hex(4).encode(),
-        collectors=(LogMetrics(collector),),
+        collectors=(LogMetrics(collector), SyslogMetrics(syslog, collector.counts.syslog)),
         body_limit=BODY_LIMIT,
         front=lambda site: Front(site, root.takers),
         trouble=lambda: collector.trouble,
         login=Login("scalekit log", STYLESHEET, os.urandom, reactor.seconds),
     )
     return AddedLogs(collector, listening, LogsPanel("Log", LatestFigures(stats.figures, reactor)))
+
+
+def _offset_at(seconds: float) -> int:
+    """How far this machine's clocks are ahead of UTC then."""
+    try:
+        return time.localtime(seconds).tm_gmtoff
+    except (OverflowError, OSError, ValueError):  # no year that it knows
+        return 0

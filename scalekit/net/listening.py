@@ -18,11 +18,12 @@ from scalekit.net.ports import Admission, Port
 from scalekit.net.tls import ServerTLS
 from scalekit.net.unix_ports import UnixPort
 
+_SECURE = ("https", "tls")
 _log = Logger()
 
 
 class Where(Hashable, Protocol):
-    """A `scalekit.config.urls.ListenURL`: ``https``, ``http`` with an IP literal and a port, ``unix`` with a path."""
+    """A `scalekit.config.urls.ListenURL`: with an IP literal and a port, or ``unix`` with a path."""
 
     @property
     def scheme(self) -> str: ...
@@ -52,7 +53,7 @@ class ListeningService(Service):
     ) -> None:
         """
         :param factory: makes the protocol of each connection.
-        :param tls: needed for ``https``.
+        :param tls: needed for ``https`` and ``tls``.
         :param max_connections: of all listeners together; None: `connection_limit`.
         :param fail_start: told in one line why a listener cannot be bound; it ends the process.  None: the
             CannotListenError is raised, with that line as its text.
@@ -63,8 +64,8 @@ class ListeningService(Service):
         self._fail_start = fail_start
         self._ports: list[tuple[Where, Port]] = []
         self.admission = Admission(connection_limit() if max_connections is None else max_connections)
-        if tls is None and any(url.scheme == "https" for url in self._urls):
-            raise ValueError("an https listener needs a certificate")
+        if tls is None and any(url.scheme in _SECURE for url in self._urls):
+            raise ValueError("a listener with TLS needs a certificate")
         self._tls = tls
 
     def privilegedStartService(self) -> None:
@@ -86,7 +87,7 @@ class ListeningService(Service):
     def _port(self, url: Where) -> Port:
         if url.scheme == "unix":
             return UnixPort(url.path, self._factory, self._reactor, self.admission)
-        tls = self._tls.of(url) if self._tls is not None and url.scheme == "https" else None
+        tls = self._tls.of(url) if self._tls is not None and url.scheme in _SECURE else None
         proxies = getattr(url, "proxy_protocol_from", ())
         return Port(url.port, self._factory, url.host, self._reactor, self.admission, tls, proxies)
 

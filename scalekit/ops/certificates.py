@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from scalekit.config import Config, ListenURL
+from scalekit.config.model import Logs
 from scalekit.errors import ConfigurationFault
 from scalekit.net.certificates import (
     CA,
@@ -306,7 +307,7 @@ def add_certificate(
     """
 
     def listen(config: Config) -> list[ListenURL]:
-        return [url for section in options.sections for url in getattr(config, section).listen]
+        return [url for section in options.sections for _, urls in _listed(config, section) for url in urls]
 
     if not any(url.is_secure for url in listen(options.settings)):
         return None
@@ -322,7 +323,8 @@ def add_certificate(
 
 def listeners_of(config: Config) -> list[ListenURL]:
     """All https listeners, of all daemons."""
-    return [url for section in _LISTENING for url in getattr(config, section).listen if url.is_secure]
+    listed = (url for section in _LISTENING for _, urls in _listed(config, section) for url in urls)
+    return [url for url in listed if url.is_secure]
 
 
 def configured_pairs(config: Config, listeners: Iterable[ListenURL]) -> list[Pair]:
@@ -375,7 +377,15 @@ def _own_pair(config: Config, url: ListenURL) -> Pair:
 def _place(config: Config, url: ListenURL) -> str:
     """Where a listener stands in the configuration."""
     for section in _LISTENING:
-        listen = getattr(config, section).listen
-        if url in listen:
-            return f"{section}.listen[{listen.index(url)}]"
+        for key, urls in _listed(config, section):
+            if url in urls:
+                return f"{key}[{urls.index(url)}]"
     return str(url)
+
+
+def _listed(config: Config, section: str) -> Iterator[tuple[str, tuple[ListenURL, ...]]]:
+    """The keys of a table that hold listeners, and what they hold."""
+    table = getattr(config, section)
+    yield f"{section}.listen", table.listen
+    if isinstance(table, Logs):
+        yield f"{section}.syslog", table.syslog

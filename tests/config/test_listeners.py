@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.config import load
+from scalekit.config.changes import changed_keys
 from scalekit.config.decode import decode, encode
-from scalekit.config.listeners import LISTENERS
+from scalekit.config.listeners import LISTENERS, SYSLOG_LISTENERS
 from scalekit.config.urls import ListenURL
 from scalekit.errors import ConfigurationFault
 
@@ -103,3 +104,66 @@ class ListenerTests(SynchronousTestCase):
         keys |= {"private_key", "certificate"} if keys & {"private_key", "certificate"} else set()
         config = decode({"balancer": {"listen": [{key: WHOLE[key] for key in keys}]}}, "x.toml")
         self.assertEqual(decode(encode(config), "x.toml"), config)
+
+
+class SyslogListenerTests(SynchronousTestCase):
+    """``syslog`` of ``[logs]``."""
+
+    def fault(self, *entries: Any) -> str:
+        return str(self.assertRaises(ConfigurationFault, decode, {"logs": {"syslog": list(entries)}}, "x.toml"))
+
+    def test_urls(self) -> None:
+        """None at all, too; the transports of one port are listeners of their own."""
+        self.assertEqual(SYSLOG_LISTENERS.read([]), ())
+        found = SYSLOG_LISTENERS.read(["udp://127.0.0.1:5514", "tcp://localhost:5514", "tls://[::1]:6514"])
+        self.assertEqual(
+            [str(url) for url in found], ["udp://127.0.0.1:5514", "tcp://127.0.0.1:5514", "tls://[::1]:6514"]
+        )
+        self.assertEqual([url.is_secure for url in found], [False, False, True])
+
+    def test_tables(self) -> None:
+        tables = [
+            {"url": "udp://[::]:514", "allow_from": ["10.0.0.0/8"]},
+            {"url": "tcp://[::]:514", "allow_from": ["10.0.0.0/8"], "proxy_protocol_from": ["10.0.0.1/32"]},
+            {"url": "tls://[::]:6514", "client_ca": "/ca.pem", "client_certificates": "required"},
+        ]
+        config = decode({"logs": {"syslog": tables}}, "x.toml")
+        self.assertEqual(SYSLOG_LISTENERS.show(config.logs.syslog), tables)
+        self.assertEqual(config.logs.syslog[0].allow_from, (ipaddress.ip_network("10.0.0.0/8"),))
+
+    def test_faults_name_the_key(self) -> None:
+        url = "tls://127.0.0.1:1"
+        optional = {"url": "tls://[::]:1", "client_ca": "a", "client_certificates": "optional"}
+        open_to_all = ".allow_from: found none, expected the networks that may send, because"
+        for entry, expected in (
+            ("https://127.0.0.1:1", ': found "https://127.0.0.1:1", expected a URL such as "udp://127.0.0.1:5514"'),
+            ("udp://127.0.0.1", ': found "udp://127.0.0.1", expected a URL such as'),
+            ("udp://[::]:514", f"{open_to_all} udp://[::]:514 is not on loopback"),
+            (optional, f"{open_to_all} tls://[::]:1 is not on loopback"),
+            ({"url": url, "allow_for": []}, ".allow_for: found an unknown key, expected allow_from"),
+            (
+                {"url": "tcp://127.0.0.1:1", "client_ca": "a"},
+                '.client_ca: found "a", expected no such key, because the listener is not tls',
+            ),
+            (
+                {"url": "udp://127.0.0.1:1", "proxy_protocol_from": ["::1"]},
+                '.proxy_protocol_from: found ["::1"], expected no such key, because UDP has no connections',
+            ),
+            ({}, '.url: found none, expected a URL such as "udp://'),
+        ):
+            fault = self.fault("udp://127.0.0.1:9", entry)
+            self.assertTrue(fault.startswith(f"x.toml: logs.syslog[1]{expected}"), fault)
+        self.assertIn("expected no value twice", self.fault("udp://127.0.0.1:9", "udp://localhost:9"))
+
+    def test_paths_and_changes(self) -> None:
+        """As of all listeners: relative to the file; a file is read again, all else needs a restart."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "x.toml").write_text('[logs]\nsyslog = [{ url = "tls://127.0.0.1:0", client_ca = "a.pem" }]\n')
+        config = load(str(folder / "x.toml"), str(folder / "state"))
+        self.assertEqual(config.logs.syslog[0].client_ca, str(folder / "a.pem"))
+        (folder / "x.toml").write_text('[logs]\nsyslog = [{ url = "tls://127.0.0.1:0", client_ca = "b.pem" }]\n')
+        other = load(str(folder / "x.toml"), str(folder / "state"))
+        self.assertEqual(changed_keys(config, other), [])
+        (folder / "x.toml").write_text('[logs]\nsyslog = ["tls://127.0.0.1:0"]\n')
+        self.assertEqual(changed_keys(config, load(str(folder / "x.toml"), str(folder / "state"))), ["logs.syslog"])

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from twisted.logger import capturedLogs
 
 from scalekit.config import Config, ListenURL
-from scalekit.config.model import TLS
+from scalekit.config.model import TLS, Logs
 from scalekit.errors import ConfigurationFault
 from scalekit.ops.certificates import (
     RENEWAL_SECONDS,
@@ -24,6 +24,8 @@ from scalekit.ops.certificates import (
     CertificateMetrics,
     ServerCertificate,
     add_certificate,
+    check_certificates,
+    listeners_of,
 )
 from tests.net.test_tickets import Visitor
 from tests.net.wire import AUTHORITY
@@ -36,6 +38,14 @@ class ServerCertificateTests(CertificatesCase):
         tls = self.make().tls
         self.assertEqual(tls.certificate, self.directory / "server.pem")
         self.assertTrue((self.directory / "ca.pem").exists())
+
+    def test_listeners_for_syslog_have_them_too(self) -> None:
+        """Of ``tls``; what is wrong with one's files is said with its place."""
+        url = ListenURL("tls", "127.0.0.1", 6514, client_ca="/nowhere/ca.pem", client_certificates="required")
+        config = Config(logs=Logs(listen=(), syslog=(ListenURL("tcp", "127.0.0.1", 5514), url)))
+        self.assertIn(url, listeners_of(config))
+        fault = self.assertRaises(ConfigurationFault, check_certificates, config, [url])
+        self.assertTrue(str(fault).startswith("logs.syslog[1].client_ca: /nowhere/ca.pem: "), fault)
 
     def test_it_is_renewed_when_two_thirds_have_passed(self) -> None:
         tls = self.make().tls
