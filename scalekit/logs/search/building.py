@@ -67,6 +67,8 @@ def build(files: Files, manifest: Manifest, path: str) -> None:
     :raises OSError: it cannot be read.
     :raises sqlite3.Error: it cannot be written.
     """
+    # What entries say is nobody else's business.
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.executescript(_TABLES)

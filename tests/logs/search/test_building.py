@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -48,8 +49,9 @@ class BuildingTests(SynchronousTestCase):
                     pipe.close()
 
     def test_an_index(self) -> None:
-        """It is one of this volume, and only root would not see that it is nobody else's to read."""
+        """It is one of this volume, and nobody else's to read."""
         self.assertEqual(self.run_child(self.manifest.name), (0, ""))
+        self.assertEqual(stat.S_IMODE(os.stat(self.directory.path_of("made")).st_mode), 0o600)
         self.directory.rename("made", self.manifest.index)
         files = FoundDirectory(self.path)
         self.addCleanup(files.close)
