@@ -1,9 +1,9 @@
 """
 The kit: what an application imports to live behind the balancer.  Importing it never installs a reactor.
 
-* `AppServer`, a Twisted service that listens, registers, and drains before it stops; it finds in `joining` what it
-  needs.  What it does is in `server`, **open this first**; `serving`: `app_server`, its usual parts put together;
-  `daemons`: what a daemon's configuration says of the kit's parts.
+* `AppServer`, a Twisted service that listens, registers, and drains before it stops, unless there is a `second_signal`;
+  it finds in `joining` what it needs.  What it does is in `server`, **open this first**; `serving`: `app_server`, its
+  usual parts put together; `daemons`: what a daemon's configuration says of the kit's parts.
 * `open_membership` opens a `Membership`, registering and draining by itself, for applications that listen in their own
   way (`membership`); `registration`: what is told the balancer; `said`: what an application says, or its environment;
   `rhythm`: when; `token_file`: what a balancer elsewhere wants to see.

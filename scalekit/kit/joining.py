@@ -30,6 +30,7 @@ from scalekit.kit.client import Client, make_client
 from scalekit.kit.membership import Membership
 from scalekit.kit.registration import Registration, id_for
 from scalekit.kit.said import said
+from scalekit.kit.second_signal import SecondSignal
 from scalekit.kit.server import DRAIN_SECONDS, BalancedServer
 from scalekit.kit.serving import app_server
 from scalekit.kit.token_file import TokenFile
@@ -180,16 +181,25 @@ class AppServer(MultiService):
         """
         Leave the balancer, wait for what is in flight, stop accepting; fires once that is done, and never fails.
 
-        `stopService` does so too; this is for applications that have more to do before they stop.
+        `stopService` does so too, and waits no longer when SIGTERM or Ctrl-C comes again; this is for applications that
+        have more to do before they stop.
 
         :param is_hurried: do not wait longer than a person would.
         """
         return self._server.drain(is_hurried) if self._server is not None else succeed(None)
 
     def stopService(self) -> Deferred[Any]:
+        server, again = self._server, None
+        if server is not None:
+            from twisted.internet import reactor
+
+            again = SecondSignal(reactor, server.give_up)
+            again.watch()
         stopped = maybeDeferred(super().stopService)
 
         def forget(result: Any) -> Deferred[None]:
+            if again is not None:
+                again.release()
             # Whoever starts it again needs all of it anew: what has left does not come back.
             self._server = None
             for child in list(self):

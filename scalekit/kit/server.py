@@ -95,7 +95,9 @@ class BalancedServer(MultiService):
 
         :param is_hurried: do not wait longer than a person would.
         """
-        if self._drained is None:
+        drained = self._drained
+        if drained is None:
+            drained = self._drained = Deferred()
             self._front.is_draining = True
             wait = min(self._drain_seconds, HURRIED_DRAIN_SECONDS) if is_hurried else self._drain_seconds
             member = self._membership
@@ -109,11 +111,16 @@ class BalancedServer(MultiService):
             left: Deferred[Any] = member.drain(wait) if member else succeed(False)
             left.addCallback(finish)
             left.addErrback(lambda failure: _log.failure("draining", failure))
-            self._drained = left.addCallback(lambda _: None)
+            left.addCallback(lambda _: self.give_up())
         # One of its own for each who asks: they do not share what their callbacks make of it.
         done: Deferred[None] = Deferred()
-        self._drained.addCallback(done.callback)
+        drained.addCallback(done.callback)
         return done
+
+    def give_up(self) -> None:
+        """Do not wait any longer, if a drain is waited for: what is in flight is cut when it stops."""
+        if self._drained is not None and not self._drained.called:
+            self._drained.callback(None)
 
     def stopService(self) -> Deferred[Any]:
         return self.drain().addCallback(lambda _: MultiService.stopService(self))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.application.service import MultiService
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import Site
 
@@ -75,6 +77,27 @@ class AppServerTests(TestCase):
         self.assertEqual(len(self.balancer.asked), 2)
         await maybeDeferred(application.stopService)
         self.assertEqual(len(self.balancer.asked), 2)
+
+    async def test_a_second_signal_while_it_drains(self) -> None:
+        """It ends, though something is in flight."""
+        environ(self, SCHEME="http")
+        # What twistd has running; trial's reactor has left the signals to trial.
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        signal.signal(signal.SIGTERM, cast(Any, reactor).sigTerm)
+        balancer = AsyncMemoryBalancer(cast(Any, reactor))
+        server = kit.AppServer(Application(), client=balancer)
+        application = MultiService()
+        server.setServiceParent(application)
+        application.startService()
+        [member] = balancer.instances()
+        balancer.set_in_flight("default", member.id, 1)
+        stopped = maybeDeferred(application.stopService)
+        self.assertEqual((member.state, stopped.called), ("draining", False))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stopped
+        self.assertEqual(signal.getsignal(signal.SIGTERM), cast(Any, reactor).sigTerm)
+        balancer.set_in_flight("default", member.id, 0)  # nobody waits for it
+        await deferLater(cast(Any, reactor), 0)
 
     async def test_a_balancer_in_memory(self) -> None:
         environ(self, SCHEME="http")
