@@ -189,6 +189,32 @@ class ILogSink(Interface):
         """
 
 
+class ILogDestination(Interface):
+    """
+    Where a log's entries leave it to: another system, such as a collector of OpenTelemetry's.
+
+    `scalekit.logs.sinks.forwarder.Forwarder` has the cursor, the order, and the patience; this only carries a batch.
+    The same entry has the same name whenever it is sent, so that the other side can know a repeat.
+    """
+
+    def pack(entries: Sequence[Any]) -> Any:
+        """
+        What is sent of these, at least one: (name, `scalekit.logs.sinks.backlog.Leaving`) each.
+
+        Called in a thread of its own; takes whatever an entry may hold.
+        """
+
+    def send(packed: Any) -> Any:
+        """
+        Send what `pack` has made; a Deferred of a `scalekit.logs.sinks.outcomes.Outcome`.
+
+        It never fails, has a deadline of its own, and fires soon when it is cancelled.
+        """
+
+    def close() -> Any:
+        """Nothing is sent any more; a Deferred that fires when no connection is left."""
+
+
 class ICacheStore(Interface):
     """
     Values by key, with leases for what is missing and purges of many: what the key/value service serves.

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from scalekit.config import kinds
 from scalekit.config.kinds import Kind, Mismatch, shown
 from scalekit.config.model import Config, Table
 from scalekit.errors import ConfigurationFault
@@ -112,6 +113,18 @@ def _check_together(config: Config, source: str) -> None:
             where = f"balancer.service[{index}].name"
             raise ConfigurationFault(f"{source}: {where}: found {shown(service.name)}, expected no name twice")
         names.add(service.name)
+    _check_sinks(config, source)
+
+
+def _check_sinks(config: Config, source: str) -> None:
+    names: set[str] = set()
+    for index, sink in enumerate(config.logs.sink):
+        where = f"{source}: logs.sink[{index}]"
+        if not sink.url:
+            raise ConfigurationFault(f'{where}.url: found "", expected {kinds.BASE_URL.expected}')
+        if sink.name in names:
+            raise ConfigurationFault(f"{where}.name: found {shown(sink.name)}, expected no name twice")
+        names.add(sink.name)
 
 
 def override(config: Config, key: str, value: object, source: str) -> Config:

@@ -259,6 +259,20 @@ def _hash_on(value: object) -> str:
     return _text(value)
 
 
+# What RFC 9110 section 5.5 lets stand in a value, without what only old proxies know how to fold.
+_HEADER_NAME = re.compile(_TOKEN, re.ASCII)
+_HEADER_VALUE = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?|", re.ASCII)
+
+
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict):
+        raise ValueError
+    for name, text in value.items():
+        if not _HEADER_NAME.fullmatch(name) or not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
+            raise ValueError
+    return tuple(value.items())
+
+
 BOOLEAN = Kind("true or false", _boolean, from_flag=bool)
 DURATION = Kind('a duration such as "250ms", "5s", "2m" or "1h"', _positive, format_duration)
 DURATION_OR_ZERO = Kind('a duration such as "250ms", "5s" or "0s"', _parsed(parse_duration), format_duration)
@@ -276,6 +290,7 @@ SERVERS = list_of(
 ALGORITHM = choice("round-robin", "weighted-round-robin", "least-requests", "two-choices", "random", "hash")
 COOKIE_NAME = Kind("letters, digits, and what else a token holds, at most 64", _cookie_name)
 HASH_ON = Kind('"client", "path", "header:NAME" or "cookie:NAME"', _hash_on)
+HEADERS = Kind("a table of header fields and their values", _headers, dict)
 BASE_URL = Kind('a URL such as "https://127.0.0.1:6000"', _parsed(parse_base_url))
 OPTIONAL_BASE_URL = Kind(
     f"{BASE_URL.expected}, or an empty string", lambda value: "" if value == "" else parse_base_url(_text(value))

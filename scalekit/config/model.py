@@ -228,6 +228,21 @@ class Cache(Table, frozen=True, kw_only=True):
     token_file: Annotated[str, kinds.PATH] = ""
 
 
+class LogSink(Table, frozen=True, kw_only=True):
+    """``[[logs.sink]]``: where entries are sent on, by OTLP over HTTP."""
+
+    name: Annotated[str, kinds.SERVICE_NAME] = "otlp"
+    url: Annotated[str, kinds.OPTIONAL_BASE_URL] = ""  # has to be there
+    encoding: Annotated[str, kinds.choice("json", "protobuf")] = "json"  # the other needs an extra
+    compression: Annotated[str, kinds.choice("gzip", "zstd", "none")] = "gzip"  # what every receiver of OTLP takes
+    headers: Annotated[tuple[tuple[str, str], ...], kinds.HEADERS] = ()
+    token_file: Annotated[str, kinds.PATH] = ""
+    ca: Annotated[str, kinds.PATH] = ""
+    timeout: Annotated[float, kinds.DURATION] = 10.0  # OTLP's own default
+    # Half a day of 100 entries a second, or a quarter of an hour of 5,000.
+    held: Annotated[int, kinds.SIZE] = 1024 * 1024 * 1024
+
+
 class Logs(Table, frozen=True, kw_only=True):
     """``[logs]``: the log collector."""
 
@@ -248,6 +263,7 @@ class Logs(Table, frozen=True, kw_only=True):
     max_bytes: Annotated[int, kinds.SIZE] = 10 * 1024 * 1024 * 1024
     min_free: Annotated[int, kinds.SIZE] = 256 * 1024 * 1024
     token_file: Annotated[str, kinds.PATH] = ""
+    sink: tuple[LogSink, ...] = ()
 
 
 class LogClient(Table, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ position, and `LogReader.after` a sequence number.
 * `search`: finding entries by words, levels, sources, fields, and times; ``GET /v1/query``.
 * `tailing` (I/O): what comes after a sequence number, as events; `tails`: who is told, ``GET /v1/tail``.
 * `page`: the page on ``GET /``, which uses all of them.
+* `sinks`: cursors on the log, by which entries are sent on to other systems.
 
 Beside it:
 

@@ -33,7 +33,7 @@ from scalekit.logs.directory import Directory, remove_all
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import NOBODY, Frame, make_frame
 from scalekit.logs.in_process import InProcessSink
-from scalekit.logs.journal import Journal, Unavailable
+from scalekit.logs.journal import Hold, Journal, Unavailable
 from scalekit.logs.order import EVER, NOTHING, Chunk, Release, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
 from scalekit.logs.quarantine import MalformedEntries
@@ -75,6 +75,7 @@ class Collector(Service):
         self._sinks: list[InProcessSink] = []
         self._followers: list[Callable[[Frame], None]] = []
         self._closing: list[Callable[[], None]] = []
+        self._holds: list[Callable[[], Hold]] = []
         self._is_open = False
         self._is_short = False  # of room on the disk
         self._flushing: Deferred[None] | None = None
@@ -293,7 +294,8 @@ class Collector(Service):
 
     def _dispose(self, checkpoint: Checkpoint) -> Deferred[None] | None:
         kept_bytes = 0 if self._is_short else self._settings.journal_bytes
-        names = self._journal.take_disposable(checkpoint, kept_bytes)
+        holds = () if self._is_short else [hold() for hold in self._holds]
+        names = self._journal.take_disposable(checkpoint, kept_bytes, holds)
         return (
             self._output_lane.run(lambda: remove_all(self._directory, names)).addCallback(self._removed)
             if names
@@ -320,6 +322,10 @@ class Collector(Service):
     def follow(self, follower: Callable[[Frame], None]) -> None:
         """Tell of each frame once it is on disk; it must not raise."""
         self._followers.append(follower)
+
+    def hold(self, wanted: Callable[[], Hold]) -> None:
+        """Keep what somebody still wants to read of the journal, as long as there is room on the disk."""
+        self._holds.append(wanted)
 
     def before_close(self, call: Callable[[], None]) -> None:
         """For who reads the directory: called before it is closed; may wait until nothing is read any more."""
@@ -388,6 +394,11 @@ class Collector(Service):
     def reader(self) -> LogReader:
         """The log as it is on disk."""
         return LogReader(self._directory, lambda: self._output.checkpoint, lambda: self._journal.segments)
+
+    @property
+    def directory(self) -> Directory:
+        """For who keeps a file of its own beside the log's."""
+        return self._directory
 
     @property
     def journal(self) -> Journal:

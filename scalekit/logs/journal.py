@@ -45,6 +45,13 @@ class Unavailable(Fault):
         super().__init__(503, reason, detail, retry_after=1)
 
 
+class Hold(NamedTuple):
+    """What somebody still wants to read: all after a sequence number, up to so many bytes of the newest segments."""
+
+    after: int
+    size: int
+
+
 class Segment:
     """
     One file of the journal.
@@ -252,17 +259,20 @@ class Journal:
         for append in group:
             append.done.errback(Unavailable("disk", "The log's disk does not take entries."))
 
-    def take_disposable(self, checkpoint: Checkpoint, keep_bytes: int = 0) -> list[str]:
+    def take_disposable(self, checkpoint: Checkpoint, keep_bytes: int = 0, holds: Sequence[Hold] = ()) -> list[str]:
         """
         The names of segments that hold nothing which is not yet written; they are not the journal's any more.
 
         :param keep_bytes: of the newest ones that this much stays for those who read the journal on.
+        :param holds: what stays beside that for those who have not read it yet.
         """
         disposable = []
         left = sum(segment.size for segment in self._segments[:-1])
         for segment in self._segments[:-1]:
             left -= segment.size
             if left < keep_bytes or not checkpoint.is_written(segment.last, segment.latest):
+                break
+            if any(left < hold.size and segment.last > hold.after for hold in holds):
                 break
             disposable.append(segment.name)
         del self._segments[: len(disposable)]

@@ -11,18 +11,22 @@ from scalekit.net import loop
 loop.install()
 
 import os
+import random
 import secrets
 import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from twisted.internet import reactor as _reactor
 
 from scalekit.config import Config
 from scalekit.config.model import Logs
+from scalekit.kit.client import make_client
 from scalekit.kit.figures import LatestFigures
+from scalekit.kit.token_file import TokenFile
 from scalekit.logs.bodies import BODY_LIMIT
 from scalekit.logs.collector import Collector
 from scalekit.logs.directory import LocalDirectory
@@ -34,6 +38,8 @@ from scalekit.logs.retention import Rules
 from scalekit.logs.search.asking import QueryHistogram, QueryLines, Searches
 from scalekit.logs.search.indexing import Indexing
 from scalekit.logs.settings import Settings as CollectorSettings
+from scalekit.logs.sinks.metrics import SinkMetrics
+from scalekit.logs.sinks.opening import Surroundings, open_sinks
 from scalekit.logs.stats import Stats
 from scalekit.logs.syslog.intake import Intake
 from scalekit.logs.syslog.listening import Syslog
@@ -141,6 +147,19 @@ class AddedLogs(NamedTuple):
     panel: LogsPanel
 
 
+def _surroundings() -> Surroundings:
+    """What sinks take of this process."""
+    return Surroundings(
+        reactor,
+        time.time,
+        random.random,
+        partial(secrets.token_hex, 8),
+        partial(ThreadLane, reactor),
+        partial(make_client, reactor),
+        lambda path: TokenFile(path, None).headers,
+    )
+
+
 def add_logs(daemon: DrainingService, settings: Config, names: list[str], certificate: ServerTLS | None) -> AddedLogs:
     """
     Add the log to a daemon.
@@ -157,6 +176,10 @@ def add_logs(daemon: DrainingService, settings: Config, names: list[str], certif
         indexes, path = stats.searches.indexes, settings.logs.directory
         Indexing(collector, indexes, reactor, path, reserve, os.environ).setServiceParent(daemon)
     daemon.on_drain(lambda is_hurried: tails.close())
+    sinks = open_sinks(settings.logs.sink, collector, _surroundings())
+    for sink in sinks:
+        sink.setServiceParent(daemon)
+        daemon.on_drain(sink.drain)
     intake = Intake(collector, reactor, time.time, _offset_at)
     syslog = Syslog(settings.logs.syslog, intake, reactor, certificate, fail_start)
     syslog.setServiceParent(daemon)
@@ -171,7 +194,7 @@ def add_logs(daemon: DrainingService, settings: Config, names: list[str], certif
         reactor=reactor,
         wall=time.time,
         request_name=secrets.token_hex(4).encode(),
-        collectors=(LogMetrics(collector), SyslogMetrics(syslog, collector.counts.syslog)),
+        collectors=(LogMetrics(collector), SyslogMetrics(syslog, collector.counts.syslog), SinkMetrics(sinks)),
         body_limit=BODY_LIMIT,
         front=lambda site: Front(site, root.takers),
         trouble=lambda: collector.trouble,

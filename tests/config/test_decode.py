@@ -90,6 +90,18 @@ class DecodeTests(SynchronousTestCase):
             'x.toml: balancer.service[1].name: found "a", expected no name twice',
         )
 
+    def test_sinks(self) -> None:
+        """Each has a name of its own, and somewhere to go."""
+        sinks = [{"url": "https://a.example/otlp/"}, {"name": "b", "url": "http://b.example", "headers": {"X-A": "b"}}]
+        config = decode({"logs": {"sink": sinks}}, "x.toml")
+        self.assertEqual([sink.url for sink in config.logs.sink], ["https://a.example/otlp", "http://b.example"])
+        self.assertEqual(config.logs.sink[1].headers, (("X-A", "b"),))
+        self.assertIn('x.toml: logs.sink[0].url: found "", expected a URL', self.fault({"logs": {"sink": [{}]}}))
+        sinks[1]["name"] = "otlp"
+        self.assertEqual(
+            self.fault({"logs": {"sink": sinks}}), 'x.toml: logs.sink[1].name: found "otlp", expected no name twice'
+        )
+
     def test_certificate_and_key_go_together(self) -> None:
         self.assertIn('x.toml: tls.private_key: found "", expected', self.fault({"tls": {"certificate": "a.pem"}}))
         self.assertIn('x.toml: tls.certificate: found "", expected', self.fault({"tls": {"private_key": "a.pem"}}))

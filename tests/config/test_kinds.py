@@ -29,6 +29,11 @@ TABLE: dict[str, tuple[Kind, list[tuple[Any, Any]], list[Any]]] = {
         ["", "header", "header:", "cookie:a b", "cookie:a=", "query:a", 1],
     ),
     "cookie": (kinds.COOKIE_NAME, [("a", "a"), ("__Host-a.b", "__Host-a.b")], ["", "a b", "a=", "a;", "é", 1]),
+    "headers": (
+        kinds.HEADERS,
+        [({}, ()), ({"X-Team": "shop", "X-Empty": ""}, (("X-Team", "shop"), ("X-Empty", "")))],
+        ["", [], {"a b": "c"}, {"a": 1}, {"a": "b\r\nc: d"}, {"a": " b"}, {"": "b"}, {"a": "é"}],
+    ),
     "well status": (kinds.WELL_STATUS, [(200, 200), (499, 499)], [199, 410, 500, True, "200", 2.0, None]),
     "ping text": (kinds.PING_TEXT, [("", ""), ('"UP" é', '"UP" é')], ["x" * 257, "a\nb", 1]),
     "path": (kinds.PATH, [("", ""), ("a/b", "a/b")], [1, "a\0b"]),

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.checkpoint import Checkpoint
-from scalekit.logs.journal import Journal, Segment, Unavailable, segment_numbers
+from scalekit.logs.journal import Hold, Journal, Segment, Unavailable, segment_numbers
 from scalekit.logs.memory import MemoryDirectory
 from tests.logs.lanes import SteppedLane
 
@@ -127,6 +127,17 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(journal.take_disposable(Checkpoint(sequence=2, watermark=19)), ["journal-00000001"])
         self.assertEqual(journal.take_disposable(Checkpoint(sequence=9, watermark=99)), ["journal-00000002"])
         self.assertEqual(repr(journal), "<Journal 1 segments, 0 bytes waiting>")
+
+    def test_segments_are_held(self) -> None:
+        """For those who have not read them, up to a size each."""
+        for number in (1, 2, 3, 4):
+            self.append(bytes(10), number, number * 10)
+            self.work()
+        written = Checkpoint(sequence=9, watermark=99)
+        for holds in ([Hold(0, 30)], [Hold(3, 99), Hold(0, 21)]):
+            self.assertEqual(self.journal.take_disposable(written, holds=holds), [])
+        for hold, number in ((Hold(1, 30), 1), (Hold(0, 10), 2), (Hold(9, 99), 3)):
+            self.assertEqual(self.journal.take_disposable(written, holds=[hold]), [f"journal-0000000{number}"])
 
     def test_names(self) -> None:
         """Of segments, among others, in order."""
