@@ -28,7 +28,7 @@ from twisted.web.server import Request
 from scalekit.blog import pages
 from scalekit.blog.forms import Form, parse_form, refuse_cross_site
 from scalekit.blog.fragments import Fragment, Fragments
-from scalekit.blog.posts import Posts
+from scalekit.blog.posts import Posts, request_id
 from scalekit.blog.store import Post, PostFields
 from scalekit.blog.stylesheet import STYLESHEET
 from scalekit.errors import ClientFault, Fault
@@ -39,6 +39,8 @@ from scalekit.web.answers import answer_later, query_value, read_body
 FORM_BYTES = 1_300_000
 # What bears it shows the list; a post's own piece bears ``post:ID``.
 LIST_TAG = "posts"
+# The balancer's are shorter; who asks without one may say what it likes.
+REQUEST_ID_LENGTH = 100
 # Our own stylesheet, no script, no frames, forms to ourselves.
 SECURITY_FIELDS = {
     b"content-security-policy": b"default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; "
@@ -93,6 +95,7 @@ class Blog(Resource):
         return answer_later(request, Deferred.fromCoroutine(self._answer(request, began)))
 
     async def _answer(self, request: Request, began: float) -> bytes:
+        request_id.set(_id_of(request))  # of this coroutine's context, and of what it awaits
         try:
             view = await self._view(request)
         except Fault as fault:
@@ -227,14 +230,19 @@ class Blog(Resource):
 
     def _note(self, request: Request, view: View, seconds: float) -> None:
         level = "INFO" if view.status < 500 else "ERROR"
-        request_id = request.getHeader("x-request-id") or "-"
+        name = _id_of(request)
         target = request.uri[:200].decode("latin-1")
         method = request.method.decode("latin-1")
         self._sink.log(
             level,
-            f"{method} {target} {view.status} {seconds * 1000:.1f}ms {view.source} id={request_id[:100]}",
-            fields=None if request_id == "-" else {"request_id": request_id[:100]},
+            f"{method} {target} {view.status} {seconds * 1000:.1f}ms {view.source} id={name or '-'}",
+            fields={"request_id": name} if name else None,
         )
+
+
+def _id_of(request: Request) -> str:
+    """The id that the balancer has given to a request, or the beginning of what stands in its place."""
+    return (request.getHeader("x-request-id") or "")[:REQUEST_ID_LENGTH]
 
 
 def _tag(post_id: int) -> str:

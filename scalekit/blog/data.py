@@ -18,7 +18,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.application.service import Service
@@ -205,6 +205,20 @@ class _Missing(ProblemResource):
 
     def render(self, request: Request) -> bytes:
         return problem(request, 404, "not-found", "There is nothing at this address.")
+
+
+def entry_of(exchange: Any, seconds: float) -> tuple[str, str, dict[str, str] | None]:
+    """
+    What the log is told of a request: level, message and fields.
+
+    The id is the one that the blog has been given by the balancer, so that `scalekit why` finds all three.
+    """
+    head, status = exchange.head, exchange.record.status
+    name = (head.get(b"x-request-id") or b"")[:100].decode("latin-1")
+    request = f"{head.method.decode('latin-1')} {head.target[:200].decode('latin-1')}"
+    level = "ERROR" if status >= 500 else "INFO"
+    text = f"{request} {status} {seconds * 1000:.1f}ms id={name or '-'}"
+    return level, text, {"request_id": name} if name else None
 
 
 def post_fields(body: bytes) -> PostFields:

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.python import usage
 
-from scalekit.blog.data import BODY_LIMIT, Database, DataResource
+from scalekit.blog.data import BODY_LIMIT, Database, DataResource, entry_of
 from scalekit.blog.seed import seed
 from scalekit.blog.tap import AppOptions
 from scalekit.kit.daemons import open_logging
@@ -57,11 +57,9 @@ def makeService(options: Options) -> DrainingService:
     database.setServiceParent(daemon)
 
     def note(exchange: Any, seconds: float) -> None:
-        head, status = exchange.head, exchange.record.status
-        if head.normal_path != b"/ping":
-            level = "ERROR" if status >= 500 else "INFO"
-            request = f"{head.method.decode('latin-1')} {head.target[:200].decode('latin-1')}"
-            sink.log(level, f"{request} {status} {seconds * 1000:.1f}ms")
+        if exchange.head.normal_path != b"/ping":
+            level, message, fields = entry_of(exchange, seconds)
+            sink.log(level, message, fields=fields)
 
     names = local_names(socket.gethostname())
     add_private_listener(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -12,6 +13,8 @@ from scalekit.errors import ClientFault, OurFault, UpstreamFault
 
 # The reader waits: a data service that needs longer than this is broken, and saying so is better.
 ANSWER_SECONDS = 5.0
+#: The id of the request that is being answered, which the data service is told; empty without one.
+request_id: ContextVar[str] = ContextVar("the request's id", default="")
 
 T = TypeVar("T")
 
@@ -67,6 +70,8 @@ class Posts:
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         headers = dict(headers or {})
+        if request_id.get():
+            headers["X-Request-ID"] = request_id.get()
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:

@@ -62,6 +62,14 @@ class BlogTests(SynchronousTestCase):
             self.assertEqual(self.foot(second), "127.0.0.1:3001 from the cache")
         self.assertEqual(set(self.cache.stored), {"/", "/posts/2"})
 
+    def test_the_data_service_is_told_the_requests_id(self) -> None:
+        """Each its own, also of those that are answered side by side."""
+        client = FakeClient(self.clock)
+        site = self.server("127.0.0.1:3001", client)
+        for number, fields in enumerate(([(b"X-Request-ID", b"ab-1")], [(b"X-Request-ID", b"x" * 200)], [])):
+            ask(site, b"GET", b"/posts/%d" % (number + 1), fields)
+        self.assertEqual([sent.get("X-Request-ID") for sent in client.headers], ["ab-1", "x" * 100, None])
+
     def test_what_is_cached_is_the_piece_not_the_page(self) -> None:
         self.get("/posts/2")
         self.assertNotIn(b"Answered by", self.cache.stored["/posts/2"])

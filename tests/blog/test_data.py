@@ -13,10 +13,12 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from scalekit.blog.data import Database, DataResource
+from scalekit.blog.data import Database, DataResource, entry_of
 from scalekit.blog.store import PostFields
 from scalekit.errors import ConfigurationFault, OurFault
 from scalekit.kit.client import Answer, Client
+from scalekit.web.memory import ask
+from scalekit.web.site import Site
 from tests.blog.fakes import NOW, FakeDatabase
 
 POST = {"title": "Title", "author": "Author", "body": "Body"}
@@ -46,6 +48,14 @@ class DataResourceTests(SynchronousTestCase):
         self.assertEqual(json.loads(changed.body)["title"], "New")
         listed = json.loads(self.ask("GET", "/posts").body)
         self.assertEqual([post["title"] for post in listed["posts"]], ["New"])
+
+    def test_what_the_log_is_told(self) -> None:
+        site = Site(DataResource(self.database.as_database(), lambda: NOW), reactor=Clock())
+        for fields, name, kept in (([(b"X-Request-ID", b"ab-1")], "ab-1", {"request_id": "ab-1"}), ([], "-", None)):
+            asked = ask(site, b"GET", b"/posts/7?a=b", fields)
+            self.assertEqual(entry_of(asked, 0.0015), ("INFO", f"GET /posts/7?a=b 404 1.5ms id={name}", kept))
+        asked.record.status = 503
+        self.assertEqual(entry_of(asked, 0.0)[0], "ERROR")
 
     def test_what_has_not_changed_is_a_304(self) -> None:
         self.ask("POST", "/posts", POST)
