@@ -22,8 +22,9 @@ from twisted.internet.task import Cooperator
 from twisted.logger import Logger
 
 from scalekit.cache.entry import Entry
+from scalekit.cache.restoring import Restoring
 from scalekit.cache.snapshot import LONGEST_HEADING, MARKER_BYTES, Heading, Reading, Record, heading_bytes, record_bytes
-from scalekit.cache.store import Fill, Store
+from scalekit.cache.store import Store
 
 # Others are served between two turns.
 TURN_SECONDS = 0.002
@@ -90,7 +91,7 @@ class SnapshotKeeper(Service):
             os.close(file)
             return
         # From now on what comes in is newer.
-        self._loading = self._turns.coiterate(self._load(file, self._store.begin_restore()))
+        self._loading = self._turns.coiterate(self._load(file, Restoring(self._store)))
         self._loading.addErrback(self._failed)
 
     def stopService(self) -> Deferred[None]:
@@ -124,7 +125,7 @@ class SnapshotKeeper(Service):
         finally:
             os.close(directory)
 
-    def _load(self, descriptor: int, fill: Fill) -> Iterator[None]:
+    def _load(self, descriptor: int, restoring: Restoring) -> Iterator[None]:
         try:
             with open(descriptor, "rb", buffering=0) as file:
                 reading = Reading()
@@ -141,7 +142,7 @@ class SnapshotKeeper(Service):
                     reading.feed(piece)
                     for record in reading.records() if piece else reading.end():
                         seen += 1
-                        self.restored += self._restore(record, later, fill)
+                        self.restored += self._restore(record, later, restoring)
                         yield
                     yield
                 self.damaged = reading.damaged
@@ -153,7 +154,7 @@ class SnapshotKeeper(Service):
                     damaged=self.damaged,
                 )
         finally:
-            self._store.end_restore(fill)
+            restoring.end()
 
     def _moved_by(self, heading: Heading) -> float:
         """What to add to its times; raises ValueError if nobody knows."""
@@ -163,16 +164,15 @@ class SnapshotKeeper(Service):
             raise ValueError("it is from the future, the clock was set back")
         return now - elapsed - heading.steady
 
-    def _restore(self, record: Record, later: float, fill: Fill) -> bool:
+    def _restore(self, record: Record, later: float, restoring: Restoring) -> bool:
         times = (record.stored + later, record.expires + later, record.revalidates + later, record.leaves + later)
-        return self._store.restore(
+        return restoring.put_back(
             record.key,
             record.value,
             times,
             self._clock.seconds(),
             tags=record.tags,
             is_used=record.is_used,
-            fill=fill,
         )
 
     def _save(self, aside: Path) -> Iterator[None]:

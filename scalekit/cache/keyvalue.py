@@ -19,8 +19,9 @@ from zope.interface import implementer
 from scalekit.cache.ageing import Lifetimes
 from scalekit.cache.conditions import etag_of
 from scalekit.cache.entry import Entry
+from scalekit.cache.fills import Fill
 from scalekit.cache.leases import USUAL_SECONDS, Lease, Leases
-from scalekit.cache.store import Fill, Put, Store, Window
+from scalekit.cache.store import Put, Store, Window
 from scalekit.interfaces import ICacheStore
 
 # Each is a connection and a timer.  Who comes beyond it is answered at once, as if its time were over.

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from scalekit.cache.store import Fill, Store
+from scalekit.cache.fills import Fill
+from scalekit.cache.store import Store
 
 # Each is a value being made by some app server at this moment.  Beyond it nobody gets a lease, and all make their own.
 MOST_LEASES = 4096

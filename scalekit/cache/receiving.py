@@ -13,8 +13,9 @@ from zope.interface import implementer
 from scalekit.cache.ageing import lifetimes
 from scalekit.cache.conditions import check_change, etag, etag_of, is_conditional, unmatched
 from scalekit.cache.entry import Entry
+from scalekit.cache.fills import Fill
 from scalekit.cache.labels import tags_of
-from scalekit.cache.store import Fill, Put
+from scalekit.cache.store import Put
 from scalekit.errors import ClientFault, Fault, OurFault
 from scalekit.http.heads import Fields, RequestHead, ResponseHead, values_of
 from scalekit.interfaces import IAnswerObserver, IBodyReceiver, ICacheStore

@@ -19,13 +19,14 @@ from zope.interface import implementer
 from scalekit.cache.ageing import Lifetimes
 from scalekit.cache.conditions import etag
 from scalekit.cache.entry import Entry, Tag, charge_of
+from scalekit.cache.fills import Fill
 from scalekit.cache.keyvalue import LONGEST_WAIT_SECONDS, MOST_WAITING, Found, KeyValue, Purged
 from scalekit.cache.leases import LONGEST_SECONDS, USUAL_SECONDS, Lease
 from scalekit.cache.purge_log import ALL, Away, PurgeLog
 from scalekit.cache.purges import Kind, Verdict
 from scalekit.cache.redis_records import Purge, Reply, digest_of, reply_of
 from scalekit.cache.redis_scripts import ASK, PUT, READ, RELEASE
-from scalekit.cache.store import Fill, Put, Window
+from scalekit.cache.store import Put, Window
 from scalekit.interfaces import ICacheStore, IPurgeObserver
 
 #: Entries; where others purge by prefix faster than this cache can sweep, they wait for it.

@@ -12,34 +12,26 @@ Its rules:
 * an entry of over an eighth of ``max_bytes`` is not admitted, so that no single one can sweep the cache empty;
 * a hard purge removes, a soft one makes stale, and both take effect at once: entries that a purge of many has not come
   to yet are held against it when they are read (`unswept`), and fills that began before it when they end (`purges`);
-* every entry leaves by `_forget`, and exactly one of the counters ``replaced``, ``expired``, ``evicted`` and
+* every entry leaves by `holding`, and exactly one of the counters ``replaced``, ``expired``, ``evicted`` and
   ``invalidated`` tells which way.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sized
 from enum import Enum
 
-import msgspec
-
 from scalekit.cache.entry import Entry, Tag, charge_of, charge_of_length
 from scalekit.cache.eviction import Eviction
+from scalekit.cache.fills import Fill, Fills
+from scalekit.cache.holding import SHELVES, Holding, removals
 from scalekit.cache.hottest import Hottest
 from scalekit.cache.purges import Kind, Purges, Verdict
 from scalekit.cache.s3fifo import S3FIFO
-from scalekit.cache.tags import Tags
-from scalekit.cache.unswept import Unswept
-from scalekit.cache.wheel import Wheel
+from scalekit.cache.stats import Stats
+from scalekit.cache.sweeping import Sweeping
 
 _LARGEST_SHARE = 8
-# Removing an entry takes 1 to 3 us, giving its memory back to the system another 80 us a MiB (measured; munmap).
-_LARGE_BYTES = 32 * 1024
-# Entries lie on so many shelves, so that a sweep can look through one at a time: 4,000 of a million.
-_SHELVES = 256
-# Looking whether a key begins with a prefix takes a tenth of the time that removing its entry takes.
-_LOOKS = 10
 # Every read is held against those that are not done, some 0.1 us each; a million entries are swept in seconds.
 MOST_PREFIXES = 64
 
@@ -63,48 +55,6 @@ class Window(Enum):
     FAILING = "where making it anew has failed"
 
 
-class Fill(msgspec.Struct, eq=False):
-    """
-    A value that is being made.
-
-    :ivar since: the number of the latest purge when it began.
-    :ivar reserved: bytes kept free for it.
-    :ivar position: where the log of purges was that is shared with others; empty: there is none.
-    """
-
-    key: bytes
-    since: int
-    reserved: int = 0
-    position: bytes = b""
-
-
-class Stats(msgspec.Struct, frozen=True):
-    """
-    The store's counters (since it was made) and its size now; ``bytes`` and ``max_bytes`` include the overhead.
-
-    ``stale`` is how many of the ``hits`` were stale, ``refused`` what was too big or had no room, ``voided`` the fills
-    that a purge overtook.
-    """
-
-    hits: int
-    stale: int
-    misses: int
-    stored: int
-    replaced: int
-    expired: int
-    evicted: int
-    invalidated: int
-    refused: int
-    voided: int
-    purges: int
-    entries: int
-    tags: int
-    fills: int
-    reserved_bytes: int
-    bytes: int
-    max_bytes: int
-
-
 class Store:
     """
     :param max_bytes: the budget: keys, values and overhead of all entries together.
@@ -116,35 +66,33 @@ class Store:
     def __init__(self, max_bytes: int, eviction: Eviction | None = None) -> None:
         self.max_bytes = max_bytes
         self.largest = max_bytes // _LARGEST_SHARE
-        self._shelves: list[dict[bytes, Entry]] = [{} for _ in range(_SHELVES)]
-        self._eviction: Eviction = S3FIFO(max_bytes) if eviction is None else eviction
+        self._held = Holding(S3FIFO(max_bytes) if eviction is None else eviction)
+        # What every read needs, a step nearer.
+        self._shelves = self._held.shelves
+        self._use = self._held.eviction.use
         self.hottest = Hottest()
-        self._wheel = Wheel()
-        self._tags = Tags()
         self._purges = Purges()
-        self._unswept = Unswept(_SHELVES)
-        self._looking: list[Entry] = []  # the rest of the shelf that a sweep is at
-        self._fills: OrderedDict[int, Fill] = OrderedDict()
-        self._reserved = 0
+        self._sweeping = Sweeping(self._held, self._purges)
+        self._unswept = self._sweeping.unswept
+        self._fills = Fills()
         # The keys that were put while what an earlier process held is being restored.
         self._arrived: set[bytes] | None = None
-        self._bytes = self._count = 0
         self._hits = self._stale = self._misses = self._stored = self._refused = self._voided = 0
-        self._replaced = self._expired = self._evicted = self._invalidated = 0
+        self._replaced = self._expired = self._evicted = 0
 
     # Reading
 
     def get(self, key: bytes, now: float, window: Window = Window.FRESH) -> Entry | None:
         """The entry of this key, if it is not staler than that; else None."""
-        entry = self._shelves[hash(key) % _SHELVES].get(key)
+        entry = self._shelves[hash(key) % SHELVES].get(key)
         if entry is not None and self._unswept.is_waiting:
-            entry = self._settled(entry, now)
+            entry = self._sweeping.settled(entry, now)
         if entry is None:
             self._misses += 1
             return None
         if entry.expires <= now:
             if entry.leaves <= now:
-                self._drop(entry)
+                self._held.drop(entry)
                 self._expired += 1
                 self._misses += 1
                 return None
@@ -155,14 +103,14 @@ class Store:
         self._hits += 1
         if self._hits >= self.hottest.due:
             self.hottest.note(key, self._hits)
-        self._eviction.use(entry)
+        self._use(entry)
         return entry
 
     def peek(self, key: bytes, now: float) -> Entry | None:
         """The entry of this key, fresh or stale; neither counted nor used by it."""
-        entry = self._shelves[hash(key) % _SHELVES].get(key)
+        entry = self._held.find(key)
         if entry is not None and self._unswept.is_waiting:
-            entry = self._settled(entry, now)
+            entry = self._sweeping.settled(entry, now)
         return None if entry is None or entry.leaves <= now else entry
 
     # Storing
@@ -200,7 +148,7 @@ class Store:
             return Put.PURGED
         tags = tuple(dict.fromkeys(tags)) if tags else ()
         charge = charge_of(key, value, tags)
-        if charge > self.largest or self._reserved + charge > self.max_bytes:
+        if charge > self.largest or self._fills.reserved + charge > self.max_bytes:
             self._refused += 1
             return Put.TOO_BIG if charge > self.largest else Put.NO_ROOM
         old = self.peek(key, now)
@@ -216,86 +164,40 @@ class Store:
         leaves = expires + if_error if if_error > while_revalidating else revalidates
         made = now if stored is None else stored
         entry = Entry(key, value, made, expires, revalidates, leaves, charge, 0, (), self._purges.number)
-        if old is None:
-            self._eviction.add(entry)
-            self._count += 1
-            self._bytes += charge
-        else:
-            self._wheel.remove(key, old.due)
-            self._tags.leave(old)
-            self._eviction.replace(old, entry)
-            self._bytes += charge - old.charge
-            self._replaced += 1
-        entry.due = self._wheel.add(key, leaves, now)
-        if tags:
-            entry.tags = self._tags.bear(key, tags)
-        self._shelves[hash(key) % _SHELVES][key] = entry
+        self._held.put(entry, old, tags, now)
+        self._replaced += old is not None
         self._stored += 1
         if self._arrived is not None:
             self._arrived.add(key)
         return outcome
 
-    def begin_restore(self) -> Fill:
-        """What an earlier process held is to be put back; ends with `end_restore`."""
-        self._arrived = set()
-        return self.begin(b"")
-
-    def restore(
-        self,
-        key: bytes,
-        value: bytes,
-        times: tuple[float, float, float, float],
-        now: float,
-        *,
-        tags: tuple[bytes, ...],
-        is_used: bool,
-        fill: Fill,
-    ) -> bool:
-        """
-        Put back an entry; False if it has left, or was put anew or purged since `begin_restore`, or there is no room.
-
-        :param times: ``stored``, ``expires``, ``revalidates`` and ``leaves`` of an `Entry`.
-        :param is_used: whether it was served lately.
-        :param fill: what `begin_restore` has returned.
-        """
-        assert self._arrived is not None
-        stored, expires, revalidates, leaves = times
-        if leaves <= now or key in self._arrived:
-            return False
-        if self._bytes + self._reserved + charge_of(key, value, tags) > self.max_bytes:
-            return False
-        outcome = self.put(
-            key,
-            value,
-            expires - now,
-            now,
-            tags=tags,
-            while_revalidating=revalidates - expires,
-            if_error=leaves - expires,
-            fill=Fill(key, fill.since),
-            stored=stored,
-        )
-        if outcome is not Put.CREATED:
-            return False
-        self._arrived.discard(key)
-        if is_used:
-            self._eviction.use(self._shelves[hash(key) % _SHELVES][key])
-        return True
-
-    def end_restore(self, fill: Fill) -> None:
-        """All of it has come."""
-        self._arrived = None
-        self.abandon(fill)
-
     def by_worth(self) -> list[Entry]:
         """All that is held, what would be given up first at the beginning; purged and expired ones may be among it."""
-        return list(self._eviction)
+        return list(self._held.eviction)
+
+    def use(self, key: bytes) -> None:
+        """An entry that was put just now has been served lately."""
+        entry = self._held.find(key)
+        if entry is not None:
+            self._use(entry)
+
+    def note_arrivals(self) -> set[bytes]:
+        """The keys that are put from now on, until `note_no_arrivals`."""
+        self._arrived = set()
+        return self._arrived
+
+    def note_no_arrivals(self) -> None:
+        """Nobody asks for them any more."""
+        self._arrived = None
+
+    @property
+    def free_bytes(self) -> int:
+        """How much room there is without giving anything up."""
+        return self.max_bytes - self._held.bytes - self._fills.reserved
 
     def begin(self, key: bytes) -> Fill:
         """Somebody begins to make a value; ends with `put` or `abandon`."""
-        fill = Fill(key, self._purges.number)
-        self._fills[id(fill)] = fill
-        return fill
+        return self._fills.begin(key, self._purges.number)
 
     def reserve(self, fill: Fill, length: int) -> bool:
         """
@@ -308,12 +210,12 @@ class Store:
         more = charge - fill.reserved
         if more <= 0:
             return True
-        if charge > self.largest or self._reserved + more > self.max_bytes:
+        if charge > self.largest or self._fills.reserved + more > self.max_bytes:
             return False
-        while self._bytes + self._reserved + more > self.max_bytes:
-            self._give_up(self._eviction.evict())
-        fill.reserved = charge
-        self._reserved += more
+        while more > self.free_bytes:
+            self._held.give_up()
+            self._evicted += 1
+        self._fills.reserve(fill, charge)
         return True
 
     def is_too_big(self, key: bytes, length: int) -> bool:
@@ -322,11 +224,8 @@ class Store:
 
     def abandon(self, fill: Fill) -> None:
         """A fill is over, whatever came of it; once more does no harm."""
-        if self._fills.pop(id(fill), None) is None:
-            return
-        self._reserved -= fill.reserved
-        fill.reserved = 0
-        self._purges.forget(next((one.since for one in self._fills.values()), self._purges.number))
+        if self._fills.end(fill):
+            self._purges.forget(self._fills.earliest(self._purges.number))
 
     def count_void(self) -> None:
         """A value was made in a fill that is no more."""
@@ -354,18 +253,13 @@ class Store:
         if entry is None:
             self._clear(key)
             return False
-        entry.purges = self._purges.number
-        if is_soft:
-            self._soften(entry, now, now)
-        else:
-            self._drop(entry)
-            self._invalidated += 1
+        self._sweeping.carry_out(entry, is_soft, now)
         return True
 
     def purge_tag(self, name: bytes, now: float, is_soft: bool = False) -> None:
         """Remove all that bears this tag, or make it stale: at once for readers, by `sweep` from memory."""
         self._purges.note(Kind.TAG, name, is_soft, bool(self._fills))
-        tag = self._tags.take(name)
+        tag = self._held.tags.take(name)
         if not is_soft:
             self._unswept.condemn(name)
         if tag is not None:
@@ -391,7 +285,7 @@ class Store:
         """Remove a copy that is no longer right; what is being made of this key is not purged by that."""
         entry = self.peek(key, now)
         if entry is not None:
-            self._drop(entry)
+            self._held.drop(entry)
             self._replaced += 1
 
     @property
@@ -405,22 +299,7 @@ class Store:
 
         :param budget: entries to remove; one to make stale counts for five, a large one for several.
         """
-        while budget > 0 and (tag := self._unswept.next_tag()) is not None:
-            key = tag.keys.pop()
-            budget -= self._sweep_one(self._shelves[hash(key) % _SHELVES][key], now)
-        while budget > 0:
-            if not self._looking:
-                number = self._unswept.next_shelf()
-                if number is None:
-                    break
-                shelf = self._shelves[number]
-                self._looking = self._unswept.matching(shelf)
-                budget -= 1 + len(shelf) // _LOOKS
-                continue
-            entry = self._looking.pop()
-            if self._shelves[hash(entry.key) % _SHELVES].get(entry.key) is entry:
-                budget -= self._sweep_one(entry, now)
-        self._unswept.check()
+        self._sweeping.sweep(now, budget)
 
     def expire(self, now: float, budget: int) -> int:
         """
@@ -433,24 +312,22 @@ class Store:
         """
         removed = 0
         while budget > 0:
-            key = self._wheel.take(now)
-            if key is None:
+            entry = self._held.take_due(now)
+            if entry is None:
                 break
-            entry = self._shelves[hash(key) % _SHELVES][key]
-            budget -= 1
             if entry.leaves <= now:
-                budget -= len(entry.value) // _LARGE_BYTES
-                self._forget(entry)
-                self._eviction.remove(entry)
+                budget -= removals(entry)
+                self._held.drop_due(entry)
                 self._expired += 1
                 removed += 1
             else:
-                entry.due = self._wheel.add(key, entry.leaves, now)
+                budget -= 1
+                self._held.put_off(entry, now)
         return removed
 
     def next_deadline(self) -> float | None:
         """From when on `expire` has something to do; None if it never has."""
-        return self._wheel.next_tick()
+        return self._held.wheel.next_tick()
 
     def stats(self) -> Stats:
         return Stats(
@@ -461,93 +338,38 @@ class Store:
             replaced=self._replaced,
             expired=self._expired,
             evicted=self._evicted,
-            invalidated=self._invalidated,
+            invalidated=self._sweeping.removed,
             refused=self._refused,
             voided=self._voided,
             purges=self._purges.number,
-            entries=self._count,
-            tags=len(self._tags),
+            entries=self._held.count,
+            tags=len(self._held.tags),
             fills=len(self._fills),
-            reserved_bytes=self._reserved,
-            bytes=self._bytes,
+            reserved_bytes=self._fills.reserved,
+            bytes=self._held.bytes,
             max_bytes=self.max_bytes,
         )
 
     # Inside
 
-    def _sweep_one(self, entry: Entry, now: float) -> int:
-        """What it cost, in removals."""
-        large = len(entry.value) // _LARGE_BYTES
-        return 1 + large if self._settled(entry, now) is None else 5
-
-    def _settled(self, entry: Entry, now: float) -> Entry | None:
-        """The entry after what purges of many have made of it; None if that was the end of it."""
-        if self._unswept.is_gone(entry):
-            self._drop(entry)
-            self._invalidated += 1
-            return None
-        softened = self._unswept.softened(entry)
-        entry.purges = self._purges.number
-        if softened is None:
-            return entry
-        if any(tag.softened is not None for tag in entry.tags):
-            names = [tag.name for tag in entry.tags]
-            self._tags.leave(entry)
-            entry.tags = self._tags.bear(entry.key, names)
-        return self._soften(entry, softened, now)
-
-    def _soften(self, entry: Entry, moment: float, now: float) -> Entry | None:
-        """Make it stale since then, its windows begin there; None if it has none, or they are over."""
-        if entry.expires > moment:
-            self._wheel.remove(entry.key, entry.due)
-            entry.revalidates = moment + (entry.revalidates - entry.expires)
-            entry.leaves = moment + (entry.leaves - entry.expires)
-            entry.expires = moment
-            entry.due = self._wheel.add(entry.key, entry.leaves, now)
-        if entry.leaves > now:
-            return entry
-        self._drop(entry)
-        self._invalidated += 1
-        return None
-
     def _clear(self, key: bytes) -> None:
         """Remove what is under this key and has left."""
-        entry = self._shelves[hash(key) % _SHELVES].get(key)
+        entry = self._held.find(key)
         if entry is not None:
-            self._drop(entry)
+            self._held.drop(entry)
             self._expired += 1
 
     def _make_room(self, charge: int, now: float, old: Entry | None) -> Entry | None:
         """Give up entries until there is room in the place of the old one; returns that, unless it was given up."""
-        limit = self.max_bytes - self._reserved - charge
-        while self._bytes - (old.charge if old is not None else 0) > limit:
-            victim = self._eviction.evict()
-            self._give_up(victim, now)
+        while charge - (old.charge if old is not None else 0) > self.free_bytes:
+            victim = self._held.give_up()
+            if victim.leaves <= now:
+                self._expired += 1
+            else:
+                self._evicted += 1
             if victim is old:
                 old = None
         return old
-
-    def _give_up(self, entry: Entry, now: float | None = None) -> None:
-        """The eviction has taken it out."""
-        self._wheel.remove(entry.key, entry.due)
-        self._forget(entry)
-        if now is not None and entry.leaves <= now:
-            self._expired += 1
-        else:
-            self._evicted += 1
-
-    def _drop(self, entry: Entry) -> None:
-        self._wheel.remove(entry.key, entry.due)
-        self._eviction.remove(entry)
-        self._forget(entry)
-
-    def _forget(self, entry: Entry) -> None:
-        """The one way out, for an entry that neither the wheel nor the eviction has any more."""
-        del self._shelves[hash(entry.key) % _SHELVES][entry.key]
-        if entry.tags:
-            self._tags.leave(entry)
-        self._bytes -= entry.charge
-        self._count -= 1
 
     def entries(self) -> list[Entry]:
         """All that is held, purged and expired ones that have not been removed included; for tests."""
@@ -555,11 +377,11 @@ class Store:
 
     def tag(self, name: bytes) -> Tag | None:
         """The tag of this name, if any entry bears it."""
-        return self._tags.get(name)
+        return self._held.tags.get(name)
 
     def __len__(self) -> int:
-        return self._count
+        return self._held.count
 
     def __repr__(self) -> str:
-        size = f"{self._count} entries, {self._bytes} of {self.max_bytes} bytes"
+        size = f"{self._held.count} entries, {self._held.bytes} of {self.max_bytes} bytes"
         return f"<Store {size}, {self._hits} hits, {self._misses} misses>"

@@ -11,8 +11,9 @@ from zope.interface.verify import verifyObject
 
 from scalekit.cache.ageing import Lifetimes
 from scalekit.cache.conditions import etag
+from scalekit.cache.fills import Fill
 from scalekit.cache.keyvalue import Found, Purged
-from scalekit.cache.store import Fill, Put, Window
+from scalekit.cache.store import Put, Window
 from scalekit.interfaces import ICacheStore
 
 HOUR = Lifetimes(3600)

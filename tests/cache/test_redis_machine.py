@@ -14,11 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.ageing import Lifetimes
 from scalekit.cache.conditions import etag
+from scalekit.cache.fills import Fill
 from scalekit.cache.keyvalue import KeyValue
 from scalekit.cache.purges import Kind
 from scalekit.cache.redis_records import Purge, digest_of, pattern_of, prefixes_of, purge_arguments, reply_of
 from scalekit.cache.redis_scripts import ASK, LAST, PURGE, PUT, READ, RELEASE, SWEEP, SWEPT
-from scalekit.cache.store import Fill, Put, Store, Window
+from scalekit.cache.store import Put, Store, Window
 from tests.redis_server import PATIENCE_SECONDS, RedisServer
 
 NAMESPACE = b"ns:"

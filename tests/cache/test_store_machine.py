@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.cache.entry import ENTRY_OVERHEAD_BYTES, TAG_OVERHEAD_BYTES, charge_of
 from scalekit.cache.eviction import Eviction, LeastRecentlyUsed, Sieve
+from scalekit.cache.fills import Fill
 from scalekit.cache.s3fifo import S3FIFO
-from scalekit.cache.store import Fill, Put, Store, Window
+from scalekit.cache.store import Put, Store, Window
 
 # Ten entries fit at most, so that there is something to evict; an entry of over some 60 bytes is refused.
 KEYS = st.sampled_from(
@@ -203,14 +204,15 @@ class StoreMachine(RuleBasedStateMachine):
         assert stats.bytes == sum(entry.charge for entry in entries)
         assert stats.reserved_bytes == sum(making.fill.reserved for making in self.making)
         assert stats.bytes + stats.reserved_bytes <= MAX_BYTES
-        assert stats.entries == len(self.store) == len(self.store._eviction) == len(self.store._wheel) == len(entries)
+        held = self.store._held
+        assert stats.entries == len(self.store) == len(held.eviction) == len(held.wheel) == len(entries)
 
     @invariant()
     def both_sides_of_the_tags_sum_alike(self) -> None:
-        by_tag = {id(tag): tag for tag in [*self.store._tags._tags.values(), *self.store._unswept.tags]}
+        by_tag = {id(tag): tag for tag in [*self.store._held.tags._tags.values(), *self.store._unswept.tags]}
         pairs = {(entry.key, id(tag)) for entry in self.store.entries() for tag in entry.tags}
         assert pairs == {(key, name) for name, tag in by_tag.items() for key in tag.keys}
-        assert all(tag.keys for tag in self.store._tags._tags.values()), "a row that nobody is in"
+        assert all(tag.keys for tag in self.store._held.tags._tags.values()), "a row that nobody is in"
 
     @invariant()
     def every_entry_left_by_one_way(self) -> None:

@@ -36,12 +36,12 @@ class CacheRootTests(SynchronousTestCase):
         self.assertEqual(repr(cache.service), "<CacheService every 7 s: " + repr(cache.store) + ">")
         self.assertEqual(cache.store.max_bytes, 80_000)
         self.assertTrue(list(cache.collector.collect()))
-        self.assertIsInstance(cache.store._eviction, S3FIFO)
+        self.assertIsInstance(cache.store._held.eviction, S3FIFO)
 
     def test_what_leaves_when_it_is_full(self) -> None:
         for name, policy in (("lru", LeastRecentlyUsed), ("sieve", Sieve), ("s3-fifo", S3FIFO)):
             cache = make_cache_root(Cache(eviction=name), Clock())
-            self.assertIsInstance(cache.store._eviction, policy)
+            self.assertIsInstance(cache.store._held.eviction, policy)
 
 
 class SteadySecondsTests(SynchronousTestCase):

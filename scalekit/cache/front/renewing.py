@@ -6,6 +6,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, NamedTuple
 
+from scalekit.cache.fills import Fill
 from scalekit.cache.front.shelf import Shelf, Variant
 from scalekit.cache.front.sought import Sought
 from scalekit.cache.front.telling import NAME, adopt, ttl_of
@@ -15,7 +16,6 @@ from scalekit.cache.rules.asking import Asked
 from scalekit.cache.rules.stored import Stored
 from scalekit.cache.rules.storing import ABOUT_ASKING, Policy
 from scalekit.cache.rules.validation import plan_refresh
-from scalekit.cache.store import Fill
 from scalekit.http.heads import Outcome, ResponseHead
 
 

@@ -14,10 +14,11 @@ from math import inf
 from typing import cast
 
 from scalekit.cache.entry import TAG_OVERHEAD_BYTES
+from scalekit.cache.fills import Fill
 from scalekit.cache.front.bodies import Body
 from scalekit.cache.purges import Verdict
 from scalekit.cache.rules.stored import Stored
-from scalekit.cache.store import Fill, Put, Store, Window
+from scalekit.cache.store import Put, Store, Window
 from scalekit.http.heads import ResponseHead
 
 #: More forms of one URL are of a Vary that tells users apart, and each look-up compares them one by one.
