@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPOLLIN, EPollReactor
 from twisted.internet.main import installReactor
 from twisted.logger import Logger
 
-from scalekit.net.gathering import GatheringTransport
+from scalekit.net.gathering import GatheringTransport, gather, send_all
 
 #: Connections that are read at once, before their protocols hear of it: 64 KiB each at most.
 _GATHERED = 64
@@ -32,6 +32,8 @@ class QuickReactor(EPollReactor):
 
     def __init__(self) -> None:
         self._at_turn_end: list[Callable[[], None]] = []
+        #: See `scalekit.net.gathering`.
+        self.holding: list[GatheringTransport] = []
         super().__init__()
 
     def at_turn_end(self, callback: Callable[[], None]) -> None:
@@ -40,7 +42,8 @@ class QuickReactor(EPollReactor):
 
     def doPoll(self, timeout: float) -> None:
         """Wait, and let every descriptor that is ready read or write."""
-        if self._at_turn_end:
+        holding = self.holding
+        if self._at_turn_end or holding:
             timeout = 0  # Of timed calls, which come before the waiting.
         elif timeout is None:
             timeout = -1
@@ -66,7 +69,9 @@ class QuickReactor(EPollReactor):
                     self._disconnectSelectable(selectable, why, True)
             else:
                 self._doReadOrWrite(selectable, descriptor, event)
-        while self._at_turn_end:
+        while holding or self._at_turn_end:
+            if holding:
+                send_all(holding)
             callbacks, self._at_turn_end = self._at_turn_end, []
             for callback in callbacks:
                 try:
@@ -78,31 +83,21 @@ class QuickReactor(EPollReactor):
 
     def _gather(self, ready: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Read from all connections that are to be read together (`scalekit.net.gathering`); returns the others."""
-        selectables = self._selectables
         others: list[tuple[int, int]] = []
-        gathered: list[tuple[GatheringTransport, bytes | BaseException | None]] = []
-        for one in ready:
-            transport = selectables.get(one[0])
-            if type(transport) is GatheringTransport and one[1] == EPOLLIN:
-                gathered.append((transport, transport.read()))
-                if len(gathered) == _GATHERED:
-                    self._deliver(gathered)
-                    gathered = []
-            else:
-                others.append(one)
-        self._deliver(gathered)
+        for start in range(0, len(ready), _GATHERED):
+            for transport, found in gather(ready[start : start + _GATHERED], self._selectables, others):
+                why: BaseException | None = None
+                try:
+                    if type(found) is bytes and transport._is_reading:
+                        transport.protocol.dataReceived(found)
+                    else:
+                        why = transport.deliver(found)
+                except Exception as error:
+                    _log.failure("reading from {selectable!r} failed", selectable=transport)
+                    why = error
+                if why is not None:
+                    self._disconnectSelectable(transport, why, True)
         return others
-
-    def _deliver(self, gathered: list[tuple[GatheringTransport, bytes | BaseException | None]]) -> None:
-        for transport, found in gathered:
-            why: BaseException | None
-            try:
-                why = transport.deliver(found)
-            except Exception as error:
-                _log.failure("reading from {selectable!r} failed", selectable=transport)
-                why = error
-            if why is not None:
-                self._disconnectSelectable(transport, why, True)
 
 
 def install() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import main
@@ -11,7 +10,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.gathering import HELD_BYTES, GatheringTransport
+from scalekit.net.gathering import HELD_BYTES, GatheringTransport, send_all
 
 
 class Turns(Clock):
@@ -22,15 +21,10 @@ class Turns(Clock):
         self.readers: set[Any] = set()
         self.writers: set[Any] = set()
         self.ended: list[tuple[Any, Any]] = []
-        self.at_end: list[Callable[[], None]] = []
-
-    def at_turn_end(self, callback: Callable[[], None]) -> None:
-        self.at_end.append(callback)
+        self.holding: list[GatheringTransport] = []
 
     def end(self) -> None:
-        callbacks, self.at_end = self.at_end, []
-        for callback in callbacks:
-            callback()
+        send_all(self.holding)
 
     def addReader(self, reader: Any) -> None:
         self.readers.add(reader)
@@ -96,13 +90,13 @@ class GatheringTests(SynchronousTestCase):
         self.reactor.end()
         self.transport.write(b"y" * (HELD_BYTES + 1))
         self.assertEqual(len(self.arrived()), HELD_BYTES + 1)
-        self.assertEqual(self.reactor.at_end, [])
+        self.assertEqual(self.reactor.holding, [])
 
     def test_what_the_socket_does_not_take_is_queued_and_nothing_overtakes_it(self) -> None:
         self.transport.write(b"x" * (4 << 20))
         taken = len(self.arrived())
         self.transport.write(b"last")
-        self.assertEqual(self.reactor.at_end, [])
+        self.assertEqual(self.reactor.holding, [])
         whole = b""
         while self.transport in self.reactor.writers:
             self.transport.doWrite()
