@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from scalekit.balancer.explain import algorithm_of
 from scalekit.balancer.explained import ExplainedExchange, explanation, is_asked
-from scalekit.balancer.forward import Forward
+from scalekit.balancer.forward import Forward, new_forward
 from scalekit.balancer.picking.turns import RoundRobin
 from scalekit.balancer.roster import Roster
 from scalekit.balancer.routes import Route, Routing
@@ -95,7 +95,7 @@ class ReverseProxy:
             instance = traffic.picker.first(available, exchange)
         else:
             instance = traffic.sticky.instance_of(exchange, available) or traffic.picker.first(available, exchange)
-        forward = Forward(self, exchange, traffic)
+        forward = new_forward(self, exchange, traffic)
         if instance.max_in_flight > instance.in_flight < traffic.most:
             forward.begin(instance)
             return

@@ -152,7 +152,8 @@ class Forwarder:
         _, before, trace, after = made
         if not trace:
             # 16 bytes and 8, in half of the time that padded numbers take.
-            ids = hexlify(self._trace_ids().to_bytes(24, "big"), b"-", -16)
+            trace_ids = self._trace_ids
+            ids = hexlify(trace_ids().to_bytes(24, "big"), b"-", -16)
             return b"".join((before, request_id, b"\r\ntraceparent: 00-", ids, b"-00\r\n", upgrade, after))
         return b"%b%b\r\ntraceparent: %b\r\n%b%b" % (before, request_id, trace, upgrade, after)
 

@@ -262,17 +262,15 @@ class Outcome:
     :ivar cache: what the HTTP cache made of it, see `scalekit.cache.front.metrics`; empty where there is none.
     """
 
-    __slots__ = ("attempts", "cache", "instance", "reason", "retry", "sent", "service", "status")
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.sent = 0
-        self.service = ""
-        self.instance = ""
-        self.attempts = 0
-        self.reason = ""
-        self.retry = ""
-        self.cache = ""
+    # Not slots: what most exchanges never change stands here once, and is not stored a thousand times a second.
+    status = 0
+    sent = 0
+    service = ""
+    instance = ""
+    attempts = 0
+    reason = ""
+    retry = ""
+    cache = ""
 
     def __repr__(self) -> str:
         return f"<Outcome {self.status} sent={self.sent} {self.service}@{self.instance} {self.reason}>"

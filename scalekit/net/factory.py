@@ -144,12 +144,13 @@ class HTTPFactory(Factory):
             known = self._known_request_id(head, client)
             if known is not None:
                 return known
-        return self.new_request_id()
+        return b"%b-%x" % (self._name, next(self._numbers))
 
     def report(self, exchange: WireExchange | H2Exchange) -> None:
         """An exchange is over."""
-        if self._outcomes is not None:
-            self._outcomes(exchange, self.seconds() - exchange.started)
+        outcomes, seconds = self._outcomes, self.seconds
+        if outcomes is not None:
+            outcomes(exchange, seconds() - exchange.started)
 
     def refused(self, fault: ClientFault, client: Client) -> None:
         """Bytes were no request; counted by reason."""

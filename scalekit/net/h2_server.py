@@ -32,7 +32,7 @@ from scalekit.http.problems import problem_answer
 from scalekit.net.answering import tell_aborted
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE
-from scalekit.net.h2_exchange import STREAM_QUEUE, H2Exchange
+from scalekit.net.h2_exchange import STREAM_QUEUE, H2Exchange, new_exchange
 from scalekit.net.lingering import LINGER_SECONDS, Lingering, untaken_bytes
 from scalekit.net.transports import client_of
 
@@ -62,6 +62,43 @@ class H2Connection(Protocol):
     :ivar session: see `scalekit.http.h2.session`.
     :ivar streams: the open ones: whose exchange is over, too, until all of the answer is sent.
     """
+
+    # They are more than the 30 that Python finds quickly in a dictionary of an object's own.
+    __slots__ = (
+        "_controls",
+        "_credit_requests",
+        "_empties",
+        "_is_calmed",
+        "_is_closing",
+        "_is_flush_due",
+        "_is_flushing",
+        "_is_parting",
+        "_is_receiving",
+        "_is_stuck",
+        "_last_ended",
+        "_last_fields",
+        "_last_head",
+        "_limits",
+        "_lingering",
+        "_notice_ticks",
+        "_reset",
+        "_resets",
+        "_stuck",
+        "_taken_at",
+        "_taken_bytes",
+        "_unwanted",
+        "_updates",
+        "_useless_bytes",
+        "_wait",
+        "_wheel",
+        "_written_bytes",
+        "client",
+        "deadline",
+        "factory",
+        "scheduled",
+        "session",
+        "streams",
+    )
 
     transport: Any
 
@@ -185,20 +222,22 @@ class H2Connection(Protocol):
                 return
             self._last_fields, self._last_ended, self._last_head = fields, has_ended, head
         self._credit_requests += 1
-        exchange = H2Exchange(
-            self, stream, head, self.client, factory.request_id(head, self.client), factory.seconds(), has_ended
-        )
+        client, seconds, respond = self.client, factory.seconds, factory.respond
+        exchange = new_exchange(self, stream, head, client, factory.request_id(head, client), seconds(), has_ended)
         if not self.streams:
             self._look_later()
         self.streams[stream] = exchange
         try:
-            factory.respond(exchange)
+            respond(exchange)
         except Exception as fault:
             self.failed(exchange, fault)
 
     def done(self, exchange: H2Exchange) -> None:
         """The answer has been submitted whole; called by the exchange."""
-        exchange.leave()
+        if exchange.receiver is None and not exchange.body_bytes:
+            exchange.connection = None  # Nothing can be left of a body that has not come.
+        else:
+            exchange.leave()
         exchange.observer = None
         if not exchange.has_ended:
             self._unwanted.add(exchange.stream)

@@ -77,7 +77,8 @@ class AccessLog(Service):
         """An exchange is over; it took ``seconds``."""
         waiting = self._waiting
         if len(waiting) < MOST_WAITING:
-            waiting.append((exchange, seconds, self._wall()))
+            wall = self._wall
+            waiting.append((exchange, seconds, wall()))
             if len(waiting) == BATCH and self._turn is None:
                 # Soon, not at the tick: what lies here long falls out of the cache and grows old in the collector.
                 self._turn = self._clock.callLater(0, self._take_turn)

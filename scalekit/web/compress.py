@@ -19,7 +19,7 @@ from weakref import finalize
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from scalekit.http.coding import coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
+from scalekit.http.coding import MINIMUM, coded_head, is_codable, unmodified_head, varied_head, with_origin_tags
 from scalekit.http.heads import Amend, RequestHead, ResponseHead
 from scalekit.http.negotiation import pick_coding
 from scalekit.interfaces import IResponder
@@ -160,6 +160,8 @@ class Compress:
 
 def _tell_caches(head: ResponseHead, size: int | None) -> ResponseHead:
     """To a client that takes no coding of ours: codable answers tell shared caches that others do."""
+    if size is not None and size < MINIMUM:
+        return head  # as `is_codable` would say, without a call for every small answer
     return varied_head(head) if is_codable(head, size) else head
 
 

@@ -207,9 +207,10 @@ class Session:
             elif kind is DataReceived:
                 owner.data(event.stream_id, event.data, event.end_stream)
             elif kind is StreamClosed:
+                stream = event.stream_id
                 if self._watch is not None:
-                    self._watch.closed(event.stream_id)
-                owner.closed(event.stream_id, event.error_code)
+                    self._watch.closed(stream)
+                owner.closed(stream, event.error_code)
             elif kind is ResponseReceived:
                 owner.answered(event.stream_id, event.headers, event.end_stream)
             elif kind is WindowUpdated:
