@@ -15,6 +15,9 @@ LOCAL_CACHE = "https://127.0.0.1:5000"
 #: And its log.
 LOCAL_LOGS = "https://127.0.0.1:6000"
 
+# Of a loopback address and a port.
+_LONGEST_URL = 100
+
 
 def default_state_directory(environ: Mapping[str, str]) -> str:
     """``$STATE_DIRECTORY``, else ``$XDG_STATE_HOME/scalekit``, else ``~/.local/state/scalekit``."""
@@ -37,6 +40,21 @@ def local_ca(state_directory: str, balancer: str) -> str:
     """
     file = os.path.join(state_directory, "tls", "ca.pem")
     return file if is_here(balancer) or os.path.exists(file) else ""
+
+
+def whereabouts(state_directory: str, part: str) -> str:
+    """The file that says where a daemon listens: ``part`` is the table of the configuration that has its ``listen``."""
+    return os.path.join(state_directory, "listening", part)
+
+
+def local_url(state_directory: str, part: str, otherwise: str) -> str:
+    """Where a daemon of this machine listens, by its own word; without one, as it is configured by itself."""
+    try:
+        with open(whereabouts(state_directory, part), encoding="utf-8") as file:
+            url = file.read(_LONGEST_URL).strip()
+    except (OSError, ValueError):  # there is none, or it is no text
+        return otherwise
+    return url if url.startswith(("http://", "https://")) and is_here(url) else otherwise
 
 
 def is_here(url: str) -> bool:

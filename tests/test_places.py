@@ -6,7 +6,26 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.places import local_ca
+from scalekit.places import local_ca, local_url, whereabouts
+
+
+class LocalURLTests(SynchronousTestCase):
+    def test_what_a_daemon_has_noted(self) -> None:
+        """If it leads to this machine; `scalekit.ops.whereabouts` writes it."""
+        state = self.mktemp()
+        file = Path(whereabouts(state, "cache"))
+        file.parent.mkdir(parents=True)
+        for text, expected in (
+            (b"http://127.0.0.1:5001\n", "http://127.0.0.1:5001"),
+            (b"https://[::1]:5001", "https://[::1]:5001"),
+            (b"https://10.0.0.1:5000\n", "else"),
+            (b"unix:///run/cache\n", "else"),
+            (b"\n", "else"),
+            (b"\xff", "else"),
+        ):
+            file.write_bytes(text)
+            self.assertEqual(local_url(state, "cache", "else"), expected, text)
+        self.assertEqual(local_url(state, "logs", "else"), "else")
 
 
 class LocalCATests(SynchronousTestCase):

@@ -12,7 +12,7 @@ import time
 from scalekit.kit.cache_requests import READ_SECONDS
 from scalekit.kit.thread_cache import Cache
 from scalekit.kit.token_file import TokenFile
-from scalekit.places import LOCAL_CACHE, default_state_directory, local_ca
+from scalekit.places import LOCAL_CACHE, default_state_directory, local_ca, local_url
 
 
 def open_cache(url: str = "", *, ca: str = "", token_file: str = "", read_seconds: float = READ_SECONDS) -> Cache:
@@ -27,8 +27,9 @@ def open_cache(url: str = "", *, ca: str = "", token_file: str = "", read_second
     :param read_seconds: what takes longer is a miss.
     :raises ConfigurationFault: the token file cannot be read, or holds none.
     """
-    url = url or os.environ.get("SCALEKIT_CACHE") or LOCAL_CACHE
-    ca = ca or os.environ.get("SCALEKIT_CA") or local_ca(default_state_directory(os.environ), url)
+    state = default_state_directory(os.environ)
+    url = url or os.environ.get("SCALEKIT_CACHE") or local_url(state, "cache", LOCAL_CACHE)
+    ca = ca or os.environ.get("SCALEKIT_CA") or local_ca(state, url)
     token_file = token_file or os.environ.get("SCALEKIT_TOKEN_FILE", "")
     headers = TokenFile(token_file, None).headers
     headers()  # what is wrong with the file is told to whoever starts the application, not to its visitors

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from scalekit.kit.registration import check_balancer, words_in
-from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
+from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca, local_url
 
 
 class Said(NamedTuple):
@@ -54,7 +54,9 @@ def said(
     port = port or _number_in(environ.get("SCALEKIT_PORT") or "0")
     if not 0 <= port <= 65535:
         raise ValueError(f"port: found {port}, expected a number from 1 to 65535")
-    url = check_balancer(balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER)
+    state = default_state_directory(environ)
+    given = balancer or environ.get("SCALEKIT_BALANCER")
+    url = check_balancer(given or local_url(state, "registration", LOCAL_BALANCER))
     return Said(
         port,
         host or environ.get("SCALEKIT_HOST") or "",
@@ -62,7 +64,7 @@ def said(
         tuple(hosts) or words_in(environ.get("SCALEKIT_HOSTS", "")),
         path or environ.get("SCALEKIT_PATH") or "",
         url,
-        ca or environ.get("SCALEKIT_CA") or local_ca(default_state_directory(environ), url),
+        ca or environ.get("SCALEKIT_CA") or local_ca(state, url),
         token_file or environ.get("SCALEKIT_TOKEN_FILE") or "",
     )
 

@@ -10,7 +10,8 @@ Operation: what every daemon needs around what it does.
 * `access_log`: exchanges -> JSON lines in a file and entries for the log service, in batches.
 * `metrics`: plain numbers on the hot path, read by prometheus-client when somebody asks for ``/metrics``;
   ``/healthz`` and ``/readyz`` too.
-* `serving`: a private listener: resource tree, guard, operational routes.
+* `serving`: a private listener: resource tree, guard, operational routes; `whereabouts`: where it is, noted for
+  applications of this machine.
 * `certificates`: what the listeners are served with, read again when files change (`watching`) and at SIGHUP;
   `trust`: the same of what app servers are checked with.
 * `cli`: the ``scalekit`` command.

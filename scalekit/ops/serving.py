@@ -29,6 +29,7 @@ from scalekit.ops.metrics import (
     add_operational_routes,
     told_both,
 )
+from scalekit.ops.whereabouts import Whereabouts
 from scalekit.web.access import RoleOf, data_role
 from scalekit.web.guard import Guard
 from scalekit.web.login import Login
@@ -98,6 +99,7 @@ def add_private_listener(
     listen = getattr(settings, section).listen
     listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start)
     listening.setServiceParent(daemon)
+    Whereabouts(settings.state_directory, section, listening).setServiceParent(daemon)
     registry.register(ConnectionMetrics(section, listening))
     registry.register(ReloadMetrics(daemon.reloads))
     if certificate is not None:

@@ -5,12 +5,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit import kit
 from scalekit.errors import ConfigurationFault
+from scalekit.places import default_state_directory, whereabouts
 
 
 class OpenCacheTests(SynchronousTestCase):
     def test_this_machine_s(self) -> None:
         self.patch(os, "environ", {"HOME": self.mktemp()})
         self.assertTrue(repr(kit.open_cache()).startswith("<Cache https://127.0.0.1:5000 "))
+        file = Path(whereabouts(default_state_directory(os.environ), "cache"))
+        file.parent.mkdir(parents=True)
+        file.write_text("https://127.0.0.1:5001\n")
+        self.assertTrue(repr(kit.open_cache()).startswith("<Cache https://127.0.0.1:5001 "))
 
     def test_what_the_environment_names(self) -> None:
         path = Path(self.mktemp())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.said import Said, said
+from scalekit.places import whereabouts
 
 HERE = {"HOME": "/home/ada"}
 ELSEWHERE = HERE | {
@@ -23,6 +26,14 @@ class SaidTests(SynchronousTestCase):
     def test_on_one_machine_nothing_is_needed(self) -> None:
         ca = "/home/ada/.local/state/scalekit/tls/ca.pem"
         self.assertEqual(said(HERE), Said(0, "", "default", (), "", "https://127.0.0.1:2001", ca, ""))
+
+    def test_where_a_balancer_here_listens(self) -> None:
+        state = self.mktemp()
+        file = Path(whereabouts(state, "registration"))
+        file.parent.mkdir(parents=True)
+        file.write_text("https://127.0.0.1:9001\n")
+        self.assertEqual(said({"STATE_DIRECTORY": state}).balancer, "https://127.0.0.1:9001")
+        self.assertEqual(said(ELSEWHERE | {"STATE_DIRECTORY": state}).balancer, "https://lb:2001")
 
     def test_the_environment_says_it(self) -> None:
         hosts = ("shop.example", "www.shop.example")

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.kit.asking import fetch
 from scalekit.kit.registration import Ask
 from scalekit.kit.testing import running
+from scalekit.places import local_url
 
 
 class RunningTests(SynchronousTestCase):
@@ -20,6 +21,8 @@ class RunningTests(SynchronousTestCase):
             self.assertEqual(status, 200)
             self.assertIn(b"shop.example", body)
             self.assertEqual(fetch(Ask("GET", here.url), {}, 60.0, here.ca)[0], 503)
+            found = [local_url(here.state_directory, part, "") for part in ("registration", "cache", "logs")]
+            self.assertEqual(found, list(here[1:4]))  # by applications that are told nothing
             self.assertEqual({url for url in here[:4] if url in here.environ.values()}, set(here[1:4]))
         self.assertRaises(ProcessLookupError, os.kill, here.pid, 0)
         self.assertFalse(Path(here.state_directory).exists())

@@ -18,7 +18,7 @@ import msgspec
 from scalekit.config import Config
 from scalekit.config.urls import ListenURL, parse_base_url
 from scalekit.ops.cli.running import Surroundings, read_configuration
-from scalekit.places import LOCAL_BALANCER, LOCAL_CACHE, LOCAL_LOGS, default_state_directory, local_ca
+from scalekit.places import LOCAL_BALANCER, LOCAL_CACHE, LOCAL_LOGS, default_state_directory, local_ca, local_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -234,14 +234,15 @@ def whom(
         settings = read_configuration(surroundings, config, state_directory)
         state_directory = settings.state_directory
         given = given or _listener(settings, peer, config)
-    given = given or peer.local
+    state = state_directory or default_state_directory(environ)
+    given = given or local_url(state, peer.table, peer.local)
     try:
         url = parse_base_url(given)
     except ValueError as why:
         raise click.BadParameter(f"found {given!r}, expected a URL such as {peer.local}: {why}") from None
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter(f"found {given!r}, expected an http or https URL such as {peer.local}")
-    ca = ca or environ.get("SCALEKIT_CA") or local_ca(state_directory or default_state_directory(environ), url)
+    ca = ca or environ.get("SCALEKIT_CA") or local_ca(state, url)
     return Asking(url, ca, token_file or environ.get("SCALEKIT_TOKEN_FILE") or "")
 
 

@@ -10,7 +10,7 @@ from scalekit.config.kinds import is_service_name
 from scalekit.config.urls import parse_base_url
 from scalekit.kit.registration import words_in
 from scalekit.ops.cli.running import Surroundings
-from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca
+from scalekit.places import LOCAL_BALANCER, default_state_directory, local_ca, local_url
 
 
 # What follows the command's name is the command's, also without the two dashes.
@@ -94,7 +94,8 @@ def run_behind(
     service = service or environ.get("SCALEKIT_SERVICE") or "default"
     if not is_service_name(service):
         raise click.BadParameter(f"found {service!r}, expected letters, digits, and . _ - inside, at most 64")
-    given = balancer or environ.get("SCALEKIT_BALANCER") or LOCAL_BALANCER
+    state = state_directory or default_state_directory(environ)
+    given = balancer or environ.get("SCALEKIT_BALANCER") or local_url(state, "registration", LOCAL_BALANCER)
     try:
         url = parse_base_url(given)
     except ValueError as why:
@@ -102,7 +103,7 @@ def run_behind(
     if shutil.which(command[0], path=environ.get("PATH")) is None:
         click.echo(f"scalekit: {command[0]}: not found", err=True)
         return 127  # as a shell
-    ca = ca or environ.get("SCALEKIT_CA") or local_ca(state_directory or default_state_directory(environ), url)
+    ca = ca or environ.get("SCALEKIT_CA") or local_ca(state, url)
     token_file = token_file or environ.get("SCALEKIT_TOKEN_FILE") or ""
     hosts = hosts or words_in(environ.get("SCALEKIT_HOSTS", ""))
     path = path or environ.get("SCALEKIT_PATH") or ""
