@@ -161,14 +161,15 @@ class _Receiving:
 
     def __init__(self, taking: Taking, exchange: Any) -> None:
         self._taking = taking
+        # None when it is over: the exchange knows us as well, and a cycle waits for the garbage collector, for whom all
+        # others wait then: 20 ms for 2,000 requests.
         self._exchange = exchange
         self._pieces: list[bytes] = []
         self._size = 0
-        self._is_over = False
         self._said: Any = None
 
     def data(self, piece: bytes) -> None:
-        if self._is_over:
+        if self._exchange is None:
             return
         self._size += len(piece)
         self._pieces.append(piece)
@@ -176,7 +177,7 @@ class _Receiving:
             self._fail(_too_big())
 
     def end(self, trailers: Fields) -> None:
-        if self._is_over:
+        if self._exchange is None:
             return
         pieces, self._pieces = self._pieces, []
         head: RequestHead = self._exchange.head
@@ -194,10 +195,9 @@ class _Receiving:
             collector.append(entries, batch).addCallback(self._taken).addErrback(self._explain)
 
     def _taken(self, is_written: bool) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
-        self._exchange.answer(*self._taking.accept(self._exchange.head, self._said, is_written))
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.answer(*self._taking.accept(exchange.head, self._said, is_written))
 
     def _explain(self, failure: Failure) -> None:
         fault = failure.value
@@ -207,15 +207,14 @@ class _Receiving:
         self._fail(fault)
 
     def _fail(self, fault: Fault) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
+        exchange, self._exchange = self._exchange, None
         self._pieces = []
-        self._taking.refuse(self._exchange, fault)
+        if exchange is not None:
+            self._taking.refuse(exchange, fault)
 
     def aborted(self, fault: Exception) -> None:
         """The client is gone; what was handed over stays on its way."""
-        self._is_over = True
+        self._exchange = None
         self._pieces = []
 
     def pause(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -193,3 +195,14 @@ class FrontTests(LogResourceTests):
         super().setUp()
         resource = LogResource(self.collector)
         self.site = Front(Site(resource, BODY_LIMIT), resource.takers)
+
+    def test_nothing_is_left_of_a_request(self) -> None:
+        """For the garbage collector, by whom all others would be held up."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for body in (GOOD, b"nonsense"):
+            exchange = self.post(b"/", body)
+            self.done(exchange)
+            left = weakref.ref(exchange)
+            del exchange
+            self.assertIsNone(left(), body)
