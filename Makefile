@@ -9,8 +9,11 @@ TESTS ?= tests
 
 # program:Debian package.  What some tests need and pip cannot install; without it they are skipped.
 TEST_PROGRAMS := ab:apache2-utils certutil:libnss3-tools chromedriver:chromium-driver chromium:chromium curl:curl \
-	h2load:nghttp2-client haproxy:haproxy nghttp:nghttp2-client node:nodejs npm:npm \
+	h2load:nghttp2-client haproxy:haproxy logger:bsdutils nghttp:nghttp2-client node:nodejs npm:npm \
 	redis-server:redis-server sslscan:sslscan wrk:wrk
+# The same of what is only unpacked, into the virtual environment: installed, their daemons would start, and one would
+# remove the other.
+TEST_UNPACKED := rsyslogd:rsyslog,rsyslog-gnutls syslog-ng:syslog-ng-core
 BENCH_PROGRAMS := h2load:nghttp2-client haproxy:haproxy nginx:nginx varnishd:varnish wrk:wrk
 
 # "compat" puts the checkout itself on the path, the only editable form in which twistd finds twisted/plugins.
@@ -24,6 +27,7 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	@.ci/provide $(TEST_PROGRAMS)
+	@.ci/unpack $(VENV)/debian $(TEST_UNPACKED)
 	$(BIN)/python -W error::RuntimeWarning -m twisted.trial $(TESTS)
 
 lint: $(VENV)/installed-dev
@@ -35,6 +39,7 @@ types: $(VENV)/installed-dev
 
 cover: $(VENV)/installed-test
 	@.ci/provide $(TEST_PROGRAMS)
+	@.ci/unpack $(VENV)/debian $(TEST_UNPACKED)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m twisted.trial $(TESTS)
 	$(BIN)/coverage combine --quiet

@@ -6,7 +6,8 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.requirements import REQUIRE_ALL, require
+from tests import requirements
+from tests.requirements import REQUIRE_ALL, require, require_unpacked
 
 
 class RequireTests(SynchronousTestCase):
@@ -41,3 +42,17 @@ class RequireTests(SynchronousTestCase):
     def test_empty_variable_is_unset(self) -> None:
         os.environ[REQUIRE_ALL] = ""
         self.assertRaises(SkipTest, require, "frobnicator")
+
+    def test_unpacked(self) -> None:
+        """With the folders of all libraries that came with it; an installed one needs none of them."""
+        root = self.folder.absolute() / "frobnicatord"
+        for place in ("usr/sbin/frobnicatord", "usr/lib/x/libfrob.so.1", "lib/x/libnicate.so"):
+            (root / place).parent.mkdir(parents=True, exist_ok=True)
+            (root / place).touch()
+        self.patch(requirements, "UNPACKED", self.folder.absolute())
+        path, environ, found = require_unpacked("frobnicatord")
+        self.assertEqual((path, found), (str(root / "usr/sbin/frobnicatord"), root))
+        self.assertEqual(environ["LD_LIBRARY_PATH"].split(":"), [str(root / "lib/x"), str(root / "usr/lib/x")])
+        self.assertRaises(SkipTest, require_unpacked, "thing")
+        path = self.install("thing")
+        self.assertEqual(require_unpacked("thing"), (path, {"PATH": str(self.folder)}, Path("/")))

@@ -159,7 +159,9 @@ def _modern(header: re.Match[str], said: dict[str, Any]) -> tuple[int | None, st
         message = text[position:]
         said.pop("data", None)
     else:
-        message = text[end + 1 :].removeprefix("\ufeff")
+        message = text[end + 1 :]
+        # rsyslog's own template has a second blank there: the one behind the TAG of what it has received.
+        message = message[1:] if message.startswith(("\ufeff", " ")) else message
     return time, host or "", program or "", message
 
 

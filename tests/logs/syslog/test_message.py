@@ -69,6 +69,11 @@ class ModernTests(SynchronousTestCase):
         self.assertEqual(parse(b"<14>1 - web - - - - x", "10.0.0.7").source, "web")
         self.assertEqual(fields(parse(b"<14>1 - 10.0.0.7 a - - - x", "10.0.0.7")), {"host": "10.0.0.7"})
 
+    def test_blanks(self) -> None:
+        """rsyslog's second one is no part of the message, whatever stands behind the mark of UTF-8 is."""
+        for said, expected in ((" m", "m"), ("  m", " m"), ("\ufeff m", " m"), (" ", ""), ("", "")):
+            self.assertEqual(parse(f"<14>1 - - - - - - {said}".encode()).message, expected)
+
     def test_structured_data(self) -> None:
         """Escapes; backslashes before anything else stay (section 6.3.3); what comes twice is a list."""
         entry = parse(rb'<14>1 - - a - - [x q="\"\\\]\n" ip="1" ip="2" ip="3"][y][x z="["] m')
