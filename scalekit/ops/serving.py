@@ -57,6 +57,7 @@ def add_private_listener(
     login: Login | None = None,
     ahead: Iterable[tuple[bytes, IResponder]] = (),
     front: Callable[[IResponder], IResponder] = lambda site: site,
+    gathers: bool = False,
 ) -> HTTPListening:
     """
     Add it to the daemon.
@@ -72,6 +73,7 @@ def add_private_listener(
     :param login: how people get to its pages off this machine.
     :param ahead: see `Site`.
     :param front: makes what stands between the guard and the site.
+    :param gathers: whether all requests are short work, see `ListeningService`.
     :param trouble: why the daemon should get no work now, for ``/readyz``; None: nothing.
     """
     registry = CollectorRegistry()
@@ -97,7 +99,7 @@ def add_private_listener(
 
     factory = HTTPFactory(guarded(settings), reactor, wall, request_name, wheel, outcomes=told_both(*told))
     listen = getattr(settings, section).listen
-    listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start)
+    listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start, gathers=gathers)
     listening.setServiceParent(daemon)
     Whereabouts(settings.state_directory, section, listening).setServiceParent(daemon)
     registry.register(ConnectionMetrics(section, listening))
