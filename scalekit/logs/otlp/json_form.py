@@ -71,7 +71,7 @@ class _Scope(_Struct):
 class _LogRecord(_Struct):
     timeUnixNano: int | str | None = None
     observedTimeUnixNano: int | str | None = None
-    severityNumber: int | None = None
+    severityNumber: int | str | None = None
     severityText: str | None = None
     body: _AnyValue | None = None
     attributes: list[_KeyValue] | None = None
@@ -96,6 +96,11 @@ class _Request(_Struct):
     resourceLogs: list[_ResourceLogs] | None = None
 
 
+_SEVERITIES = {
+    f"SEVERITY_NUMBER_{name}{step if step > 1 else ''}": 4 * group + step
+    for group, name in enumerate(("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"))
+    for step in (1, 2, 3, 4)
+}
 _decoder = msgspec.json.Decoder(_Request)
 _encoder = msgspec.json.Encoder()
 
@@ -129,7 +134,7 @@ def _record(said: _LogRecord, resource: dict[str, Any], scope: Scope) -> Record:
     return Record(
         _integer(said.timeUnixNano or 0, is_signed=False),
         _integer(said.observedTimeUnixNano or 0, is_signed=False),
-        said.severityNumber or 0,
+        _severity(said.severityNumber or 0),
         said.severityText or "",
         _value(said.body, DEPTH_LIMIT),
         _attributes(said.attributes, DEPTH_LIMIT),
@@ -141,6 +146,11 @@ def _record(said: _LogRecord, resource: dict[str, Any], scope: Scope) -> Record:
         resource,
         scope,
     )
+
+
+def _severity(said: int | str) -> int:
+    """A name is none of OTLP's, but what ProtoJSON writes, and some exporters with it."""
+    return said if isinstance(said, int) else _SEVERITIES.get(said, 0)
 
 
 def _resource(said: _Resource | None) -> dict[str, Any]:

@@ -157,9 +157,11 @@ class Forwarder(Service):
             news.callback(None)
 
     def _wake(self) -> None:
+        """Whatever it waits for of ours: it is to end."""
         for waiting in (self._waiting, self._news):
             if waiting is not None and not waiting.called:
                 waiting.callback(None)
+        self._news = None
 
     async def _run(self) -> None:
         try:
@@ -167,6 +169,8 @@ class Forwarder(Service):
             while self.running:
                 try:
                     await self._turn()
+                except CancelledError:  # the log is closed
+                    raise
                 except OSError as error:
                     _log.error("sink {name}: the log cannot be read: {error}", name=self.sink, error=error)
                     await self._pause(MISTAKE_SECONDS)
@@ -174,7 +178,7 @@ class Forwarder(Service):
                     _log.failure("sink {name}", name=self.sink)
                     await self._pause(MISTAKE_SECONDS)
             await self._save()
-        except CancelledError:  # the log is closed
+        except CancelledError:
             pass
         await self._destination.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault
@@ -108,6 +109,12 @@ class JSONTests(SynchronousTestCase):
                 scope=Scope("shop.till", "1"),
             ),
         )
+
+    def test_names_of_severities(self) -> None:
+        """As the enumeration has them; others say nothing."""
+        for name, number in SeverityNumber.items():
+            self.assertEqual(read({"severityNumber": name}), Record(number=number))
+        self.assertEqual(read({"severityNumber": "LOUD"}), Record())
 
     def test_one_bad_record(self) -> None:
         """Is told of with what it says, and the others are read."""

@@ -69,7 +69,7 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual(aside, sorted(bad))
         self.assertEqual(arrived, [number for number in range(count) if number not in bad])
         self.assertEqual((delivery.refused, delivery.sent), (len(bad), len(arrived)))
-        self.assertLessEqual(requests, 4 + count // BATCH_ENTRIES + 30 * len(bad))
+        self.assertLessEqual(requests, 4 + count // BATCH_ENTRIES + 50 * len(bad))
 
     def test_who_refuses_everything(self) -> None:
         """Is slowly not asked any more: it is not the entries then."""

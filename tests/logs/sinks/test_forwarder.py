@@ -212,12 +212,30 @@ class ForwarderTests(SynchronousTestCase):
             self.successResultOf(log.stop())
             self.assertEqual(log.clock.getDelayedCalls(), [])
 
-    def test_a_log_that_is_closed_first(self) -> None:
-        """Takes its sinks with it."""
-        self.log.write("a")
-        self.log.collector.stopService()
-        self.log.pass_time(1)
+    def test_entries_after_a_stop(self) -> None:
+        """Are the next start's: the log takes them as ever."""
         self.successResultOf(self.log.sink.stopService())
+        self.log.write("a")
+        self.log.write("b")
+        self.assertEqual(self.log.collector.counts.accepted, 2)
+        self.log.collector.stopService()
+        self.log.start()
+        self.log.pass_time(1)
+        self.assertEqual(self.log.messages, ["a", "b"])
+
+    def test_a_log_that_is_closed_first(self) -> None:
+        """Takes its sinks with it, whatever they are at."""
+        for seconds in (0.0, GATHER_SECONDS + 0.1):
+            log = Log()
+            log.destination.answer = lambda batch: None
+            log.write("a")
+            log.pass_time(seconds)
+            log.collector.stopService()
+            for _, waiting in log.destination.pending:
+                waiting.callback(Delivered())
+            log.pass_time(1)
+            self.successResultOf(log.sink.stopService())
+            self.assertEqual(log.cursor, Cursor("log1", 0))
 
     def test_a_crash_before_the_cursor_is_written(self) -> None:
         """Some are sent again, by the same names; none is left out."""
