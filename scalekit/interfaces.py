@@ -267,6 +267,9 @@ class ICacheStore(Interface):
     def release(token: bytes) -> Any:
         """Give a lease back, so that the next one may try; whether there was one."""
 
+    def refuse(token: bytes) -> Any:
+        """The same where a value was made and cannot be kept: nobody waits for this key for a while."""
+
     def purge(
         keys: Sequence[bytes] = (), tags: Sequence[bytes] = (), prefix: bytes | None = None, is_soft: bool = False
     ) -> Any:

@@ -12,7 +12,8 @@ time is an argument.
 * `wheel`: finds what is due to expire without looking at the rest.
 * `tags`: which entries bear a tag; `purges`: what is held against a fill when it ends; `sweeping`: what purges of
   many do to the entries, `unswept`: what they have not come to yet.
-* `leases`: who makes what is missing; `keyvalue`: store, leases and those who wait, without HTTP.
+* `leases`: who makes what is missing; `marks`: keys of which nobody is to wait for others; `keyvalue`: store, leases
+  and those who wait, without HTTP.
 * `ageing`: how long a client wants something kept (``Cache-Control: max-age=N``); `labels`: the tags in a request;
   `keys`: the key in a request's query.
 * `resource`: the routes of port 5000, the tutorial's; `values`: ``/v1/keys/{key}``, with `receiving` for

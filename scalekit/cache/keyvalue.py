@@ -2,7 +2,8 @@
 The key/value service without its HTTP: a store, the leases of what is missing, and those who wait for it.
 
 Whoever waits for a key is told when it is stored, or gets the lease when the one who had it has given it back, was
-overtaken by a purge, or has run out of time.
+overtaken by a purge, or has run out of time.  One after the other, as what has failed once may fail again; but of a
+value that was made and cannot be kept, being too big, nobody waits for another's for a while: all make their own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from scalekit.cache.conditions import etag_of
 from scalekit.cache.entry import Entry
 from scalekit.cache.fills import Fill
 from scalekit.cache.leases import USUAL_SECONDS, Lease, Leases
+from scalekit.cache.marks import Marks
 from scalekit.cache.store import Put, Store, Window
 from scalekit.interfaces import ICacheStore
 
@@ -77,6 +79,7 @@ class KeyValue:
         self.clock = clock
         self.leases = Leases(store, new_token)
         self.waiting = 0
+        self._unkept = Marks()
         #: See `ICacheStore`; on the instance, as most requests are this.
         self.look = store.get
         self._hurry = hurry
@@ -95,7 +98,7 @@ class KeyValue:
         """What is stored, and if that is not fresh, the lease, unless somebody has it."""
         now = self.clock.seconds()
         entry = self.store.get(key, now, Window.REVALIDATING)
-        if entry is not None and entry.expires > now:
+        if (entry is not None and entry.expires > now) or self._unkept.has(key, now):
             return Found(entry)
         lease = self._granted(key, lease_seconds)
         return Found(entry, lease, lease is None)
@@ -159,9 +162,16 @@ class KeyValue:
             if_error=lifetimes.if_error,
             fill=fill,
         )
-        if lease is not None or outcome in (Put.CREATED, Put.REPLACED):
+        if outcome in (Put.CREATED, Put.REPLACED):
+            self._unkept.remove(key)
             self._end(lease or self.leases.of_key(key))
             self._wake(key)
+        elif lease is not None:
+            self._end(lease)
+            if outcome is Put.PURGED:
+                self._wake(key)
+            else:
+                self.note_unkept(key)
         return outcome
 
     def release(self, token: bytes) -> bool:
@@ -172,6 +182,24 @@ class KeyValue:
         self._end(lease)
         self._wake(lease.key)
         return True
+
+    def refuse(self, token: bytes) -> bool:
+        lease = self.leases.shown(token, self.clock.seconds())
+        if lease is None:
+            return False
+        self._end(lease)
+        self.note_unkept(lease.key)
+        return True
+
+    def note_unkept(self, key: bytes) -> None:
+        """A value of this key cannot be kept: nobody waits for it."""
+        self._unkept.add(key, self.clock.seconds())
+        for waiter in list(self._waiters.get(key, ())):
+            self._take(key, waiter).callback(Found(None, has_waited=True))
+
+    def is_unkept(self, key: bytes) -> bool:
+        """Whether nobody is to wait for it."""
+        return self._unkept.has(key, self.clock.seconds())
 
     def purge(
         self,

@@ -49,8 +49,8 @@ class Receiving:
         self._fill: Fill | None = None
         try:
             self._judge(head, default_max_age)
-        except Fault:
-            self._refuse()
+        except Fault as fault:
+            self._refuse(fault)
             raise
 
     def _judge(self, head: RequestHead, default_max_age: float | None) -> None:
@@ -75,7 +75,7 @@ class Receiving:
             try:
                 self._reserve(self._fill, self._size)
             except Fault as fault:
-                self._refuse()
+                self._refuse(fault)
                 self._exchange.fail(fault)
 
     def end(self, trailers: Fields) -> None:
@@ -90,17 +90,17 @@ class Receiving:
                 return
         except Fault as fault:
             self._service.store.abandon(fill)
-            self._refuse()
+            self._refuse(fault)
             self._exchange.fail(fault)
             return
 
         def explain(failure: Failure) -> None:
             self._service.store.abandon(fill)
-            self._refuse()
             why = failure.value
             if not isinstance(why, Fault):
                 _log.failure("storing {key!r}", failure, key=self._key)
                 why = OurFault(500, "internal", "Something went wrong here.")
+            self._refuse(why)
             if not self._has_left:
                 self._exchange.fail(why)
 
@@ -147,10 +147,14 @@ class Receiving:
         if not self._has_left:
             self._exchange.answer(ResponseHead(201 if outcome is Put.CREATED else 204, [(b"ETag", etag(value))]))
 
-    def _refuse(self) -> None:
+    def _refuse(self, why: Fault) -> None:
         """It will not be stored: those who wait for it are not to wait until its lease is over."""
         self._drop()
-        if self._token:
+        if not self._token:
+            return
+        if why.status in (413, 503):
+            self._service.refuse(self._token)  # no other one would have room either
+        else:
             self._service.release(self._token)
 
     def _drop(self) -> None:

@@ -108,6 +108,8 @@ class SharedKeyValue:
             return Found(entry)
         if not self._log.is_asked:
             return self._near.ask(key, lease_seconds)
+        if self._near.is_unkept(key):
+            return Deferred.fromCoroutine(self._get(key, Window.REVALIDATING)).addCallback(Found)
         return Deferred.fromCoroutine(self._ask_once(key, lease_seconds))
 
     def wait(self, key: bytes, lease_seconds: float, wait_seconds: float) -> Deferred[Found]:
@@ -116,6 +118,8 @@ class SharedKeyValue:
             return succeed(Found(entry))
         if not self._log.is_asked:
             return self._near.wait(key, lease_seconds, wait_seconds)
+        if self._near.is_unkept(key):
+            return Deferred.fromCoroutine(self._get(key, Window.REVALIDATING)).addCallback(Found)
         if self.waiting >= MOST_WAITING:
             wait_seconds = 0.0
         return Deferred.fromCoroutine(self._wait(key, lease_seconds, min(wait_seconds, LONGEST_WAIT_SECONDS)))
@@ -162,6 +166,8 @@ class SharedKeyValue:
                 changed: Deferred[None] = Deferred()
                 self._waiters.setdefault(key, []).append(changed)
                 try:
+                    if has_waited and self._near.is_unkept(key):
+                        return Found(await self._get(key, Window.REVALIDATING), has_waited=True)
                     found, left = await self._ask(key, lease_seconds)
                     remaining = ends - self.clock.seconds()
                     if found.entry is None and found.lease is None and remaining > 0:
@@ -306,13 +312,23 @@ class SharedKeyValue:
             return False
         return Deferred.fromCoroutine(self._release(token))
 
-    async def _release(self, token: bytes) -> bool:
+    def refuse(self, token: bytes) -> bool | Deferred[bool]:
+        # Each cache learns it by itself, from the first of its clients who has made one.
+        if self._near.refuse(token):
+            return True
+        if not self._log.is_asked:
+            return False
+        return Deferred.fromCoroutine(self._release(token, is_unkept=True))
+
+    async def _release(self, token: bytes, is_unkept: bool = False) -> bool:
         try:
             key = await self._log.ask(RELEASE, token[:16], token, self._log.run)
         except Away:
             return False
         if key is None:
             return False
+        if is_unkept:
+            self._near.note_unkept(key)
         self._wake(key)
         return True
 

@@ -8,7 +8,8 @@ GET, HEAD   200 with ETag, Age, ``Cache-Control: max-age=<left>``, Cache-Status 
             304 by If-None-Match, 412 by If-Match, 206 and 416 by Range.  What is stale is answered within its
             stale-while-revalidate, and until the end of stale-if-error if the request says ``stale-if-error``.
 GET         with ``Cache-Lease: request`` (``;for=30``: seconds): if nothing fresh is there, the first gets
-            ``Cache-Lease: "token";for=30``, the others ``Cache-Lease: taken``, or wait with ``Prefer: wait=5``
+            ``Cache-Lease: "token";for=30``, the others ``Cache-Lease: taken``, or wait with ``Prefer: wait=5``;
+            nobody either where the last value was too big to be kept
 PUT         stores the body: 201 new, 204 replaced, 409 purged meanwhile or the lease is over, 412 by If-Match and
             If-None-Match, 413 too big, 503 no room.  ``Cache-Control: max-age=N, stale-while-revalidate=N,
             stale-if-error=N``; Cache-Groups or Surrogate-Key; ``Cache-Lease: "token"``

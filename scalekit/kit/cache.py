@@ -125,7 +125,7 @@ class AsyncCache:
             for waiter in waiters:
                 if not waiter.called:  # else it was cancelled
                     waiter.callback(looked)
-                    looked = None if looked is None else Looked(looked.value)
+                    looked = None if looked is None else looked._replace(lease="")
             if looked is not None and looked.lease:
                 self.give_back(looked.lease)
 

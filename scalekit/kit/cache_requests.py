@@ -74,9 +74,10 @@ def read_looked(status: int, field: Callable[[str], str | None], body: bytes) ->
 
     :param field: the value of a field by its lower-case name.
     """
-    lease, _, _ = (field("cache-lease") or "").partition(";")
+    said = field("cache-lease")
+    lease, _, _ = (said or "").partition(";")
     token = lease[1:-1] if lease.startswith('"') else ""
-    return Looked(body if status == 200 else None, token)
+    return Looked(body if status == 200 else None, token, status == 404 and said is None)
 
 
 def put_request(

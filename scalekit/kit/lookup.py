@@ -40,10 +40,17 @@ class Looked(NamedTuple):
     """
     :ivar value: fresh or stale; None: nothing.
     :ivar lease: the token of the one who is to make it; empty: nobody, or somebody else.
+    :ivar is_unkept: whether nobody makes it for others, as its values cannot be kept.
     """
 
     value: bytes | None
     lease: str = ""
+    is_unkept: bool = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody else makes it."""
+        return self.value is None and not self.lease and not self.is_unkept
 
 
 class Build(NamedTuple):
@@ -81,7 +88,7 @@ def finding(key: str, lease_seconds: int, wait_seconds: int, is_error_covered: b
     """
     looked: Looked | None = yield Look(key, lease_seconds)
     waited = 0
-    while looked is not None and looked.value is None and not looked.lease and waited < wait_seconds:
+    while looked is not None and looked.is_awaited and waited < wait_seconds:
         waited += WAIT_SECONDS
         looked = yield Look(key, lease_seconds).waiting
     if looked is not None and looked.value is not None and not looked.lease:

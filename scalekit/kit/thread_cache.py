@@ -105,7 +105,7 @@ class Cache:
                 found = shared.result(look_request(its, self._read_seconds).seconds + LATE_SECONDS)
             except TimeoutError:
                 return None
-            return None if found is None else Looked(found.value)
+            return None if found is None else found._replace(lease="")
         looked = None
         try:
             looked = self._look(look)

@@ -229,6 +229,20 @@ def make_store_tests(make: Callable[[TestCase], Any]) -> type[TestCase]:
             self.assertFalse(await maybeDeferred(self.store.release, token))
             await self.lease()
 
+        async def test_of_what_cannot_be_kept_nobody_waits(self) -> None:
+            token = await self.lease()
+            waiting = [self.store.wait(b"k", 30, 50) for _ in range(3)]
+            self.assertTrue(await maybeDeferred(self.store.refuse, token))
+            self.assertFalse(await maybeDeferred(self.store.refuse, token))
+            waiting.append(self.store.wait(b"k", 30, 50))
+            found = [await one for one in waiting] + [await self.ask()]
+            self.assertEqual({(one.entry, one.lease, one.is_taken) for one in found}, {(None, None, False)})
+            self.assertEqual(self.store.waiting, 0)
+            # Until somebody has stored one.
+            self.assertEqual(await self.put(), Put.CREATED)
+            await self.purge(keys=(b"k",))
+            await self.lease()
+
         async def test_waiting(self) -> None:
             """For the value, for a lease that is given back, and in vain."""
             token = await self.lease()

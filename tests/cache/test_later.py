@@ -45,6 +45,9 @@ class _Later(KeyValue):
     def put(self, *arguments: Any) -> Any:
         return succeed(super().put(*arguments))
 
+    def refuse(self, *arguments: Any) -> Any:
+        return succeed(super().refuse(*arguments))
+
     def release(self, *arguments: Any) -> Any:
         return succeed(super().release(*arguments))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.cache import keyvalue, leases
+from scalekit.cache import keyvalue, leases, resource
+from scalekit.cache.marks import MARK_SECONDS
 from tests.cache.asking import Asking, answer_of
 
 REQUEST = {"Cache-Lease": "request"}
@@ -85,12 +86,6 @@ class LeaseTests(Asking, SynchronousTestCase):
         self.assertEqual(waiting[1].status, 200)
         self.assertEqual(self.ask("DELETE", f"/v1/leases/{token}").reason, "no-lease")
         self.assertEqual(self.ask("DELETE", f"/v1/leases/{token}/x").status, 404)
-
-    def test_with_what_is_too_big_it_is_given_back(self) -> None:
-        token = self.lease()
-        waiting = self.begin("GET", "/v1/keys/a", WAIT)
-        self.assertEqual(self.put(value=bytes(2 << 20), Cache_Lease=token).status, 413)
-        self.assertEqual(answer_of(waiting).token, '"lease-2"')
 
     def test_with_what_is_no_value_it_is_given_back(self) -> None:
         for number, fields in enumerate(
@@ -186,6 +181,17 @@ class LeaseTests(Asking, SynchronousTestCase):
         self.ask("POST", "/v1/purge", {}, b'{"keys":["a"],"soft":true}')
         answer = self.put(cache="max-age=60, stale-while-revalidate=60", Cache_Lease=token)
         self.assertEqual((answer.status, self.get().fields["cache-control"]), (201, "max-age=0"))
+
+    def test_of_what_is_too_big_nobody_waits_for_another(self) -> None:
+        """Else each would make one after the other."""
+        token = self.lease()
+        waiting = [self.begin("GET", "/v1/keys/a", WAIT) for _ in range(3)]
+        self.assertEqual(self.put(value=bytes(resource.LARGEST_VALUE_BYTES + 1), Cache_Lease=token).status, 413)
+        for one in (*waiting, self.begin("GET", "/v1/keys/a", WAIT), self.begin("GET", "/v1/keys/a", REQUEST)):
+            self.assertEqual((one.status, answer_of(one).fields.get("cache-lease")), (404, None))
+        self.clock.advance(MARK_SECONDS)
+        self.lease()
+        self.assertEqual(self.begin("GET", "/v1/keys/a", WAIT).status, 0)
 
     def test_so_many_leases_and_no_more(self) -> None:
         self.patch(leases, "MOST_LEASES", 2)

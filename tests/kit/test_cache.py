@@ -114,6 +114,7 @@ class AsyncCacheTests(SynchronousTestCase):
             (200, '"abc";for=10', Looked(b"v", "abc")),
             (404, '"abc";for=10', Looked(None, "abc")),
             (404, "taken", Looked(None)),
+            (404, None, Looked(None, is_unkept=True)),
         ):
             looked = self.cache.look(Look("k", 10, 2, True))
             self.client.answer(status, b"v", {"Cache-Lease": lease} if lease else {})

@@ -53,6 +53,11 @@ class FindingTests(SynchronousTestCase):
         waits = [(WAIT, Looked(None))] * 3
         self.assertEqual(self.talk((ASK, Looked(None)), *waits, (Build(), MADE)), MADE)
 
+    def test_of_what_cannot_be_kept_nobody_waits(self) -> None:
+        self.assertEqual(self.talk((ASK, Looked(None, is_unkept=True)), (Build(), MADE)), MADE)
+        turns = (ASK, Looked(None)), (WAIT, Looked(None, is_unkept=True)), (Build(), MADE)
+        self.assertEqual(self.talk(*turns), MADE)
+
     def test_no_cache(self) -> None:
         self.assertEqual(self.talk((ASK, None), (Build(), MADE)), MADE)
         self.assertEqual(self.talk((ASK, Looked(None)), (WAIT, None), (Build(), MADE)), MADE)

@@ -17,7 +17,6 @@ from zope.interface import implementer
 from scalekit.cache.front.bodies import Reader
 from scalekit.cache.front.covering import Covering
 from scalekit.cache.front.fetch import SHARED, WAITING, Fetch
-from scalekit.cache.front.marks import Marks
 from scalekit.cache.front.metrics import Counts
 from scalekit.cache.front.passing import Passed
 from scalekit.cache.front.precedents import Precedents
@@ -25,6 +24,7 @@ from scalekit.cache.front.shelf import Kept, Shelf, Variant
 from scalekit.cache.front.sought import Owners, Services, Sought, normalised
 from scalekit.cache.front.telling import NAME, fail, make_ready, tell_unshared, with_status
 from scalekit.cache.front.waiting import Waiter
+from scalekit.cache.marks import Marks
 from scalekit.cache.rules import answering, status
 from scalekit.cache.rules.asking import ask
 from scalekit.cache.rules.reuse import Reuse, Verdict, fresh_hit, plan_reuse

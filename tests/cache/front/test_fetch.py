@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from scalekit.cache.front import fetch, front, streaming
-from scalekit.cache.front.marks import MARK_SECONDS
 from scalekit.cache.front.sharing import Shared, tell_failure
 from scalekit.cache.front.waiting import Waiter
+from scalekit.cache.marks import MARK_SECONDS
 from scalekit.errors import UpstreamFault
 from scalekit.web.compress import Compress
 from tests.cache.front.fronted import EPOCH, ETAG, FetchCase, Fronted, get

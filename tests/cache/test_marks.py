@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.cache.front.marks import MARK_SECONDS, MOST_MARKS, Marks
+from scalekit.cache.marks import MARK_SECONDS, MOST_MARKS, Marks
 
 
 class MarksTests(SynchronousTestCase):
