@@ -85,7 +85,8 @@ class Intake:
 
     def count(self, transport: str, what: str, number: int = 1) -> None:
         """Count messages, or connections, as `scalekit.logs.counts.Counts.syslog` has them."""
-        self._counts.syslog[transport][what] += number
+        if number:
+            self._counts.syslog[transport][what] += number
 
     def parse(self, transport: str, received: Iterable[tuple[Message, str]]) -> list[Entry]:
         """The entries of messages, each with the address that it came from; what is none is counted, and kept."""

@@ -44,7 +44,8 @@ class SyslogConnectionTests(SynchronousTestCase):
         self.clock.pump([0.25] * int(seconds * 4 + 3))
 
     def test_messages_are_written(self) -> None:
-        """While one read is on its way to the disk there is no other."""
+        """In order; with as much on its way to the disk as it may be, nothing more is read."""
+        self.patch(streams, "WINDOW_BYTES", 9)
         sender = self.connect()
         self.hear(sender, b"<14>a\n<14>b\n<14>c")
         self.assertEqual((len(self.collector.waiting), sender.is_reading), (1, False))
@@ -59,28 +60,37 @@ class SyslogConnectionTests(SynchronousTestCase):
 
     def test_a_collector_that_is_full(self) -> None:
         """The sender waits, for hours if need be, and nothing is lost."""
+        self.patch(streams, "WINDOW_BYTES", 9)
         sender = self.connect()
         self.hear(sender, b"<14>a\n")
+        self.assertTrue(sender.is_reading)
+        self.hear(sender, b"<14>b......\n")
         for _ in range(3):
+            self.collector.refuse()
             self.collector.refuse()
             self.clock.advance(1)
         self.wait(0)
         self.clock.advance(2 * IDLE_SECONDS)
+        self.wait(0)
+        self.assertFalse(sender.is_reading or sender.has_shut)
         self.collector.accept()
-        self.assertEqual((self.collector.written, sender.is_reading, sender.loss), (["a"], True, None))
+        self.collector.accept()
+        self.assertEqual((self.collector.written, sender.is_reading, sender.loss), (["a", "b......"], True, None))
 
     def test_much_on_its_way(self) -> None:
         """Nobody reads, who comes anew neither, until there is room."""
         self.patch(intake_module, "WAITING_BYTES", 10)
         first, second = self.connect(), self.connect()
-        self.hear(first, b"<14>a.......\n")
         self.hear(second, b"<14>b\n")
+        self.hear(first, b"<14>a.......\n")
+        self.hear(second, b"<14>c.......\n")
         third, fourth = self.connect(), self.connect()
         self.assertEqual([each.is_reading for each in (first, second, third, fourth)], [False] * 4)
         fourth.lose(ConnectionDone)
-        self.collector.waiting.append(self.collector.waiting.pop(0))
+        self.assertEqual(len(self.collector.waiting), 3)
         self.collector.accept()
-        self.assertFalse(second.is_reading or third.is_reading)
+        self.assertFalse(first.is_reading or second.is_reading or third.is_reading)
+        self.collector.accept()
         self.collector.accept()
         self.assertEqual([each.is_reading for each in (first, second, third)], [True] * 3)
 
