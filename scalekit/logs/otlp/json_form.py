@@ -31,7 +31,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _FLOAT = re.compile(r"-?(?:Infinity|[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)|NaN", re.ASCII)
 
 
-class _Struct(msgspec.Struct, omit_defaults=True):
+class _Struct(msgspec.Struct, omit_defaults=True, gc=False):
     """Anything may be null, which is as if it were not there."""
 
 
@@ -191,6 +191,8 @@ def _value(said: _AnyValue | None, depth: int) -> Any:
 
 
 def _integer(said: int | str, *, is_signed: bool = True) -> int:
+    if isinstance(said, str) and len(said) < (19 if is_signed else 20) and said.isascii() and said.isdecimal():
+        return int(said)  # nearly every one, such as a time of this century
     if isinstance(said, str) and not _INTEGER.fullmatch(said):
         raise bad_value(f"found {said[:40]!r}, expected a whole number.")
     number = int(said)

@@ -38,7 +38,7 @@ from scalekit.logs.entry import (
     level_of,
     nearest_level,
 )
-from scalekit.logs.otlp.records import INT64, Malformed, Record
+from scalekit.logs.otlp.records import INT64, Malformed, Record, Scope
 
 #: What the specification has of a record's identity: those with the same one are the same.
 UID = "log.record.uid"
@@ -46,6 +46,8 @@ UID = "log.record.uid"
 _UID_ROOM = 128
 #: The specification's own word for a service that does not say what it is.
 NAMELESS = "unknown_service"
+# Characters that are within the message's limit, whichever they are.
+_SURELY_SHORT = MESSAGE_LIMIT // 4
 _REQUEST_ID_HEADER = "http.request.header.x-request-id"
 # Each four numbers from 1 on: TRACE, DEBUG, INFO, WARN, ERROR, FATAL.
 _LEVELS = ("DEBUG", "DEBUG", "INFO", "WARN", "ERROR", "PANIC")
@@ -59,6 +61,7 @@ _encode = msgspec.json.Encoder().encode
 
 def batch_of(records: Iterable[Record | Malformed]) -> Batch:
     """The entries of a request, good and bad ones apart; raises `ClientFault` 413 for too many."""
+    shared = _Shared()
     entries: list[Entry] = []
     rejected: list[tuple[int, str]] = []
     bad: list[bytes] = []
@@ -70,7 +73,7 @@ def batch_of(records: Iterable[Record | Malformed]) -> Batch:
             wrong = record
         else:
             try:
-                entries.append(entry_of(record))
+                entries.append(_entry_of(record, shared))
                 continue
             except ClientFault as fault:
                 wrong = Malformed(fault.detail, _encode(record))
@@ -83,21 +86,53 @@ def batch_of(records: Iterable[Record | Malformed]) -> Batch:
 
 def entry_of(record: Record) -> Entry:
     """The entry that a record is; raises `ClientFault` 400 if the log does not take it."""
-    resource = dict(record.resource)
-    source = resource.pop("service.name", None)
+    return _entry_of(record, _Shared())
+
+
+class _Shared:
+    """What the resource and the scope say that the last record had: nearly always the next one has the same."""
+
+    def __init__(self) -> None:
+        self._resource: Mapping[str, Any] | None = None
+        self._scope: Scope | None = None
+        self._said: tuple[str, Mapping[str, Any], Mapping[str, Any]] = "", {}, {}
+
+    def of(self, record: Record) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+        """The source, the scope's fields, and the resource's; raises `ClientFault` 400."""
+        if record.resource is not self._resource or record.scope is not self._scope:
+            self._said = _source(record.resource), _scope_fields(record.scope), _resource_fields(record.resource)
+            self._resource, self._scope = record.resource, record.scope
+        return self._said
+
+
+def _source(resource: Mapping[str, Any]) -> str:
+    source = resource.get("service.name")
     if not isinstance(source, str) or not source:
-        source = NAMELESS
+        return NAMELESS
     if len(source) > SOURCE_LIMIT:
         raise ClientFault(400, "bad-field", f"service.name: longer than {SOURCE_LIMIT} characters.")
+    return source
+
+
+def _resource_fields(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name != "service.name"}
+
+
+def _scope_fields(scope: Scope) -> dict[str, Any]:
+    said = (("logger", scope.name), ("scope.version", scope.version))
+    fields: dict[str, Any] = {name: text for name, text in said if text}
+    _add(fields, scope.attributes, "scope.")
+    return fields
+
+
+def _entry_of(record: Record, shared: _Shared) -> Entry:
+    source, scope, resource = shared.of(record)
     level = _level(record)
     message, members = _message(record)
     fields = _own_fields(record, level)
     _add(fields, record.attributes, "attribute.")
     _add(fields, members, "body.")
-    scope = record.scope
-    said = (("logger", scope.name), ("scope.version", scope.version))
-    _add(fields, {name: text for name, text in said if text}, "scope.")
-    _add(fields, scope.attributes, "scope.")
+    _add(fields, scope, "scope.")
     _add(fields, resource, "resource.")
     if "request_id" not in fields and _REQUEST_ID_HEADER in fields:
         fields["request_id"] = _first(fields[_REQUEST_ID_HEADER])
@@ -106,7 +141,7 @@ def entry_of(record: Record) -> Entry:
         min(time, INT64[-1]) if time else None,
         level,
         source,
-        cut(message, MESSAGE_LIMIT),
+        message if len(message) <= _SURELY_SHORT else cut(message, MESSAGE_LIMIT),
         fields_of(fields),
     )
 
@@ -133,19 +168,28 @@ def _message(record: Record) -> tuple[str, Mapping[str, Any]]:
 
 
 def _own_fields(record: Record, level: str) -> dict[str, Any]:
-    own: dict[str, Any] = {
-        "trace_id": record.trace_id,
-        "span_id": record.span_id,
-        "trace_flags": record.flags,
-        "event_name": record.event,
-        "severity_text": "" if level_of(record.text) == level else record.text,
-        "severity_number": 0 if record.number == _NUMBERS[level] else record.number,
-        "dropped_attributes_count": record.dropped,
-    }
-    return {name: value for name, value in own.items() if value}
+    own: dict[str, Any] = {}
+    if record.trace_id:
+        own["trace_id"] = record.trace_id
+    if record.span_id:
+        own["span_id"] = record.span_id
+    if record.flags:
+        own["trace_flags"] = record.flags
+    if record.event:
+        own["event_name"] = record.event
+    if record.text and record.text != level and level_of(record.text) != level:
+        own["severity_text"] = record.text
+    if record.number and record.number != _NUMBERS[level]:
+        own["severity_number"] = record.number
+    if record.dropped:
+        own["dropped_attributes_count"] = record.dropped
+    return own
 
 
 def _add(fields: dict[str, Any], more: Mapping[str, Any], prefix: str) -> None:
+    if fields.keys().isdisjoint(more):
+        fields.update(more)
+        return
     for name, value in more.items():
         while name in fields:
             name = f"{prefix}{name}"
