@@ -22,8 +22,8 @@ The kit: what an application imports to live behind the balancer.  Importing it 
 * `client`: what these share: one request with one deadline; `agent`: its connections, and trust in the local CA;
   `breaker`: when not to ask again; `ping`: answering the balancer's probes; `figures`: how a service does, for the
   dashboard.
-* `testing`: `running`, the real ``scalekit-all`` on free ports for the tests of an application; and for the same what is
-  in memory, but behaves like the real one: `memory_balancer` (`memory_members`: who has registered), `memory_cache`,
+* `testing`: `running`, the real ``scalekit-all`` on free ports for the tests of an application; and what is in memory
+  but behaves like the real one: `memory_balancer` (`memory_members`: who has registered), `memory_cache` and
   `memory_collector`.
 """
 
