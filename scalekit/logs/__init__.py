@@ -23,13 +23,14 @@ An entry's way, pure unless said otherwise; open `collector` first:
 Who only reads begins with `reading` (I/O), which ``Collector.reader`` gives: `LogReader.volumes`, `LogReader.lines` by
 position, and `LogReader.after` a sequence number.
 
-* `search`: finding entries by words, levels, sources, fields, and times; ``GET /v1/query``.
+* `search`: finding entries by words, levels, sources, fields, and times; ``GET /v1/query``; indexes of sealed volumes.
 * `tailing` (I/O): what comes after a sequence number, as events; `tails`: who is told, ``GET /v1/tail``.
 * `page`: the page on ``GET /``, which uses all of them.
 * `sinks`: cursors on the log, by which entries are sent on to other systems.
 
 Beside it:
 
+* `fsck`: whether the directory is as the log has left it; ``scalekit logs fsck``.
 * `counts`: what it has done, as plain integers; `metrics`: that for Prometheus; `stats`: as JSON; `panel`: on the
   balancer's dashboard.
 * `syslog`: entries over UDP, TCP and TLS.

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from scalekit.logs.checkpoint import Checkpoint, decode_checkpoint, newest
-from scalekit.logs.directory import Directory
+from scalekit.logs.directory import Directory, Files
 from scalekit.logs.order import NEVER, Release, Span
 from scalekit.logs.records import format_spans
 from scalekit.logs.volumes import LATE, LOG, Closing, Extent
@@ -26,7 +26,7 @@ from scalekit.logs.volumes import LATE, LOG, Closing, Extent
 CHECKPOINTS = ("checkpoint-0", "checkpoint-1")
 
 
-def read_checkpoint(directory: Directory) -> Checkpoint | None:
+def read_checkpoint(directory: Files) -> Checkpoint | None:
     """The newest checkpoint that can be read; None without one."""
     return newest(directory.read(name) for name in CHECKPOINTS)
 

@@ -17,7 +17,7 @@ from scalekit.logs.line import format_line
 from scalekit.logs.redaction import redact
 from scalekit.logs.threads import Lane
 
-_PREFIX = "quarantine-"
+PREFIX = "quarantine-"
 # A disk that goes bad may damage everything; the first pieces show what is wrong with it.
 FILE_LIMIT = 64
 # Of one piece: a frame is seldom longer.
@@ -31,6 +31,11 @@ LINE_LENGTH = 1000
 _log = Logger()
 
 
+def damage_name(segment: str, damage: Damage) -> str:
+    """The file that damaged bytes of a segment are kept in."""
+    return f"{PREFIX}{segment}-{damage.start}"
+
+
 def keep_damage(directory: Directory, segment: str, data: bytes, damage: Damage, findings: list[str]) -> bool:
     """
     Keep damaged bytes of a segment; whether they were not known before.
@@ -38,12 +43,12 @@ def keep_damage(directory: Directory, segment: str, data: bytes, damage: Damage,
     :param data: the whole segment.
     :param findings: gets a sentence.
     """
-    name = f"{_PREFIX}{segment}-{damage.start}"
+    name = damage_name(segment, damage)
     names = directory.names()
     if name in names:
         return False
     sentence = f"{segment}: {damage.end - damage.start} bytes at {damage.start} are torn or damaged; left out"
-    if sum(other.startswith(_PREFIX) for other in names) >= FILE_LIMIT:
+    if sum(other.startswith(PREFIX) for other in names) >= FILE_LIMIT:
         findings.append(f"{sentence} (there are {FILE_LIMIT} files of such bytes already)")
         return True
     try:

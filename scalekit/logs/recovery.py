@@ -200,7 +200,8 @@ def _without_checkpoint(directory: Directory, is_compressed: bool, findings: lis
     extent, written = survey(directory, number)
     if extent.entries or sealed:
         findings.append("there is no readable checkpoint: what is written was found in the volumes")
-    watermark = extent.began
+    # It was not below the time of any entry that is written; a clock that was set back since does not say that.
+    watermark = max([extent.last_time, *(manifest.last_time for manifest in sealed)])
     last = extent.last_sequence
     for left in numbers:
         if left != number:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from scalekit.logs.directory import Directory
+from scalekit.logs.directory import Directory, Files
 from scalekit.logs.order import EVER, NEVER
 from scalekit.logs.records import Key, parse_key, parse_record
 from scalekit.logs.volumes import Extent, Manifest, parse_manifest
@@ -78,7 +78,7 @@ class _File:
         self._directory.rename(self._name, name)
 
 
-def blocks(directory: Directory, name: str, length: int) -> Iterator[bytes]:
+def blocks(directory: Files, name: str, length: int) -> Iterator[bytes]:
     """The first ``length`` bytes of a file, in pieces of whole lines."""
     position = 0
     rest = b""
@@ -94,7 +94,7 @@ def blocks(directory: Directory, name: str, length: int) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def survey(directory: Directory, number: int) -> tuple[Extent, set[int]]:
+def survey(directory: Files, number: int) -> tuple[Extent, set[int]]:
     """
     What can be known of an open volume from its truth alone, and the sequence numbers of its entries.
 
@@ -132,7 +132,7 @@ def survey(directory: Directory, number: int) -> tuple[Extent, set[int]]:
     )
 
 
-def _whole_lines(directory: Directory, name: str) -> int:
+def _whole_lines(directory: Files, name: str) -> int:
     """How many bytes of a file are whole lines."""
     end = directory.size(name)
     while end > 0:

@@ -162,6 +162,15 @@ _manifest_decoder = msgspec.json.Decoder(Manifest)
 def parse_manifest(data: bytes) -> Manifest | None:
     """The manifest; None if it is damaged."""
     try:
-        return _manifest_decoder.decode(data)
+        manifest = _manifest_decoder.decode(data)
     except ValueError:
         return None
+    return manifest if _is_possible(manifest) else None
+
+
+def _is_possible(manifest: Manifest) -> bool:
+    """Whether it can be read by this: its blocks are as many as its bytes take."""
+    length, size, starts = manifest.length, manifest.block_bytes, manifest.blocks
+    if length < 0 or not starts:
+        return length >= 0 and not size
+    return size > 0 and len(starts) == max(1, -(-length // size)) and starts == sorted(starts) and starts[0] == 0

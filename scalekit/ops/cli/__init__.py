@@ -6,6 +6,7 @@
 * `operating`: ``scalekit status | drain | undrain | forget | explain``, of a running balancer.
 * `caching`: ``scalekit cache get | put | purge | stats | top``, of a running cache.
 * `searching`: ``scalekit logs query | tail | stats`` and ``scalekit why``, of a running log.
+* `log_files`: ``scalekit logs fsck``, of a log's directory.
 * `asking`: how these are asked; `showing`: tables.
 * `joining`: ``scalekit run``, a command of any kind behind the balancer.
 * `running`: what all commands share: where the configuration is, and faults as one line.
@@ -29,6 +30,7 @@ from scalekit.ops.cli.caching import cache
 from scalekit.ops.cli.certificates import cert
 from scalekit.ops.cli.checking import check_config
 from scalekit.ops.cli.joining import run_behind
+from scalekit.ops.cli.log_files import fsck
 from scalekit.ops.cli.operating import drain, explain, forget, status, undrain
 from scalekit.ops.cli.running import Surroundings, run
 from scalekit.ops.cli.searching import logs, why
@@ -49,6 +51,7 @@ scalekit.add_command(drain)
 scalekit.add_command(undrain)
 scalekit.add_command(forget)
 scalekit.add_command(explain)
+logs.add_command(fsck)
 scalekit.add_command(logs)
 scalekit.add_command(why)
 

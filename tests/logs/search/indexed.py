@@ -12,7 +12,7 @@ from scalekit.logs.entry import Entry
 from scalekit.logs.frames import make_frame
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.order import EVER, NEVER, Chunk, Release, Span, effective_times
-from scalekit.logs.output import Output
+from scalekit.logs.output import CHECKPOINTS, Output
 from scalekit.logs.reading import LogReader
 from scalekit.logs.sealing import seal
 from scalekit.logs.search.building import build
@@ -35,6 +35,8 @@ def sealed(
     extent = output.checkpoint.volume
     manifest = seal(directory, extent, f"log-20231114T221320Z-{extent.number:08d}", is_compressed)
     after = Checkpoint(old.generation + 5, frame.last, output.checkpoint.watermark, 0, type(extent)(extent.number + 1))
+    for name in CHECKPOINTS:
+        directory.replace(name, after.encode())
     return manifest, Output(directory, after)
 
 

@@ -1,0 +1,1 @@
+"""``scalekit logs fsck``."""
