@@ -27,8 +27,9 @@ from scalekit.net.transports import plain_address
 QUEUE_BYTES = 4 * 1024 * 1024
 #: A datagram weighs so much more than its bytes: as it waits here, and so that empty ones have a bound.
 _WEIGHT = 200
-#: What the kernel keeps for us, if it may: the same again. rsyslog asks for nothing, syslog-ng's manual for so much.
-RECEIVE_BYTES = 4 * 1024 * 1024
+#: What the kernel keeps for us, if it may: it counts 400 bytes and more for the smallest: up to 40,000 datagrams, or
+#: a second of a storm in which the reactor is kept from its work. It takes that memory only while it needs it.
+RECEIVE_BYTES = 16 * 1024 * 1024
 #: The most that an IP packet holds.
 DATAGRAM_BYTES = 65535
 # socket(7), and linux/sock_diag.h (SK_MEMINFO_DROPS); Python does not name them.

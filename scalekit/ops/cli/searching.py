@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -202,6 +203,9 @@ def stats_lines(said: dict[str, Any]) -> list[Text | Table]:
     counts = said["counts"]
     refused = counts["refused"]
     refusals = [f"{count:,} {reason}" for reason, count in refused.items()]
+    syslog: Counter[str] = sum((Counter(each) for each in counts["syslog"].values()), Counter())
+    received = syslog.pop("received", 0)
+    losses = [f"{count:,} {reason}" for reason, count in syslog.items()]
     for what, how_much, of_it in (
         ("entries", said["entries"], f"in {said['volumes']:,} volumes, from {said['oldest'] or '-'}"),
         ("bytes", said["bytes"], "of these, as NDJSON, not compressed"),
@@ -209,6 +213,7 @@ def stats_lines(said: dict[str, Any]) -> list[Text | Table]:
         ("over budget", counts["over_budget"], "of their sources"),
         ("refused", sum(refused.values()), ", ".join(refusals)),
         ("rejected", counts["rejected"], "malformed"),
+        ("syslog", received, ", ".join(losses)),
         ("dropped", counts["dropped"], "of the log's own process"),
         ("redacted", sum(counts["redacted"].values()), "secrets were taken out"),
         ("expired", sum(counts["expired"].values()), "removed with the oldest volumes"),
