@@ -37,6 +37,7 @@ HARMLESS = (
     "eyJ and eyJhbGciOiJIUzI1NiJ9 alone; AKIA, AKIA123",
     "tokens=5 author=me passing=yes",
 )
+CARDS = ("4111111111111111", "\x014111111111111111", "5500-0000-0000-0004", "4111 1111 1111 1112", "41111111111111112")
 
 
 class RedactTests(SynchronousTestCase):
@@ -88,6 +89,15 @@ class RedactTests(SynchronousTestCase):
             },
         )
         self.assertEqual(self.counts, {"assignment": 3, "authorization": 1, "card": 1})
+
+    @given(st.lists(st.text(st.sampled_from('4156 -\x01\u2028e"\\'), min_size=12) | st.sampled_from(CARDS), max_size=3))
+    def test_card_numbers_in_fields(self, values: list[str]) -> None:
+        """Are found as they are in messages, whatever stands before them; ids that are as long stay."""
+        pattern, replacement = RULES["card"]
+        fields = {f"n{place}": value for place, value in enumerate(values)}
+        entry = redact([Entry(1, "INFO", "s", "m", json.dumps(fields))], self.counts)[0]
+        expected = {name: pattern.sub(replacement, value) for name, value in fields.items()}
+        self.assertEqual(json.loads(entry.fields or ""), expected)
 
     @given(
         st.lists(st.sampled_from([text for _, text, _ in SECRETS] + [*HARMLESS, " ", ";"])).map(" ".join) | st.text()
