@@ -17,11 +17,13 @@ from scalekit.errors import ClientFault
 from scalekit.logs.entry import DEPTH_LIMIT
 from scalekit.logs.otlp.records import (
     INT64,
+    UINT32,
     Malformed,
     Record,
     Scope,
     bad_value,
     bytes_value,
+    check_width,
     float_value,
     id_value,
     too_deep,
@@ -134,15 +136,15 @@ def _record(said: _LogRecord, resource: dict[str, Any], scope: Scope) -> Record:
     return Record(
         _integer(said.timeUnixNano or 0, is_signed=False),
         _integer(said.observedTimeUnixNano or 0, is_signed=False),
-        _severity(said.severityNumber or 0),
+        _number(_severity(said.severityNumber or 0)),
         said.severityText or "",
         _value(said.body, DEPTH_LIMIT),
         _attributes(said.attributes, DEPTH_LIMIT),
         id_value(said.traceId or ""),
         id_value(said.spanId or ""),
-        said.flags or 0,
+        _number(said.flags or 0),
         said.eventName or "",
-        said.droppedAttributesCount or 0,
+        _number(said.droppedAttributesCount or 0),
         resource,
         scope,
     )
@@ -164,7 +166,10 @@ def _scope(said: _Scope | None) -> Scope:
 
 
 def _attributes(pairs: Sequence[_KeyValue] | None, depth: int) -> dict[str, Any]:
-    return {pair.key or "": _value(pair.value, depth) for pair in pairs or ()}
+    if not pairs:
+        return {}
+    check_width(len(pairs))
+    return {pair.key or "": _value(pair.value, depth) for pair in pairs}
 
 
 def _value(said: _AnyValue | None, depth: int) -> Any:
@@ -185,7 +190,9 @@ def _value(said: _AnyValue | None, depth: int) -> Any:
     if not depth:
         raise too_deep()
     if said.arrayValue is not None:
-        return [_value(member, depth - 1) for member in said.arrayValue.values or ()]
+        members = said.arrayValue.values or ()
+        check_width(len(members))
+        return [_value(member, depth - 1) for member in members]
     assert said.kvlistValue is not None
     return _attributes(said.kvlistValue.values, depth - 1)
 
@@ -199,6 +206,12 @@ def _integer(said: int | str, *, is_signed: bool = True) -> int:
     if number not in (INT64 if is_signed else range(1 << 64)):
         raise bad_value(f"found {str(said)[:40]}, expected a number of 64 bits.")
     return number
+
+
+def _number(said: int) -> int:
+    if said not in UINT32:
+        raise bad_value(f"found {str(said)[:40]}, expected a number of 32 bits.")
+    return said
 
 
 def _float(said: float | str) -> float | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -18,6 +18,7 @@ from scalekit.logs.otlp.records import (
     Record,
     Scope,
     bytes_value,
+    check_width,
     float_value,
     id_value,
     too_deep,
@@ -67,7 +68,8 @@ def _scope(said: InstrumentationScope) -> Scope:
     return Scope(said.name, said.version, _attributes(said.attributes, DEPTH_LIMIT))
 
 
-def _attributes(pairs: Iterable[KeyValue], depth: int) -> dict[str, Any]:
+def _attributes(pairs: Collection[KeyValue], depth: int) -> dict[str, Any]:
+    check_width(len(pairs))
     return {pair.key: _value(pair.value, depth) for pair in pairs}
 
 
@@ -84,6 +86,7 @@ def _value(said: AnyValue, depth: int) -> Any:
     if not depth:
         raise too_deep()
     if kind == "array_value":
+        check_width(len(said.array_value.values))
         return [_value(member, depth - 1) for member in said.array_value.values]
     return _attributes(said.kvlist_value.values, depth - 1)
 

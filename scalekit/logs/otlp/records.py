@@ -16,6 +16,9 @@ from scalekit.errors import ClientFault
 from scalekit.logs.entry import DEPTH_LIMIT
 
 INT64 = range(-(1 << 63), 1 << 63)
+UINT32 = range(1 << 32)
+#: Of one list or mapping: what has more does not fit into an entry in any way that somebody could read.
+MEMBERS_LIMIT = 10_000
 
 
 class Scope(NamedTuple):
@@ -68,6 +71,12 @@ def bad_value(detail: str) -> ClientFault:
 def too_deep() -> ClientFault:
     """400, of one record."""
     return bad_value(f"A value is nested more than {DEPTH_LIMIT} deep.")
+
+
+def check_width(count: int) -> None:
+    """Raise `ClientFault` 400 for a list or a mapping of so many members, if they are too many to look at."""
+    if count > MEMBERS_LIMIT:
+        raise bad_value(f"A value has more than {MEMBERS_LIMIT} members.")
 
 
 def float_value(value: float) -> float | str:

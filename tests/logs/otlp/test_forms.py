@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Any
 
 from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
@@ -15,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.errors import ClientFault
 from scalekit.logs.otlp import json_form, protobuf_form
 from scalekit.logs.otlp.forms import JSON, PROTOBUF, Form, form_of
+from scalekit.logs.otlp.mapping import batch_of
 from scalekit.logs.otlp.records import Malformed, Record, Scope
 from tests.logs.otlp.strategies import records
 
@@ -62,6 +65,22 @@ class FormTests(SynchronousTestCase):
             self.assertEqual(self.fault(form_of(JSON), body).status, 400)
         for body in (b"{}", b"\x0a\x05\x0a", b"\xff"):
             self.assertEqual(self.fault(form_of(PROTOBUF), body).status, 400)
+
+    @given(st.binary(max_size=60) | st.sampled_from(list('0[{"}],:x')).map(str.encode))
+    def test_nonsense(self, document: bytes) -> None:
+        """Is 400 or some records, and never anything else."""
+        for form in (form_of(JSON), form_of(PROTOBUF)):
+            with contextlib.suppress(ClientFault):
+                list(form.read(document))
+
+    @given(records, st.integers(0, 400), st.binary(min_size=1, max_size=2))
+    def test_damaged(self, record: Record, place: int, damage: bytes) -> None:
+        """The same of what was a request, to the entries that it becomes."""
+        for form in (form_of(JSON), form_of(PROTOBUF)):
+            good = form.write([record])
+            place %= len(good)
+            with contextlib.suppress(ClientFault):
+                batch_of(form.read(good[:place] + damage + good[place + len(damage) :]))
 
     def test_without_the_extra(self) -> None:
         """415 that names it; JSON is taken all the same."""
@@ -128,6 +147,11 @@ class JSONTests(SynchronousTestCase):
             ({"body": {"doubleValue": "1_0"}}, "1_0"),
             ({"body": {"bytesValue": "a"}}, "base64"),
             ({"body": deep}, "16 deep"),
+            ({"body": {"arrayValue": {"values": [{}] * 10_001}}}, "10000 members"),
+            ({"attributes": [{}] * 10_001}, "10000 members"),
+            ({"flags": 1 << 32}, "32 bits"),
+            ({"severityNumber": -1}, "32 bits"),
+            ({"droppedAttributesCount": 10**40}, "32 bits"),
         ):
             document = json.loads(request(bad))
             document["resourceLogs"][0]["scopeLogs"][0]["logRecords"].append({"timeUnixNano": "7"})
