@@ -26,13 +26,6 @@ _RUN = "from twisted.scripts.twistd import run; run()"
 _CHECKOUT = str(Path(scalekit.__file__).parent.parent)
 
 
-def free_port() -> int:
-    """One that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
-
-
 class DaemonCase(SynchronousTestCase):
     """A state directory, and daemons that end with the test."""
 

@@ -29,8 +29,8 @@ from scalekit.balancer.snapshot import read_snapshot, restore_snapshot, take_sna
 from scalekit.config.urls import RedisURL, parse_redis_url
 from scalekit.errors import ClientFault, ConfigurationFault
 from scalekit.net import redis
+from tests.ports import free_ports
 from tests.redis_server import RedisServer
-from tests.scenarios.running import free_ports
 from tests.waiting import settled, until
 
 HTTP = Endpoint("http", "10.0.0.7", 3000)

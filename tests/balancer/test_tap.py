@@ -17,7 +17,8 @@ import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.http_servers import Answers, serve
-from tests.twistd import DaemonCase, ask, free_port, json_lines
+from tests.ports import free_port
+from tests.twistd import DaemonCase, ask, json_lines
 
 AUTHORITY = trustme.CA()
 

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from tests.balancer.test_tap import BalancerCase
-from tests.twistd import ask, free_port
+from tests.ports import free_port
+from tests.twistd import ask
 
 
 class PanelTests(BalancerCase):

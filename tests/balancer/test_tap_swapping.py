@@ -9,7 +9,8 @@ import subprocess
 import threading
 
 from tests.balancer import test_tap
-from tests.twistd import ask, free_port
+from tests.ports import free_port
+from tests.twistd import ask
 
 
 class SwapTests(test_tap.BalancerCase):

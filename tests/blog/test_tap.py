@@ -24,6 +24,7 @@ from scalekit.cache.resource import CacheResource
 from scalekit.cache.store import Store
 from scalekit.errors import UpstreamFault
 from scalekit.kit.client import Answer, make_client
+from tests.ports import free_ports
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
 CHECKOUT = Path(scalekit.__file__).parent.parent
@@ -153,12 +154,3 @@ class ProcessTests(TestCase):
             self.assertEqual(process.returncode, 1, said)
             self.assertIn(expected, said)
             self.assertEqual(said.count(b"\n"), 1, said)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, each another."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

@@ -15,7 +15,8 @@ from types import FrameType
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.second_signal import SIGNALS, SecondSignal
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, free_ports, until
+from tests.ports import free_ports
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, until
 
 #: A request whose answer has no end, and an hour for it.
 APPLICATION = """

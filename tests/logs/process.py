@@ -27,7 +27,7 @@ def main(path: str) -> None:
     lanes = (ThreadLane(reactor, "journal"), ThreadLane(reactor, "output"), ThreadLane(reactor, "upkeep"))
     # Many segments, and volumes that are sealed soon.
     settings = Settings(0.5, 0.05, segment_bytes=16 * 1024, journal_bytes=64 * 1024, grace_seconds=0.2)
-    volumes.VOLUME_BYTES = 64 * 1024
+    volumes.VOLUME_BYTES = 16 * 1024
     collector = Collector(lambda: LocalDirectory(path), reactor, lanes, settings, time.time)
     collector.startService()
     reactor.addSystemEventTrigger("before", "shutdown", collector.stopService)

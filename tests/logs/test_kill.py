@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 WRITERS = 8
 ROUNDS = 5
+MOST_ROUNDS = 50
 SPREAD_SECONDS = 0.45  # less than the delay of the process, half a second
 
 
@@ -86,7 +87,11 @@ class KillTests(SynchronousTestCase):
         chance = random.Random(seed)
         sent: dict[str, str] = {}
         acknowledged: list[str] = []
-        for number in range(ROUNDS):
+        number = 0
+        # A machine that is slow, or chance, may kill it each time before a volume is sealed.
+        while number < ROUNDS or not any(name.startswith("log-") for name in os.listdir(path)):
+            self.assertLess(number, MOST_ROUNDS, "never sealed")
+            number += 1
             daemon = Daemon(path)
             answers = threading.Semaphore(0)
             writers = [Writer(daemon, f"{number}-{who}", chance.randrange(1 << 32), answers) for who in range(WRITERS)]
@@ -108,7 +113,6 @@ class KillTests(SynchronousTestCase):
             if not name.endswith(".late"):
                 times = [sent[label] for label in labels]
                 self.assertEqual(times, sorted(times), f"order in {name}, seed {seed}")
-        self.assertGreater(len(files), 2)
 
     def labels(self, path: str) -> list[str]:
         """The messages of a log file; none if it is not there."""

@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, free_ports, until
+from tests.ports import free_ports
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, until
 
 
 def is_listening(port: int) -> bool:

@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import pty
-import random
 import re
 import signal
 import socket
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import scalekit
+from tests.ports import free_ports
 
 CHECKOUT = Path(scalekit.__file__).parent.parent
 TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
@@ -34,8 +34,6 @@ GREETING = "scalekit is running"
 #: Far above what anything here takes, for machines that do much else.
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
-#: Below those that the kernel gives to clients (32768 and up): no connection takes one that was just found free.
-PORTS = range(12_000, 32_000)
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
@@ -74,19 +72,6 @@ def session_members(leader: int) -> dict[int, str]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """So many ports in a row that nobody listened on a moment ago."""
-    while True:
-        first = random.randrange(PORTS.start, PORTS.stop - count)
-        ports = list(range(first, first + count))
-        try:
-            for port in ports:
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return ports
 
 
 class Answer(NamedTuple):

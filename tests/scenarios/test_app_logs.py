@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.kit.logs import open_sender
 from scalekit.kit.sender import CLOSE_SECONDS
 from tests.kit.collecting import FakeCollector
+from tests.ports import free_ports
 from tests.scenarios.logging_app import COUNT
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, until
 
 
 class App:

@@ -12,8 +12,9 @@ import threading
 from collections import Counter
 
 from scalekit.balancer.retrying import EARNED, LEAST
+from tests.ports import free_ports
 from tests.scenarios.daemons import ScenarioCase, ask, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, until
 
 REQUESTS = int(os.environ.get("SCALEKIT_TESTS_REQUESTS", "3000"))
 CLIENTS = 8

@@ -13,9 +13,10 @@ import re
 import threading
 from typing import NamedTuple
 
+from tests.ports import free_ports
 from tests.scenarios.bad_app import KINDS
 from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, until
 from tests.scenarios.test_killed import Load
 
 #: Of each kind: five in a row take it out, and each second one goes to the other.

@@ -15,7 +15,8 @@ from scalekit.kit.breaker import OPEN_SECONDS
 from scalekit.kit.lookup import Look
 from scalekit.kit.opening import open_cache
 from scalekit.kit.thread_cache import Cache
-from tests.scenarios.running import CHECKOUT, Daemon, free_ports, until
+from tests.ports import free_ports
+from tests.scenarios.running import CHECKOUT, Daemon, until
 
 PROCESSES, THREADS = 8, 25
 # On a machine that does other things too, the usual 50 ms may be over before the service was run.

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.scenarios import test_browser
-from tests.scenarios.running import until
+from tests.scenarios.running import connect, until
 
 EVIL = "<script>document.title = 'evil'</script><img src=x onerror=\"document.title='evil'\">"
 
@@ -56,6 +56,7 @@ class DashboardTests(test_browser.BrowserCase):
         self.shown(r"[1-9][\d.]*\s*\n?requests/s")
         self.shown("down: |● ?down|down")
         self.check_cache()
+        self.check_log()
         self.shoot("dashboard")
 
         # The operator's: a weight, and taking one out.
@@ -102,6 +103,19 @@ class DashboardTests(test_browser.BrowserCase):
         self.shown(r"Hottest keys[\s\S]*/posts/1\s+[\d.]+%")
         self.shown(re.escape(EVIL) + r"\s+[\d.]+%")
         self.assertFalse(self.browser.run("return !!document.querySelector('.panel script, .panel img')"))
+
+    def check_log(self) -> None:
+        """The page shows how much comes, what was not kept and why, and who follows."""
+        body = b'{"Level":"INFO","Source":"shop","Message":"sold"}\nnonsense\n'
+        answer = self.demo.ask(self.demo.logs, "POST", "/v1/entries", body)
+        self.assertEqual((answer.status, answer.json["accepted"]), (200, 1))
+        tail = connect(self.demo.state, self.demo.logs)
+        self.addCleanup(tail.close)
+        tail.request("GET", "/v1/tail")
+        tail.getresponse()
+        self.shown(r"\bLog\b[\s\S]*\b1\s+tails|tails\s+1\b")
+        self.shown(r"Not kept since its start[\s\S]*malformed\s+1\b")
+        self.shown(r"[1-9][\d,]*\s*\n?entries/s|entries/s\s+[1-9]")
 
     def view(self, service: str, id: str) -> dict[str, Any]:
         """What the balancer says of an instance; empty: it is not there."""

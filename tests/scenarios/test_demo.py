@@ -14,7 +14,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.scenarios.running import Daemon, Demo, connect, exchange, free_ports, is_listening, until
+from tests.ports import free_ports
+from tests.scenarios.running import Daemon, Demo, connect, exchange, is_listening, until
 
 #: The contract gives Ctrl-C 3 s of draining, and the children another 2 s for their last log entries; the rest is for
 #: machines that do much else.

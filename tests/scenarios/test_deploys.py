@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_ports
 from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
 from tests.scenarios.deploying import ASGI, NAMES, SCALEKIT, AppServer, address_outside
 from tests.scenarios.mixed_load import GOING_AWAY, MixedLoad
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, free_ports, until
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, until
 
 #: How each server is told its port.
 SERVERS = ASGI | {

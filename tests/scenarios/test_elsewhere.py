@@ -7,9 +7,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.ports import free_ports
 from tests.scenarios.daemons import ask
 from tests.scenarios.deploying import address_outside
-from tests.scenarios.running import Daemon, free_ports, until
+from tests.scenarios.running import Daemon, until
 
 #: Of those who ask for the test; the daemons have the same file.
 WRITE, REGISTER = "wwwwwwwwwwwwwwww", "rrrrrrrrrrrrrrrr"

@@ -10,8 +10,9 @@ from typing import Any
 
 import grpc
 
+from tests.ports import free_ports
 from tests.scenarios.daemons import Balancer, ScenarioCase, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, until
 
 
 class Case(ScenarioCase):

@@ -16,9 +16,10 @@ from typing import Any
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import connect
 
+from tests.ports import free_ports
 from tests.requirements import require
 from tests.scenarios.daemons import ScenarioCase, ask, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, until
 from tests.scenarios.test_clients import run
 
 APP = Path(__file__).with_name("h2_app.js")

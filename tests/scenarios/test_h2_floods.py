@@ -38,8 +38,9 @@ from tests.http.h2.frames import (
     request,
 )
 from tests.net.h2_wire import FrameClient
+from tests.ports import free_ports
 from tests.scenarios.daemons import ScenarioCase, ask, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, until
 
 MIB = 1024 * 1024
 MOST_GROWTH = 16 * MIB

@@ -14,9 +14,10 @@ import re
 import threading
 import time
 
+from tests.ports import free_ports
 from tests.scenarios.closing_app import BODY
 from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, until
 
 REQUESTS = int(os.environ.get("SCALEKIT_TESTS_REQUESTS", "2000"))
 CLIENTS = 8

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.ports import free_ports
 from tests.requirements import require
-from tests.scenarios.running import Daemon, connect, exchange, free_ports, is_listening, until
+from tests.scenarios.running import Daemon, connect, exchange, is_listening, until
 from tests.scenarios.test_login import Elsewhere
 from tests.scenarios.webdriver import Browser
 
@@ -80,6 +81,11 @@ class LogPageTests(SynchronousTestCase):
         until(lambda: browser.text("#link") == "live", "live")
         self.write(("INFO", "shop", "sold two"))
         self.shows("sold two", "sold one")
+
+        # What comes while the connection is gone is there once it is back, and nothing twice.
+        elsewhere.cut()
+        self.write(("INFO", "shop", "sold three"))
+        self.shows("sold three", "sold two", "sold one")
         browser.find("header form button").click()
         until(lambda: "Token" in browser.text(), "the form")
 
@@ -114,15 +120,16 @@ class LogPageTests(SynchronousTestCase):
         self.shows("no room", evil, "sold one")
         self.assertTrue(re.search(r"#n3$", browser.url))
 
-        # Live: many at once, and nothing twice or missing after the stream broke off.
+        # Live: two hundred, each twenty of them shown before the next are written.
         browser.open(f"{self.url}/?q=-sold&live=1")
         until(lambda: browser.text("#link") == "live", "live")
         expected = ["no room", evil]
         self.shows(*expected)
-        for batch in range(4):
-            self.write(*(("INFO", "shop", f"n{batch * 50 + each}") for each in range(50)), ("INFO", "shop", "sold two"))
-        expected = [*(f"n{each}" for each in reversed(range(200))), *expected]
-        self.shows(*expected)
+        for first in range(0, 200, 20):
+            batch = [f"n{first + each}" for each in range(20)]
+            self.write(*(("INFO", "shop", said) for said in batch), ("INFO", "shop", "sold two"))
+            expected = [*reversed(batch), *expected]
+            self.shows(*expected)
         self.shoot("log-live")
         browser.find("#live").click()
         until(lambda: browser.text("#link") == "not live", "no longer live")

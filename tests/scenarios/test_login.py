@@ -12,8 +12,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.ports import free_ports
 from tests.requirements import require
-from tests.scenarios.running import PATIENCE_SECONDS, Daemon, free_ports, is_listening, until
+from tests.scenarios.running import PATIENCE_SECONDS, Daemon, is_listening, until
 from tests.scenarios.webdriver import Browser
 
 OPERATOR = "operators-token-of-this-test"
@@ -48,15 +49,19 @@ class Elsewhere:
                 self._threads.append(threading.Thread(target=_pump, args=(source, sink)))
                 self._threads[-1].start()
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._threads[0].join()
+    def cut(self) -> None:
+        """End all connections that there are."""
         for sock in self._sockets:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # it has ended by itself
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._threads[0].join()
+        self.cut()
         for thread in self._threads:
             thread.join()
         for sock in self._sockets:

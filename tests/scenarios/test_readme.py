@@ -15,8 +15,9 @@ from textwrap import dedent
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.kit.testing import Running, running
+from tests.ports import free_ports
 from tests.scenarios.daemons import ask
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, free_ports, session_members, until
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, session_members, until
 
 SECTION = re.compile(r"^Four ways to join\n-+\n(.*?)^[^\n]+\n-+\n", re.MULTILINE | re.DOTALL)
 #: Lines that are indented, and blank ones between them, after one that ends with two colons.

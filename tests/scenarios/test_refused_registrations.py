@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from twisted.trial.unittest import SkipTest
 
 from scalekit.net.addresses import interface_addresses
+from tests.ports import free_ports
 from tests.scenarios.daemons import ScenarioCase
-from tests.scenarios.running import PATIENCE_SECONDS, Daemon, free_ports, is_listening, until
+from tests.scenarios.running import PATIENCE_SECONDS, Daemon, is_listening, until
 
 REGISTER, OPERATOR = "r" * 16, "o" * 16
 A = "/v1/services/shop/instances/a"

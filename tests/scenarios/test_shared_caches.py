@@ -11,8 +11,9 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.ports import free_ports
 from tests.redis_server import RedisServer
-from tests.scenarios.running import PATIENCE_SECONDS, Answer, Daemon, exchange, free_ports, is_listening, until
+from tests.scenarios.running import PATIENCE_SECONDS, Answer, Daemon, exchange, is_listening, until
 
 AGE = {"Cache-Control": "max-age=600", "Surrogate-Key": "posts"}
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.scenarios.running import Daemon, connect, exchange, free_ports, is_listening, until
+from tests.ports import free_ports
+from tests.scenarios.running import Daemon, connect, exchange, is_listening, until
 
 #: Daemon, and the table of its configuration whose listener ``--listen`` is about.
 DAEMONS = {

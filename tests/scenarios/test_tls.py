@@ -17,9 +17,10 @@ from typing import Any
 
 import trustme
 
+from tests.ports import free_ports
 from tests.requirements import require
 from tests.scenarios.daemons import ScenarioCase, ask, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, Daemon, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, Daemon, until
 
 LOOPBACK = "127.0.0.1"
 

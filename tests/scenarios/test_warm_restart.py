@@ -8,7 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.scenarios.running import Answer, Daemon, connect, exchange, free_ports, is_listening, until
+from tests.ports import free_ports
+from tests.scenarios.running import Answer, Daemon, connect, exchange, is_listening, until
 
 AGE = {"Cache-Control": "max-age=600", "Surrogate-Key": "posts"}
 

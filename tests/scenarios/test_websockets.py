@@ -18,9 +18,10 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.ports import free_ports
 from tests.requirements import require
 from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
-from tests.scenarios.running import PATIENCE_SECONDS, free_ports, until
+from tests.scenarios.running import PATIENCE_SECONDS, until
 from tests.scenarios.webdriver import Browser
 
 #: Connects, says so, and waits for ever.

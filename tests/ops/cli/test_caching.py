@@ -10,7 +10,8 @@ from rich.console import Console
 
 from scalekit.ops.cli.caching import stats_lines
 from tests.ops.cli.commands import CommandCase, Done
-from tests.scenarios.running import Daemon, free_ports
+from tests.ports import free_ports
+from tests.scenarios.running import Daemon
 
 
 class WithCacheTests(CommandCase):

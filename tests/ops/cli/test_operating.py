@@ -13,7 +13,8 @@ from scalekit.ops.cli.asking import Asking, Refused
 from scalekit.ops.cli.operating import explain_lines, for_people, service_lines
 from tests.balancer import test_tap
 from tests.ops.cli.commands import NOW, CommandCase, Done
-from tests.twistd import ask, free_port
+from tests.ports import free_port
+from tests.twistd import ask
 
 
 class WithBalancerTests(test_tap.BalancerCase, CommandCase):

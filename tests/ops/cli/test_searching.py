@@ -9,7 +9,8 @@ from rich.table import Table
 
 from scalekit.ops.cli import searching
 from tests.ops.cli.commands import CommandCase, Done
-from tests.scenarios.running import Daemon, free_ports
+from tests.ports import free_ports
+from tests.scenarios.running import Daemon
 
 
 class WithLogTests(CommandCase):
@@ -76,12 +77,12 @@ class WithLogTests(CommandCase):
         told = json.loads(self.command("logs", "stats", "--json").stdout)
         self.assertEqual((told["counts"]["accepted"], told["newest"], told["trouble"]), (4, 4, None))
         self.assertIn("accepted", self.command("logs", "stats").stdout)
-        for arguments, text in (
         told["counts"]["syslog"] = {"udp": {"received": 5000, "kernel": 2}, "tcp": {"received": 1, "http": 1}}
         [rows] = searching.stats_lines(told)
         assert isinstance(rows, Table)
         found = list(zip(*([str(cell) for cell in column.cells] for column in rows.columns), strict=True))
         self.assertIn(("syslog", "5,001", "2 kernel, 1 http"), found)
+        for arguments, text in (
             (("logs", "query", 'a "b'), "400: At character 3 of the query: this quote is not closed."),
             (("logs", "tail", "level=loud"), "400: At character 7 of the query: "),
         ):
