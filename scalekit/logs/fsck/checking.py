@@ -17,6 +17,9 @@ from scalekit.logs.fsck.volumes import Checked, Known, check_open, check_sealed,
 from scalekit.logs.journal import PREFIX as JOURNAL
 from scalekit.logs.output import CHECKPOINTS, read_checkpoint
 from scalekit.logs.quarantine import PREFIX as QUARANTINE
+from scalekit.logs.sinks.cursor import PREFIX as SINK
+from scalekit.logs.sinks.cursor import decode_cursor
+from scalekit.logs.sinks.refused import PREFIX as REFUSED
 from scalekit.logs.volumes import INDEX, LATE, LOG, number_of, open_numbers
 
 _MANIFEST = ".json"
@@ -93,6 +96,11 @@ def _others(files: Files, names: Sequence[str], checkpoint: Checkpoint | None) -
             continue
         if name.startswith(QUARANTINE):
             findings.append(note(name, None, f"{files.size(name)} bytes that could not be read, kept to be looked at"))
+        elif name.startswith(REFUSED):
+            findings.append(note(name, None, f"{files.size(name)} bytes of entries that were refused where they went"))
+        elif name.startswith(SINK) and name.endswith(_MANIFEST):
+            if decode_cursor(files.read(name)) is None:
+                findings.append(Finding(name, None, "it is damaged: its sink sends again what the journal has"))
         elif number is not None:
             if f"{name.partition('.')[0]}{_MANIFEST}" in there or number in kept:
                 continue

@@ -8,6 +8,8 @@ import msgspec
 
 from scalekit.logs.directory import Directory
 
+PREFIX = "sink-"
+
 
 class Cursor(msgspec.Struct, frozen=True):
     """
@@ -30,15 +32,20 @@ class Cursor(msgspec.Struct, frozen=True):
 
 def cursor_file(name: str) -> str:
     """Of the sink of this name."""
-    return f"sink-{name}.json"
+    return f"{PREFIX}{name}.json"
+
+
+def decode_cursor(data: bytes) -> Cursor | None:
+    """The cursor that a file holds; None if it is damaged."""
+    try:
+        return msgspec.json.decode(data, type=Cursor)
+    except ValueError:
+        return None
 
 
 def read_cursor(directory: Directory, name: str) -> Cursor | None:
     """The cursor on disk; None if there is none that can be read. Raises OSError."""
-    try:
-        return msgspec.json.decode(directory.read(cursor_file(name)), type=Cursor)
-    except ValueError:
-        return None
+    return decode_cursor(directory.read(cursor_file(name)))
 
 
 def write_cursor(directory: Directory, name: str, cursor: Cursor) -> None:

@@ -12,13 +12,14 @@ from scalekit.logs.directory import Directory
 from scalekit.logs.records import format_rows
 from scalekit.logs.sinks.backlog import Leaving
 
+PREFIX = "refused-"
 #: The first ones show what is wrong; who removes the file sees more.
 REFUSED_BYTES = 1024 * 1024
 
 
 def keep_refused(directory: Directory, name: str, leaving: Leaving, text: str) -> None:
     """Keep one, if there is room; raises OSError."""
-    file = f"refused-{name}.ndjson"
+    file = f"{PREFIX}{name}.ndjson"
     size = directory.size(file)
     if size >= REFUSED_BYTES:
         return

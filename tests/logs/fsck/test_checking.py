@@ -13,6 +13,7 @@ from scalekit.logs.fsck.findings import Report
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.output import read_checkpoint
 from scalekit.logs.reading import manifests
+from scalekit.logs.sinks.cursor import Cursor, write_cursor
 from tests.logs.fsck.logs import fill
 from tests.logs.search.indexed import add_index
 
@@ -101,6 +102,18 @@ class CheckTests(SynchronousTestCase):
         for name in ("open-00000099.ndjson", "log-20231114T221320Z-00000077.txt"):
             directory.write_from(name, 0, b"left")
         self.assertEqual(len(self.told(check(directory))), 2)
+
+    def test_sinks(self) -> None:
+        """Their cursors belong to the log; what was refused is a note."""
+        directory = LOGS[0].survive()
+        write_cursor(directory, "otlp", Cursor("log1", 7))
+        self.assertEqual(check(directory).findings, check(LOGS[0]).findings)
+        directory.write_from("refused-otlp.ndjson", 0, b"{}")
+        report = check(directory)
+        self.assertEqual((self.told(report), len(report.findings)), ([], 1))
+        directory.write_from("sink-otlp.json", 0, b"{")
+        [told] = self.told(check(directory))
+        self.assertIn("sink-otlp.json", str(told))
 
     def test_entries_that_are_missing(self) -> None:
         """What the journal has and the volumes have not, though the checkpoint says so, and the other way round."""
