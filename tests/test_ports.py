@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -15,9 +16,18 @@ _OTHER = "from tests.ports import free_port; print(free_port())"
 
 class PortTests(SynchronousTestCase):
     def test_in_a_row(self) -> None:
-        ports = free_ports(3)
-        self.assertEqual(ports, list(range(ports[0], ports[0] + 3)))
-        self.assertTrue(set(ports) <= set(PORTS))
+        """None of them twice, until the block has been gone through."""
+        given = [free_ports(30) for _ in range(BLOCK // 30 // 2)]
+        for ports in given:
+            self.assertEqual(ports, list(range(ports[0], ports[0] + 30)))
+            self.assertTrue(set(ports) <= set(PORTS))
+        self.assertEqual(len(set().union(*given)), 30 * len(given))
+
+    def test_what_is_taken(self) -> None:
+        """By somebody who knows nothing of blocks."""
+        port = free_port()
+        with socket.create_server(("127.0.0.1", port + 1)):
+            self.assertNotIn(port + 1, free_ports(2))
 
     def test_processes_at_once(self) -> None:
         """Each has a block of its own."""

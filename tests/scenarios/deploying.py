@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import SkipTest
 
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, TWISTD, session_members
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, TWISTD, kill_session
 
 SCALEKIT = "import sys; from scalekit.ops.cli import main; sys.exit(main())"
 #: How each server of ASGI is told its port.  An application that has WebSockets is ASGI: gunicorn's other workers have
@@ -107,6 +106,5 @@ class AppServer:
 
     def stop(self) -> None:
         """End it for good, with all that it has started."""
-        for pid in session_members(self.process.pid):
-            os.kill(pid, signal.SIGKILL)
+        kill_session(self.process.pid)
         self.process.wait(PATIENCE_SECONDS)

@@ -7,6 +7,7 @@ and after its parent's death; so `Daemon.members` is all there is to end, and to
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import http.client
 import json
@@ -72,6 +73,13 @@ def session_members(leader: int) -> dict[int, str]:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
+
+
+def kill_session(leader: int) -> None:
+    """End all processes of a session that have not ended."""
+    for pid in session_members(leader):
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(pid, signal.SIGKILL)
 
 
 class Answer(NamedTuple):
@@ -165,11 +173,9 @@ class Daemon:
 
     def clean_up(self) -> None:
         """End all that is left of it."""
-        for pid in self.members():
-            os.kill(pid, signal.SIGKILL)
+        kill_session(self.process.pid)
         self.process.wait(PATIENCE_SECONDS)
-        for pid in self.members():  # born meanwhile
-            os.kill(pid, signal.SIGKILL)
+        kill_session(self.process.pid)  # those born meanwhile
         if self._terminal >= 0:
             self.hang_up()
 

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.kit.testing import Running, running
 from tests.ports import free_ports
 from tests.scenarios.daemons import ask
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, session_members, until
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, kill_session, until
 
 SECTION = re.compile(r"^Four ways to join\n-+\n(.*?)^[^\n]+\n-+\n", re.MULTILINE | re.DOTALL)
 #: Lines that are indented, and blank ones between them, after one that ends with two colons.
@@ -61,8 +61,7 @@ class FourWaysTests(SynchronousTestCase):
             )
 
         def end() -> None:
-            for pid in session_members(process.pid):
-                os.kill(pid, signal.SIGKILL)
+            kill_session(process.pid)
             process.wait(PATIENCE_SECONDS)
 
         self.addCleanup(end)

@@ -11,13 +11,12 @@ import http.client
 import json
 import os
 import re
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests.requirements import require
-from tests.scenarios.running import PATIENCE_SECONDS, session_members, until
+from tests.scenarios.running import PATIENCE_SECONDS, kill_session, until
 
 FLAGS = [
     "--headless",
@@ -160,6 +159,5 @@ class Browser:
             if self._session:
                 self.command("DELETE", "")
         finally:
-            for pid in session_members(self._driver.pid):
-                os.kill(pid, signal.SIGKILL)
+            kill_session(self._driver.pid)
             self._driver.wait(PATIENCE_SECONDS)
