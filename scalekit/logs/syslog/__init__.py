@@ -5,7 +5,7 @@ A message's way, pure unless said otherwise:
 
 * `framing`: a stream's bytes -> messages; how long each is, or where it ends, is found out per connection.
 * `message`: a message -> `scalekit.logs.entry.Entry`; `stamps`: times without a year and a zone.
-* `intake` (I/O): entries -> the collector, as long as that takes; `counts`: what came and what was dropped, why.
+* `intake` (I/O): entries -> the collector, as long as that takes; and what is counted, by transport and reason.
 * `streams` (I/O): TCP and TLS: who sends faster than the disk writes waits, nothing is dropped.
 * `datagrams` (I/O): UDP: nobody can be made to wait, so what a bounded queue does not hold is dropped and counted.
 * `listening` (I/O): all of them, as ``syslog`` of ``[logs]`` has them; `metrics`: the counts for Prometheus.

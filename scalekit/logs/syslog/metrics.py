@@ -46,4 +46,5 @@ class SyslogMetrics(Collector):
             is_open.add_metric([transport], sum(each.open for each in admissions))
             refused.add_metric([transport, "too-many"], sum(each.refused for each in admissions))
             refused.add_metric([transport, "tls-handshake"], sum(each.failed_handshakes for each in admissions))
+            refused.add_metric([transport, "proxy-header"], sum(each.bad_greetings for each in admissions))
         yield from (is_open, refused)

@@ -236,9 +236,9 @@ class BytesTests(SynchronousTestCase):
         entry = parse(b"<14>Nov 23 22:14:15 w\xe9b caf\xe9[7]: \xff C:\\")
         self.assertEqual(astuple(entry)[1:4], ("INFO", "syslog", "w\\xe9b caf\\xe9[7]: \\xff C:\\\\"))
         self.assertEqual(fields(entry), {"escaped": True})
-        entry = parse(b'<14>1 - h caf\xe9 - - [x k\xe9="\xe9"] \xe9')
+        entry = parse(b'<14>1 - h caf\xe9 - - [x k\xe9="\xe9" k\xe9="e"] \xe9')
         self.assertEqual((entry.source, entry.message), ("caf\\xe9", "\\xe9"))
-        self.assertEqual(fields(entry), {"host": "h", "escaped": True, "data": {"x": {"k\\xe9": "\\xe9"}}})
+        self.assertEqual(fields(entry), {"host": "h", "escaped": True, "data": {"x": {"k\\xe9": ["\\xe9", "e"]}}})
 
     @given(st.binary(max_size=100))
     def test_escapes_lose_nothing(self, data: bytes) -> None:
