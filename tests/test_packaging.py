@@ -76,7 +76,9 @@ def needed() -> set[str]:
 
 # Requirements whose import is not called as they are.
 IMPORTED_AS = {
+    "opentelemetry-proto": "opentelemetry",
     "prometheus-client": "prometheus_client",
+    "protobuf": "google",
     "pyopenssl": "OpenSSL",
     "service-identity": "service_identity",
     "zope.interface": "zope",
@@ -88,8 +90,9 @@ class RequirementTests(SynchronousTestCase):
         """What the package imports is installed with it, and nothing else is."""
         settings = configparser.ConfigParser()
         settings.read(ROOT / "setup.cfg")
-        # Redis only for those who share their registrations by it.
-        lines = (settings["options"]["install_requires"] + settings["options.extras_require"]["redis"]).split("\n")
+        # Only for those who share their registrations by Redis, or whose apps send OTLP as protobuf.
+        extras = [settings["options.extras_require"][name] for name in ("redis", "otlp")]
+        lines = "\n".join([settings["options"]["install_requires"], *extras]).split("\n")
         required = {match[0] for line in lines if (match := re.match(r"[\w.-]+", line))}
         top = {name.partition(".")[0] for module, tree in modules("scalekit") for name, _ in imported(module, tree)}
         foreign = top - set(sys.stdlib_module_names) - {"scalekit", ""}
