@@ -359,7 +359,8 @@ class Fetch:
     def again(self, head: RequestHead) -> Fetch:
         """The same once more with another head, for all who wait for this."""
         front, names = self._front, self._names
-        fetch = Fetch(front, self, self.sought, self.asked, head, self._forwarded, (), names, self.is_open, False)
+        how = self.is_open, False, self._is_telling
+        fetch = Fetch(front, self, self.sought, self.asked, head, self._forwarded, (), names, *how)
         fetch._has_client = self._has_client
         fetch.line.take_over(self.line)
         return fetch
