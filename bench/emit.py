@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.servers import free_ports
 from scalekit.kit.logs import Handler, open_sender
 from tests.kit.collecting import FakeCollector
-from tests.scenarios.running import free_ports
 
 TEXT = "GET /posts/%d 200 %d bytes in %.1f ms"
 BURST = 20

@@ -34,19 +34,22 @@ _LEVEL_BEGINS = len(b'{"Level":"')
 _NESTING = frozenset({dict, list, tuple})
 # Of these, and of texts, the line says the same whenever it is made.
 _UNCHANGING = frozenset({int, float, bool, type(None)})
-# Nearly all entries are shorter; so many characters need not be counted in bytes before their line is made.
-LIGHT_LENGTH = 1000
+# Nearly all entries are shorter, and most with a traceback too; so many characters need not be counted in bytes before
+# their line is made.
+LIGHT_LENGTH = 2000
+
+#: The fields of an entry, or the JSON that was made of them.
+Kept = Mapping[str, Any] | msgspec.Raw
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
-def entry_line(
-    level: str, timestamp: float, source: str, message: str, fields: Mapping[str, Any] | None = None
-) -> bytes:
+def entry_line(level: str, timestamp: float, source: str, message: str, fields: Kept | None = None) -> bytes:
     """
     The line of an entry, without its newline.
 
     :param timestamp: seconds since the epoch.
+    :param fields: a mapping, or what `kept_fields` has made of one.
     :raises Exception: whatever the conversion of what it was given to text raises.
     """
     if len(message) > MESSAGE_LENGTH:
@@ -58,7 +61,9 @@ def entry_line(
         "Source": source,
         "Message": message,
     }
-    if fields:
+    if isinstance(fields, msgspec.Raw):
+        entry["Fields"], fields = fields, None  # there is nothing to be seen to
+    elif fields:
         # Nearly always plain values, which are taken as they are.
         is_plain = len(fields) <= MOST_FIELDS and _NESTING.isdisjoint(map(type, fields.values()))
         entry["Fields"] = fields if is_plain else _fitting(fields)
@@ -75,19 +80,28 @@ def entry_line(
     return line
 
 
-def is_light(message: str, fields: Mapping[str, Any] | None) -> bool:
-    """Whether the line of an entry may be made later: it is short, and nothing in it changes until then."""
+def kept_fields(message: str, fields: Mapping[str, Any]) -> Kept | None:
+    """
+    The fields of an entry whose line is made later, as they are now.
+
+    :return: for `entry_line`; None: the entry is long, or strange, and its line is to be made now.
+    """
     length = len(message)
-    if fields:
-        if len(fields) > MOST_FIELDS:
-            return False
-        for value in fields.values():
-            kind = type(value)
-            if kind is str:
-                length += len(value)
-            elif kind not in _UNCHANGING:
-                return False
-    return length <= LIGHT_LENGTH
+    if len(fields) > MOST_FIELDS:
+        return None
+    for value in fields.values():
+        kind = type(value)
+        if kind is str:
+            length += len(value)
+        elif kind not in _UNCHANGING:
+            break
+    else:
+        return dict(fields) if length <= LIGHT_LENGTH else None
+    try:
+        line = _encode(_fitting(fields))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
+    return msgspec.Raw(line) if len(message) + len(line) <= LIGHT_LENGTH else None
 
 
 def level_of(line: bytes) -> str:

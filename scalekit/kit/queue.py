@@ -14,9 +14,8 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from scalekit.kit.entries import LOW_LEVELS, entry_line
+from scalekit.kit.entries import LOW_LEVELS, Kept, entry_line
 
 BATCH_ENTRIES = 500
 BATCH_BYTES = 256 * 1024
@@ -45,7 +44,7 @@ class EntryQueue:
     def __init__(self, limit_bytes: int = QUEUE_BYTES, source: str = "") -> None:
         self._limit = limit_bytes
         self._source = source
-        self._noted: deque[tuple[str, float, str, Mapping[str, Any] | None]] = deque()
+        self._noted: deque[tuple[str, float, str, Kept]] = deque()
         self.is_watched = False
         self._low: deque[tuple[int, str, bytes]] = deque()
         self._high: deque[tuple[int, str, bytes]] = deque()
@@ -59,10 +58,11 @@ class EntryQueue:
     def count(self) -> int:
         return len(self._low) + len(self._high) + len(self._noted)
 
-    def note(self, level: str, timestamp: float, message: str, fields: Mapping[str, Any] | None) -> bool:
+    def note(self, level: str, timestamp: float, message: str, fields: Kept) -> bool:
         """
-        Take a light entry, see `entries.is_light`, unless there are many; its fields are not copied.
+        Take a light entry, unless there are many.
 
+        :param fields: see `entries.kept_fields`.
         :return: whether somebody should look.
         """
         noted = self._noted

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from scalekit.errors import Fault
 from scalekit.interfaces import ILogSink
 from scalekit.kit.delivery import Delivery
-from scalekit.kit.entries import entry_line, is_light
+from scalekit.kit.entries import entry_line, kept_fields
 from scalekit.kit.posting import Answer
 from scalekit.kit.queue import EntryQueue
 from scalekit.kit.rejected import Rejected
@@ -103,8 +103,9 @@ class LogSender:
         """See `ILogSink`; from any thread."""
         try:
             wall = self._around.wall() if timestamp is None else timestamp
-            if is_light(message, fields) and type(level) is str:
-                is_news = self._queue.note(level, wall, message, dict(fields) if fields else None)
+            kept = kept_fields(message, fields or {})
+            if kept is not None and type(level) is str:
+                is_news = self._queue.note(level, wall, message, kept)
             else:
                 is_news = self._queue.add(level, entry_line(level, wall, self._source, message, fields))
             if is_news:

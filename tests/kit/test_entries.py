@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.kit.entries import CUT_LENGTH, LIGHT_LENGTH, MESSAGE_LENGTH, entry_line, is_light, is_low, level_of
+from scalekit.kit.entries import CUT_LENGTH, LIGHT_LENGTH, MESSAGE_LENGTH, entry_line, is_low, kept_fields, level_of
 
 
 def entry(message: str = "m", fields: Any = None, level: str = "INFO", timestamp: float = 0.0) -> dict[str, Any]:
@@ -41,15 +41,33 @@ class EntryTests(SynchronousTestCase):
         nested.append(nested)
         self.assertEqual(entry(fields={"a": nested})["Fields"], {"a": "nested more than 8 deep"})
 
-    def test_what_is_light(self) -> None:
-        """Short, and of values that cannot change."""
-        for fields in (None, {}, {"a": "x", "b": 1, "c": 0.5, "d": None, "e": True}):
-            self.assertTrue(is_light("m", fields), fields)
-        self.assertTrue(is_light("m" * LIGHT_LENGTH, None))
-        self.assertFalse(is_light("m" * LIGHT_LENGTH, {"a": "x"}))
-        for value in ([], {}, (), object(), b"x", "x" * LIGHT_LENGTH):
-            self.assertFalse(is_light("m", {"a": value}), value)
-        self.assertFalse(is_light("m", {str(number): 1 for number in range(1000)}))
+    def test_what_is_kept_for_later(self) -> None:
+        """A short entry, whatever becomes of its values until then."""
+        fields: dict[str, Any] = {"a": "x", "b": 1, "c": 0.5, "d": None, "e": True}
+        for nested in ({}, {"nested": [1]}, {"other": SynchronousTestCase}):
+            given = fields | nested
+            line = entry_line("INFO", 0.0, "shop", "m", given)
+            kept = kept_fields("m", given)
+            given["a"] = "changed"
+            for value in nested.values():
+                if isinstance(value, list):
+                    value.append(2)
+            self.assertEqual(entry_line("INFO", 0.0, "shop", "m", kept), line)
+        self.assertEqual(kept_fields("m" * LIGHT_LENGTH, {}), {})
+
+    def test_what_is_not(self) -> None:
+        """It is long, or what JSON cannot say."""
+        self.assertIsNone(kept_fields("m" * LIGHT_LENGTH, {"a": "x"}))
+        for value in ("x" * LIGHT_LENGTH, ["x" * LIGHT_LENGTH], ["\ud800"]):
+            self.assertIsNone(kept_fields("m", {"a": value}), value)
+        self.assertIsNone(kept_fields("m", {str(number): 1 for number in range(1000)}))
+
+    @given(st.text(), st.dictionaries(st.text(), st.floats() | st.text() | st.integers() | st.lists(st.binary())))
+    def test_what_is_made_later_is_the_same(self, message: str, fields: dict[str, Any]) -> None:
+        kept = kept_fields(message, fields)
+        if kept is not None:
+            lines = [entry_line("INFO", 1e9, "shop", message, one) for one in (fields, kept)]
+            self.assertEqual(*lines)
 
     def test_levels_are_read_back(self) -> None:
         for level, is_given_up_first in (("DEBUG", True), ("INFO", True), ("WARN", False), ("PANIC", False)):

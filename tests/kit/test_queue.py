@@ -52,7 +52,7 @@ class EntryQueueTests(SynchronousTestCase):
         queue.note("INFO", 0.0, "light", {"a": 1})
         queue.add("INFO", b"heavy")
         self.assertEqual(queue.count, 2)
-        queue.note("WARN", 1.0, "last", None)
+        queue.note("WARN", 1.0, "last", {})
         lines = [entry_line("INFO", 0.0, "shop", "light", {"a": 1}), entry_line("WARN", 1.0, "shop", "last")]
         self.assertEqual(sorted(queue.take(10, 10_000)), sorted([b"heavy", *lines]))
         self.assertEqual((queue.count, queue.count_bytes), (0, 0))
@@ -60,28 +60,28 @@ class EntryQueueTests(SynchronousTestCase):
     def test_many_at_once_are_lines_at_once(self) -> None:
         queue = EntryQueue()
         for number in range(MOST_NOTED + 3):
-            queue.note("INFO", 0.0, f"{number}", None)
+            queue.note("INFO", 0.0, f"{number}", {})
         self.assertEqual(len(queue.take(3, 10_000)), 3)
         self.assertEqual(queue.count, MOST_NOTED)
         self.assertEqual(len(queue.take(BATCH_ENTRIES, 1_000_000)), BATCH_ENTRIES)
 
     def test_an_entry_that_becomes_no_line_counts_as_dropped(self) -> None:
         queue = EntryQueue()
-        queue.note("INFO", 1e300, "no such time", None)
-        queue.note("INFO", 0.0, "good", None)
+        queue.note("INFO", 1e300, "no such time", {})
+        queue.note("INFO", 0.0, "good", {})
         self.assertEqual(len(queue.take(10, 10_000)), 1)
         self.assertEqual(queue.report_dropped(), "1 log entry dropped (1 INFO)")
 
     def test_who_takes_them_is_woken_once_and_for_many(self) -> None:
         queue = EntryQueue()
-        news = [number for number in range(2 * NOTED_LOOK) if queue.note("INFO", 0.0, "m", None)]
+        news = [number for number in range(2 * NOTED_LOOK) if queue.note("INFO", 0.0, "m", {})]
         self.assertEqual(news, [0, NOTED_LOOK - 1, 2 * NOTED_LOOK - 1])
         queue.watch()  # something is there still, and so it comes by itself
         queue.settle()
-        self.assertFalse(queue.note("INFO", 0.0, "m", None))
+        self.assertFalse(queue.note("INFO", 0.0, "m", {}))
         queue.take(1000, 1_000_000)
         queue.watch()
-        self.assertTrue(queue.note("INFO", 0.0, "m", None))
+        self.assertTrue(queue.note("INFO", 0.0, "m", {}))
 
     @given(st.lists(st.tuples(st.sampled_from(["DEBUG", "INFO", "WARN", "ERROR", None]), st.integers(0, 400))))
     def test_the_bound_holds_and_nothing_is_lost_uncounted(self, steps: list[tuple[str | None, int]]) -> None:
