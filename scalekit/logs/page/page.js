@@ -142,6 +142,7 @@
       tell("");
       if (!partial) count();
       else if (partial.Partial === "rows") count("The newest " + entries.length + "; there are more.");
+      else if (partial.Partial === "damaged") count(entries.length + " entries; some of the log cannot be read.");
       else count(entries.length + " entries back to " + partial.Until + "; then the time of the search was over.");
       if (location.hash) location.replace(location.hash);
       draw(await (await ask("/v1/histogram", { buckets: 60 })).json(), mine);

@@ -8,7 +8,7 @@
 ``from`` and ``to`` are RFC 3339 or a time ago (``15m``); what they leave out of is what ``q`` says (see `language`).
 The answer is NDJSON, the lines of the log's truth (see `scalekit.logs.records`), the newest first unless ``order=asc``.
 If it is not complete, a last line ``{"Partial":…,"Until":…,"Bytes":…}`` says what ran out, up to which time all is
-there, and how much was looked at.
+there, and how much was looked at; where ``Partial`` is ``damaged``, some of the log cannot be read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from scalekit.logs.search.counting import Histogram, histogram
 from scalekit.logs.search.indexes import Indexes
 from scalekit.logs.search.language import Query, parse_moment, parse_query
 from scalekit.logs.search.matching import Matcher
-from scalekit.logs.search.scanning import Unreadable
 from scalekit.logs.search.searching import Answer, search
 from scalekit.logs.threads import Lane
 
@@ -257,9 +256,7 @@ def _explain(failure: Failure, exchange: Any, budget: Budget) -> None:
         exchange.abort(OurFault(503, "stopping", "The log is stopping."))
         return
     fault = failure.value
-    if failure.check(Unreadable):
-        fault = OurFault(503, "volume-gone", "What is searched is being removed; try again.", retry_after=1)
-    elif not isinstance(fault, Fault):
+    if not isinstance(fault, Fault):
         _log.failure("searching the log", failure)
         fault = OurFault(500, "internal", "Something went wrong here.")
     exchange.fail(fault)

@@ -27,7 +27,7 @@ class Histogram(NamedTuple):
 
     :ivar since: where the first begins; `step`: how long each is; nanoseconds.
     :ivar counts: for each span, those of `scalekit.logs.entry.LEVELS`.
-    :ivar partial: what ran out; then what is older than `complete` is not counted.
+    :ivar partial: as of an `Answer`; what is older than `complete` is not counted, if that is said.
     """
 
     since: int
@@ -47,7 +47,7 @@ def histogram(
     :param buckets: into how many spans; no span is shorter than a second, so there may be fewer.
     """
     asked = Search(reader, indexes, matcher, budget, True)
-    return insist(lambda: _histogram(asked, buckets, now))
+    return insist(asked, lambda asked: _histogram(asked, buckets, now))
 
 
 def _histogram(asked: Search, buckets: int, now: int) -> Histogram:
@@ -74,7 +74,7 @@ def _histogram(asked: Search, buckets: int, now: int) -> Histogram:
                 counts[place][rank.get(found.level, 1)] += 1
     except Spent as spent:
         complete = spent.time
-    return Histogram(since, step, counts, budget.spent, complete, budget.read)
+    return Histogram(since, step, counts, asked.partial, complete, budget.read)
 
 
 def _count(asked: Search, volume: Volume, since: int, step: int, counts: list[list[int]]) -> bool:

@@ -67,17 +67,33 @@ def _newline_from(reader: LogReader, volume: Volume, position: int) -> int:
     return volume.length
 
 
-def lines_between(reader: LogReader, volume: Volume, start: int, end: int, *, is_backwards: bool) -> Iterator[bytes]:
-    """The lines from one position to another; raises `Unreadable`."""
-    return _backwards(reader, volume, start, end) if is_backwards else _forwards(reader, volume, start, end)
+def lines_between(
+    reader: LogReader, volume: Volume, start: int, end: int, *, is_backwards: bool, gaps: list[int] | None = None
+) -> Iterator[bytes]:
+    """
+    The lines from one position to another.
+
+    :param gaps: gets the position of each block that cannot be read, and of its lines none come (or parts, at its
+        ends); None: raises `Unreadable`.
+    """
+    step = PIECE_BYTES if volume.manifest is None else volume.manifest.block_bytes or PIECE_BYTES
+    between = _backwards if is_backwards else _forwards
+    return between(reader, volume, start, end, step, gaps)
 
 
-def _forwards(reader: LogReader, volume: Volume, start: int, end: int) -> Iterator[bytes]:
+def _forwards(
+    reader: LogReader, volume: Volume, start: int, end: int, step: int, gaps: list[int] | None
+) -> Iterator[bytes]:
     rest: list[bytes] = []  # of a line that is not whole yet
     while start < end:
         piece = reader.read(volume, start, min(PIECE_BYTES, end - start))
         if not piece:
-            raise Unreadable
+            if gaps is None:
+                raise Unreadable
+            gaps.append(start)
+            start += step - start % step
+            rest = []
+            continue
         start += len(piece)
         lines = piece.split(b"\n")
         if len(lines) > 1:
@@ -88,14 +104,21 @@ def _forwards(reader: LogReader, volume: Volume, start: int, end: int) -> Iterat
             rest.append(piece)
 
 
-def _backwards(reader: LogReader, volume: Volume, start: int, end: int) -> Iterator[bytes]:
+def _backwards(
+    reader: LogReader, volume: Volume, start: int, end: int, step: int, gaps: list[int] | None
+) -> Iterator[bytes]:
     rest: list[bytes] = []  # of a line whose beginning is not there yet, its last piece first
     while start < end:
-        size = min(PIECE_BYTES, end - start)
+        # As blocks are: no two of them for one piece.
+        size = min(PIECE_BYTES, end - start, (end - 1) % step + 1)
         piece = reader.read(volume, end - size, size)
-        if len(piece) < size:
-            raise Unreadable
         end -= size
+        if len(piece) < size:
+            if gaps is None:
+                raise Unreadable
+            gaps.append(end)
+            rest = []
+            continue
         lines = piece.split(b"\n")
         if len(lines) > 1:
             last = lines.pop()

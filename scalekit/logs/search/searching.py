@@ -4,8 +4,10 @@ A search through the whole log: volumes, their late entries, and what only the j
 Of a sealed volume that has an index, only those lines are read that may be meant; what the matcher says of them counts.
 Where a query leaves nothing out by words, levels or sources, or the index cannot be used, the lines are looked through.
 
-What runs out of its `Budget` ends early, and says up to which time it is complete.  All of this may take seconds: not
-for the reactor's thread.
+What runs out of its `Budget` ends early, and says up to which time it is complete.  What is damaged is gone over: the
+last attempt of a search that cannot read a volume leaves out the blocks that it cannot read, and says so.
+
+All of this may take seconds: not for the reactor's thread.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from scalekit.logs.search.indexes import Index, Indexes
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.search.scanning import Unreadable, find_position, lines_between
 
-#: How often a search begins anew because a volume was sealed or removed under it; they come an hour apart.
+#: How often a search begins anew because a volume was sealed or removed under it: that is done once an hour.  What it
+#: cannot read then is damaged.
 _ATTEMPTS = 3
+#: What an answer says that leaves out what cannot be read.
+DAMAGED = "damaged"
 T = TypeVar("T")
 
 
@@ -49,7 +54,8 @@ class Answer(NamedTuple):
     """
     What a search has found.
 
-    :ivar partial: what ran out: ``time``, ``bytes`` (looked at), ``rows``, ``answer`` (its size); None: it is complete.
+    :ivar partial: what ran out: ``time``, ``bytes`` (looked at), ``rows``, ``answer`` (its size); ``damaged``: nothing,
+        but some of the log cannot be read; None: it is complete.
     :ivar until: if it is partial, the time up to which it is complete, from the end where it began.
     :ivar read: bytes looked at.
     """
@@ -77,13 +83,23 @@ Stream = tuple[int, Callable[[], Iterator[Found]]]
 
 
 class Search(NamedTuple):
-    """What all parts of one search need."""
+    """
+    What all parts of one search need.
+
+    :ivar gaps: where volumes could not be read, which is gone over; None: it raises `Unreadable`.
+    """
 
     reader: LogReader
     indexes: Indexes
     matcher: Matcher
     budget: Budget
     is_backwards: bool
+    gaps: list[int] | None = None
+
+    @property
+    def partial(self) -> str | None:
+        """What the answer says that has come to its end."""
+        return self.budget.spent or (DAMAGED if self.gaps else None)
 
     def opened_index(self, volume: Volume) -> Index | None:
         """What can be asked instead of reading all of a volume."""
@@ -105,15 +121,15 @@ def search(
 ) -> Answer:
     """The first entries that are found, at most ``limit``; backwards: the last ones, the newest first."""
     asked = Search(reader, indexes, matcher, budget, is_backwards)
-    return insist(lambda: _search(asked, limit))
+    return insist(asked, lambda asked: _search(asked, limit))
 
 
-def insist(attempt: Callable[[], T]) -> T:
-    """What an attempt returns: another one if a volume went under it, or an index failed; raises `Unreadable`."""
+def insist(asked: Search, attempt: Callable[[Search], T]) -> T:
+    """What an attempt returns: another one if a volume went under it, or an index failed."""
     left = _ATTEMPTS
     while True:
         try:
-            return attempt()
+            return attempt(asked if left > 1 else asked._replace(gaps=[]))
         except IndexFailed:  # each does so once
             continue
         except Unreadable:
@@ -137,7 +153,7 @@ def _search(asked: Search, limit: int) -> Answer:
             last = found.time
     except Spent as spent:
         return Answer(lines, budget.spent, spent.time, budget.read)
-    return Answer(lines, None, None, budget.read)
+    return Answer(lines, asked.partial, None, budget.read)
 
 
 def meant(asked: Search, checkpoint: Checkpoint) -> list[Volume]:
@@ -207,10 +223,15 @@ def _on_time(asked: Search, volume: Volume) -> Iterator[Found]:
 
 def _looked_through(asked: Search, volume: Volume) -> Iterator[Found]:
     reader, matcher, budget, is_backwards = asked.reader, asked.matcher, asked.budget, asked.is_backwards
-    start = find_position(reader, volume, matcher.since)
-    end = find_position(reader, volume, matcher.until)
+    try:
+        start = find_position(reader, volume, matcher.since)
+        end = find_position(reader, volume, matcher.until)
+    except Unreadable:
+        if asked.gaps is None:
+            raise
+        start, end = 0, volume.length
     time = volume.last_time if is_backwards else volume.first_time
-    for line in lines_between(reader, volume, start, end, is_backwards=is_backwards):
+    for line in lines_between(reader, volume, start, end, is_backwards=is_backwards, gaps=asked.gaps):
         if not budget.take(len(line) + 1):
             record = parse_record(line)
             raise Spent(time if record is None else record.time)
@@ -231,7 +252,13 @@ def _looked_up(asked: Search, volume: Volume, index: Index) -> Iterator[Found]:
             for position, length, time in index.candidates(matcher.lookup, numbers, is_backwards=is_backwards):
                 if not budget.take(length + 1):
                     raise Spent(time)
-                found = _found(lines.line(position, length), matcher)
+                try:
+                    found = _found(lines.line(position, length), matcher)
+                except Unreadable:
+                    if asked.gaps is None:
+                        raise
+                    asked.gaps.append(position)
+                    continue
                 if found is not None:
                     yield found
         except sqlite3.Error:

@@ -175,7 +175,9 @@ def _found(log: Asking, given: dict[str, str]) -> tuple[list[str], dict[str, Any
 
 
 def _tell_partial(said: dict[str, Any] | None, which: str) -> None:
-    if said is not None and said["Partial"] != "rows":
+    if said is not None and said["Partial"] == "damaged":
+        click.echo("scalekit: not all: some of the log cannot be read; scalekit logs fsck tells what", err=True)
+    elif said is not None and said["Partial"] != "rows":
         click.echo(f"scalekit: not all: the {said['Partial']} ran out; complete {which} {said['Until']}", err=True)
 
 

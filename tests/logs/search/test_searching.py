@@ -169,8 +169,6 @@ class SearchTests(LogCase):
         self.patch(searching, "lines_between", failing)
         most = 2
         self.assertEqual(self.find()[0], self.in_order())
-        most = 99
-        self.assertRaises(Unreadable, self.find)
 
     @given(st.lists(st.lists(st.integers(0, 5), max_size=4), max_size=4), st.booleans())
     def test_merging(self, streams: list[list[int]], is_backwards: bool) -> None:
