@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, cast
 from twisted.internet import reactor as _reactor
 
 from scalekit.config import Config
+from scalekit.config.decode import override
 from scalekit.config.model import Logs
 from scalekit.kit.client import make_client
 from scalekit.kit.figures import LatestFigures
@@ -71,6 +72,18 @@ class Options(DaemonOptions):
         ["token-file", None, None, "Who may use it off this machine: lines of role[:service] token."],
     ]
     flag_keys = {"directory": "logs.directory", "delay": "logs.delay", "token-file": "logs.token_file"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._syslog: list[str] = []
+
+    def opt_syslog(self, url: str) -> None:
+        """Where syslog comes in, such as udp://127.0.0.1:5514; repeatable, instead of the configured."""
+        self._syslog.append(url)
+
+    def read(self, state_directory: str | None = None) -> Config:
+        config = super().read(state_directory)
+        return override(config, "logs.syslog", self._syslog, "--syslog") if self._syslog else config
 
 
 @explained_faults()

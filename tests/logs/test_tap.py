@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from twisted.internet import reactor
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from scalekit.config.model import Logs
 from scalekit.errors import ConfigurationFault
 from scalekit.logs.entry import Entry
-from scalekit.logs.tap import open_logs
+from scalekit.logs.tap import Options, open_logs
 
 
 class OpenLogsTests(TestCase):
@@ -36,3 +36,21 @@ class OpenLogsTests(TestCase):
         collector, *_ = open_logs(Logs(directory=place), reactor)
         self.assertRaises(ConfigurationFault, collector.startService)
         self.successResultOf(collector.stopService())
+
+
+class OptionsTests(SynchronousTestCase):
+    """The command line."""
+
+    def parsed(self, *arguments: str) -> Options:
+        options = Options()
+        options.parseOptions([*arguments, "--state-directory", self.mktemp()])
+        return options
+
+    def test_syslog(self) -> None:
+        """Listeners for it, as many as there are."""
+        self.assertEqual(self.parsed().settings.logs.syslog, ())
+        told = self.parsed("--syslog", "udp://127.0.0.1:5514", "--syslog", "tls://[::1]:6514").settings.logs.syslog
+        self.assertEqual([str(url) for url in told], ["udp://127.0.0.1:5514", "tls://[::1]:6514"])
+        with self.assertRaises(SystemExit) as caught:
+            self.parsed("--syslog", "udp://[::]:5514")
+        self.assertTrue(str(caught.exception).startswith("--syslog[0].allow_from: found none, expected the networks"))

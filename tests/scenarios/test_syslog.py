@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.handlers
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 from collections import Counter
@@ -15,12 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import trustme
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.ports import free_ports
 from tests.requirements import require, require_unpacked
 from tests.scenarios.daemons import ask, is_listening
-from tests.scenarios.running import Daemon, until
+from tests.scenarios.running import PATIENCE_SECONDS, Daemon, until
 
 COUNT = 200
 
@@ -31,10 +34,13 @@ class SyslogScenarioTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="scalekit-"))  # short: a socket's path has 107 bytes
         self.addCleanup(shutil.rmtree, self.folder)
-        self.http, self.udp, self.tcp, self.tls = free_ports(4)
+        self.http, self.udp, self.tcp, self.tls, self.trusting = free_ports(5)
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(str(self.folder / "machines.pem"))
         (self.folder / "scalekit.toml").write_text(
             f'[logs]\nlisten = ["http://127.0.0.1:{self.http}"]\ndelay = "0s"\nflush_interval = "50ms"\n'
-            f'syslog = ["udp://127.0.0.1:{self.udp}", "tcp://127.0.0.1:{self.tcp}", "tls://127.0.0.1:{self.tls}"]\n'
+            f'syslog = ["udp://127.0.0.1:{self.udp}", "tcp://127.0.0.1:{self.tcp}", "tls://127.0.0.1:{self.tls}", '
+            f'{{ url = "tls://127.0.0.1:{self.trusting}", client_ca = "machines.pem" }}]\n'
         )
         state = self.folder / "state"
         arguments = ["--config", str(self.folder / "scalekit.toml"), "--state-directory", str(state)]
@@ -136,6 +142,22 @@ class SyslogScenarioTests(SynchronousTestCase):
             self.assertTrue(whole["it went wrong"]["Message"].endswith("\nValueError: no"))
             self.assertEqual((whole["no café"]["Level"], whole["the end"]["Level"]), ("ERROR", "PANIC"))
             self.assertEqual(whole["the end"]["Fields"]["facility"], "local2")
+
+    def test_client_certificates(self) -> None:
+        """Where they are required, nobody without one is heard."""
+        context = ssl.create_default_context(cafile=self.ca)
+        for is_known in (False, True):
+            if is_known:
+                self.authority.issue_cert("web1.internal").configure_cert(context)
+            with (
+                contextlib.suppress(OSError),  # with TLS 1.3 a client hears of its refusal after its first words
+                socket.create_connection(("127.0.0.1", self.trusting), PATIENCE_SECONDS) as sock,
+                context.wrap_socket(sock, server_hostname="127.0.0.1") as sender,
+            ):
+                sender.sendall(b"<14>1 - - known - - - %d" % is_known)
+                sender.unwrap()
+        [entry] = self.found("source:known", 1)
+        self.assertEqual(entry["Message"], "1")
 
     def test_rsyslog(self) -> None:
         """Over TCP as it forwards by itself, and over TLS in RFC 5424 with counts; it checks our certificate."""
