@@ -164,7 +164,8 @@ class H2Connection(Protocol):
         if self._is_stuck and self.session.is_ending and not self._is_parting and self._wait != LINGER:
             # Which rule it has broken waits behind what it does not take.
             self._await_end(0.0)
-        self.flush()
+        if self._unwanted or self._stuck or not self.session.is_quiet:
+            self.flush()
 
     def readConnectionLost(self) -> None:
         # Who cannot open a window any more, nor acknowledge anything, is gone.
@@ -429,14 +430,13 @@ class H2Connection(Protocol):
         self._is_flushing = True
         try:
             while not self._is_stuck:
-                data = session.output(OUTPUT_BYTES)
+                data = session.output(OUTPUT_BYTES, transport.write)
                 if not data:
                     if (self._unwanted or self._stuck) and self._settle():
                         continue
                     break
                 self._updates.earn(len(data) / 1024)
                 self._written_bytes += len(data)
-                transport.write(data)
         finally:
             self._is_flushing = False
         if session.is_over and not self._is_stuck:

@@ -46,6 +46,8 @@ _log = Logger()
 
 class H2Stream:
     """
+    `new_stream` makes it.
+
     :ivar is_reused: whether the connection has carried an exchange before this one.
     :ivar has_answered: whether something of the answer has arrived.
     :ivar was_refused: whether the app server has said that it did nothing of the request (RFC 9113 section 8.7).
@@ -80,24 +82,31 @@ class H2Stream:
     #: Trailers of a request go through.
     takes_trailers = True
 
-    def __init__(self, connection: H2Upstream, wheel: Wheel, timeouts: UpstreamTimeouts) -> None:
-        self._connection = connection
-        self._wheel = wheel
-        self._timeouts = timeouts
-        self._receiver: Any = None
-        self._stream = 0
-        self._has_head = self._is_sending = self._is_paused = self._is_held = self._was_reset = False
-        self._handshake: Handshake | None = None
-        self._is_tunnel = self._has_peer_ended = False
-        #: The longest between two pieces.
-        self._pause_seconds = timeouts.read
-        #: Kept until this turn is over: the answer may turn out to be whole.
-        self._head: ResponseHead | None = None
-        self._pieces: list[bytes] = []
-        self._unacknowledged = self._queued = 0
-        self.deadline = self.scheduled = FAR
-        self.is_reused = connection.was_used
-        self.has_answered = self.was_refused = False
+    _connection: H2Upstream
+    _wheel: Wheel
+    _timeouts: UpstreamTimeouts
+    _receiver: Any
+    _stream: int
+    _has_head: bool
+    _is_sending: bool
+    _is_paused: bool
+    _is_held: bool
+    _was_reset: bool
+    _handshake: Handshake | None
+    _is_tunnel: bool
+    _has_peer_ended: bool
+    #: The longest between two pieces.
+    _pause_seconds: float
+    #: Kept until this turn is over: the answer may turn out to be whole.
+    _head: ResponseHead | None
+    _pieces: list[bytes]
+    _unacknowledged: int
+    _queued: int
+    deadline: float
+    scheduled: float
+    is_reused: bool
+    has_answered: bool
+    was_refused: bool
 
     # The request.
 
@@ -242,8 +251,6 @@ class H2Stream:
         else:
             self._head = head
             self._connection.begun.append(self)
-            if not self._is_paused:
-                self._wheel.arm(self, self._pause_seconds)
 
     def data(self, piece: bytes, has_ended: bool) -> None:
         """A piece of the body."""
@@ -316,6 +323,8 @@ class H2Stream:
         receiver, head = self._receiver, self._head
         if receiver is None or head is None:
             return
+        if not self._is_paused:
+            self._wheel.arm(self, self._pause_seconds)
         pieces, self._head, self._pieces = self._pieces, None, []
         receiver.began(head)
         for piece in pieces:
@@ -408,3 +417,23 @@ class H2Stream:
     def __repr__(self) -> str:
         state = "over" if self._receiver is None else "answering" if self._has_head else "waiting"
         return f"<H2Stream {self._stream} {state}>"
+
+
+_new = object.__new__
+
+
+def new_stream(connection: H2Upstream, wheel: Wheel, timeouts: UpstreamTimeouts) -> H2Stream:
+    """A stream that begins.  Not its class' constructor: the call of one costs as much as all that it stores."""
+    it = _new(H2Stream)
+    it._connection = connection
+    it._wheel = wheel
+    it._timeouts = timeouts
+    it._receiver = it._handshake = it._head = None
+    it._has_head = it._is_sending = it._is_paused = it._is_held = it._was_reset = False
+    it._is_tunnel = it._has_peer_ended = it.has_answered = it.was_refused = False
+    it._pause_seconds = timeouts.read
+    it._pieces = []
+    it._stream = it._unacknowledged = it._queued = 0
+    it.deadline = it.scheduled = FAR
+    it.is_reused = connection.was_used
+    return it

@@ -29,7 +29,7 @@ from scalekit.errors import UpstreamFault
 from scalekit.http.h2.session import ClientSession, ErrorCode, FieldList, Noise
 from scalekit.http.heads import Fields
 from scalekit.net.deadlines import FAR, Wheel
-from scalekit.net.h2_stream import H2Stream
+from scalekit.net.h2_stream import H2Stream, new_stream
 from scalekit.net.upstream import UNUSED, Pooled, UpstreamTimeouts
 
 #: At once on one connection, if the server takes as many (RFC 9113 section 6.5.2 recommends no fewer; nginx, HAProxy
@@ -99,7 +99,7 @@ class H2Upstream(Pooled):
 
     def new_stream(self) -> H2Stream:
         """A stream, to be sent on at once; only while there is room."""
-        return H2Stream(self, self._wheel, self._timeouts)
+        return new_stream(self, self._wheel, self._timeouts)
 
     def wants_http_1(self) -> bool:
         """The app server has asked for HTTP/1.1; whether there is a way to speak it."""
@@ -125,9 +125,9 @@ class H2Upstream(Pooled):
         if self._is_closed:
             return
         self._is_pinging = False
-        if self._streams:
-            self._wheel.arm(self, SILENCE_SECONDS)
         self.session.receive(data)
+        if self._streams:  # Not before: who waits for what has come need not wait for this.
+            self._wheel.arm(self, SILENCE_SECONDS)
         self.flush_soon()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
@@ -148,9 +148,13 @@ class H2Upstream(Pooled):
 
     def open(self, stream: H2Stream, fields: Fields, has_ended: bool) -> int:
         """Send a request's head; its stream's number, or 0 if there can be no more."""
-        number = 0 if self._is_closed else self.session.request(fields, has_ended)
+        session = self.session
+        number = 0 if self._is_closed else session.request(fields, has_ended)
         if number:
             if not self._streams:
+                if has_ended and not self._is_stuck and not self._is_flushing:
+                    # There is nothing else that could leave in the same write, as far as is known.
+                    session.hasten(OUTPUT_BYTES, self.transport.write)
                 self._wheel.arm(self, SILENCE_SECONDS)
             self._streams[number] = stream
             self.was_used = True
@@ -276,10 +280,7 @@ class H2Upstream(Pooled):
         self._is_flushing = True
         try:
             while not self._is_stuck:
-                data = session.output(OUTPUT_BYTES)
-                if data:
-                    transport.write(data)
-                elif not self._release():
+                if not session.output(OUTPUT_BYTES, transport.write) and not self._release():
                     break
             if self._is_stuck:
                 self._release()

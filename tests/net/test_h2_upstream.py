@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 
 from scalekit.http.h2.session import ErrorCode
 from scalekit.net.h2_upstream import MOST_RESETS
-from tests.net.h2_app_server import GET, OK, POST, Asked, Case
+from tests.net.h2_app_server import GET, OK, POST, Asked, Case, Peer
 
 
 class Exchanges(Case):
@@ -81,16 +81,43 @@ class Exchanges(Case):
             peer.answers(stream, body)
             self.assertEqual(order[:2], ["answered", "forgotten"])
 
-    def test_requests_of_one_turn_leave_in_one_write(self) -> None:
-        peer = self.connect()
+    def write_sizes(self, peer: Peer) -> list[int]:
+        """How much is written at a time from now on."""
         sizes: list[int] = []
         write = peer.wire.write
         peer.wire.write = lambda data: (sizes.append(len(data)), write(data))[1]  # type: ignore[method-assign]
+        return sizes
+
+    def test_the_requests_of_one_turn_leave_in_one_write(self) -> None:
+        peer = self.connect()
+        Asked(self.app)
+        peer.talk()
+        sizes = self.write_sizes(peer)
         for _ in range(5):
             Asked(self.app)
-        self.assertEqual(len(sizes), 0)
+        self.assertEqual(sizes, [])
         peer.talk()
-        self.assertEqual(len([event for event in peer.take() if event[0] == "requested"]), 5)
+        self.assertEqual(len([event for event in peer.take() if event[0] == "requested"]), 6)
+        self.assertEqual(len(sizes), 1)
+
+    def test_a_request_that_is_alone_leaves_at_once(self) -> None:
+        peer = self.connect()
+        sizes = self.write_sizes(peer)
+        asked = Asked(self.app)
+        self.assertEqual(len(sizes), 1)
+        peer.answers(3)
+        self.check(asked, ("answered", 200, b""))
+        self.assertEqual(len(sizes), 1)
+        Asked(self.app, POST, streams=True)
+        self.assertEqual(len(sizes), 1)  # its body may come in the same turn
+
+    def test_a_request_that_is_alone_waits_for_room(self) -> None:
+        peer = self.connect()
+        peer.wire.producer.pauseProducing()
+        sizes = self.write_sizes(peer)
+        Asked(self.app)
+        self.assertEqual(sizes, [])
+        peer.wire.producer.resumeProducing()
         self.assertEqual(len(sizes), 1)
 
     def test_bodies_and_trailers_both_ways(self) -> None:

@@ -11,7 +11,7 @@ The seam is these classes and `Owner`: what passes tests/http/h2/test_session.py
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from typing import Any, Protocol
@@ -240,19 +240,35 @@ class Session:
 
     # What is sent.
 
-    def output(self, size: int) -> bytes:
-        """Up to ``size`` bytes that are to be sent now; the owner may hear `Owner.closed` from inside."""
+    def output(self, size: int, write: Callable[[bytes], object] | None = None) -> bytes:
+        """
+        Up to ``size`` bytes that are to be sent now; the owner may hear `Owner.closed` from inside.
+
+        :param write: sends them before that: nobody who waits for them waits for what follows from it.
+        """
         if self._last_words is not None:
             words, self._last_words = self._last_words, b""
+            if write is not None and words:
+                write(words)
             return words
         try:
             data = self._connection.data_to_send(size)
         except NGH2Error:
             self._die(ErrorCode.INTERNAL_ERROR)
-            return self.output(size)
+            return self.output(size, write)
+        if write is not None and data:
+            write(data)
         # Also when there is nothing to send: of streams that a GOAWAY has kept from being opened it is told only here.
         self._tell()
         return data
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether `output` would give nothing and the session goes on: so it is as a rule, once it has received."""
+        if self._last_words is not None:
+            return False
+        connection = self._connection
+        return not connection.want_write and connection.want_read
 
     @property
     def is_over(self) -> bool:
@@ -431,6 +447,17 @@ class ClientSession(Session):
             return self._connection.send_request(fields, end_stream=has_ended)
         except NGH2Error:
             return 0
+
+    def hasten(self, size: int, write: Callable[[bytes], object]) -> None:
+        """Send what `output` would give, for who cannot be told anything now; `output` has to follow."""
+        if self._last_words is None:
+            try:
+                data = self._connection.data_to_send(size)
+            except NGH2Error:
+                self._die(ErrorCode.INTERNAL_ERROR)
+                return
+            if data:
+                write(data)
 
     def ping(self) -> None:
         """Ask for a sign of life: the server has to answer with as many bytes (RFC 9113 section 6.7)."""

@@ -203,6 +203,46 @@ class Conversations(SynchronousTestCase):
         self.client.send_data(stream, b"frame")
         self.assertEqual(self.told()[1], [("requested", stream, connect, False), ("data", stream, b"frame", False)])
 
+    def test_bytes_are_written_before_what_follows_from_them_is_told(self) -> None:
+        stream = self.client.request(GET, True)
+        self.pair.talk()
+        self.server.answer(stream, OK, b"hello")
+        self.pair.at_server.take()
+        told: list[Any] = []
+        said = self.server.output(65536, lambda data: told.append(list(self.pair.at_server.events)))
+        self.assertEqual((told, self.pair.at_server.take()), ([[]], [("closed", stream, 0)]))
+        self.assertEqual(self.server.output(65536, told.append), b"")
+        self.assertEqual(told, [[]])
+        self.client.receive(said)
+        self.assertIn(("data", stream, b"hello", True), self.pair.at_client.take())
+
+    def test_what_is_hastened_is_told_by_the_output_that_follows(self) -> None:
+        stream = self.client.request(GET, True)
+        sent: list[bytes] = []
+        self.client.hasten(65536, sent.append)
+        self.client.hasten(65536, sent.append)
+        self.assertEqual((len(sent), self.client.output(65536)), (1, b""))
+        self.server.receive(sent[0])
+        self.assertEqual(self.pair.at_server.take(), [("requested", stream, GET, True)])
+
+    def test_a_session_is_quiet_when_it_has_nothing_to_say(self) -> None:
+        self.assertTrue(self.server.is_quiet)
+        stream = self.client.request(GET, True)
+        self.assertFalse(self.client.is_quiet)
+        self.server.receive(self.client.output(65536))
+        self.assertTrue(self.server.is_quiet and self.client.is_quiet)
+        self.server.answer(stream, OK, b"hello")
+        self.assertFalse(self.server.is_quiet)
+        self.pair.talk()
+        self.assertTrue(self.server.is_quiet)
+        self.client.ping()
+        self.server.receive(self.client.output(65536))
+        self.assertFalse(self.server.is_quiet)
+        self.pair.talk()
+        self.client.terminate(ErrorCode.NO_ERROR)
+        self.server.receive(self.client.output(65536))
+        self.assertEqual((self.server.is_quiet, self.server.is_over), (False, True))
+
     @settings(max_examples=25, deadline=None)
     @given(st.lists(st.binary(min_size=1, max_size=40_000), max_size=8), st.integers(1, 5000))
     def test_cuts_make_no_difference(self, pieces: list[bytes], step: int) -> None:
