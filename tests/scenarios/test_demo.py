@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import threading
@@ -71,7 +72,8 @@ class EndTests(DemoCase):
         again.hang_up()
         self.assert_ended_well(again)
         log = (again.state / "logs" / "log.txt").read_text()
-        self.assertIn("POST /posts 303", log)
+        [name] = re.findall(r";blog:[0-9]+;POST /posts 303 .* id=(\S+)", log)
+        self.assertRegex(log, f";data;POST /posts 201 .* id={re.escape(name)}\n")  # as `scalekit why` shows it
         times = [line.split(";")[0] for line in log.splitlines()]
         self.assertEqual(times, sorted(times))
 
