@@ -19,7 +19,7 @@ from tests.ports import free_ports
 from tests.scenarios.daemons import Balancer, ScenarioCase, ask, is_listening
 from tests.scenarios.deploying import ASGI, NAMES, SCALEKIT, AppServer, address_outside
 from tests.scenarios.mixed_load import GOING_AWAY, MixedLoad
-from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, until
+from tests.scenarios.running import CHECKOUT, PATIENCE_SECONDS, Daemon, kill_session, until
 
 #: How each server is told its port.
 SERVERS = ASGI | {
@@ -90,9 +90,10 @@ class RunCase(ScenarioCase):
                 stderr=output,
                 cwd=self.folder,
                 env=environ | variables,
+                start_new_session=True,
             )
         self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+        self.addCleanup(kill_session, process.pid)  # its workers too
         return process
 
     def await_taking(self, balancer: Balancer, *ports: int) -> None:
