@@ -19,7 +19,7 @@ BENCH_PROGRAMS := h2load:nghttp2-client haproxy:haproxy nginx:nginx varnishd:var
 # "compat" puts the checkout itself on the path, the only editable form in which twistd finds twisted/plugins.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
-.PHONY: run test lint types cover bench bench-deploy news clean
+.PHONY: run test lint types cover bench bench-deploy bench-logs news clean
 
 # exec: Ctrl-C and SIGTERM reach twistd itself, and make waits until it has drained.
 run: $(VENV)/installed
@@ -52,6 +52,11 @@ bench: $(VENV)/installed-test
 bench-deploy: $(VENV)/installed-test
 	@.ci/provide $(BENCH_PROGRAMS)
 	$(BIN)/python -m bench.deploy
+
+# The log, in fifteen minutes.
+bench-logs: $(VENV)/installed-test
+	@.ci/unpack $(VENV)/debian $(TEST_UNPACKED)
+	$(BIN)/python -m bench.logs
 
 news: $(VENV)/installed-dev
 	$(BIN)/towncrier build --draft

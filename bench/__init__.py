@@ -20,7 +20,8 @@ deploy.py       a deploy under load, beside nginx (``make bench-deploy``); deplo
 neighbours.py   what clients of other app servers notice of one that behaves badly; prints a table, stores nothing
 cachetests.py   the public suite for HTTP caches against the balancer's; prints what passed, stores nothing
 memory.py       what a full cache takes, the store's and the HTTP cache's (origin.py is behind it); stores nothing
-logs.py         the log: entries a second, memory, replay, and kills that lose nothing (``python -m bench.logs``);
-                log_writers.py is the client
+logs.py         the log: entries a second, memory, replay, beside rsyslog (``make bench-logs``); log_writers.py is the
+                client, log_kills.py kills it, examined.py finds what is wrong then, logged.py: its figures and tables;
+                rsyslog.py: the same entries to rsyslog
 servers.py      processes, ports; machine.py: what it all ran on
 """

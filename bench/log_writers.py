@@ -1,11 +1,10 @@
 """
 Clients of the log in a process of their own: each writes numbered entries, one request at a time, over TLS.
 
-``python -m bench.log_writers PORT LABEL SECONDS WRITERS BATCH [RATE]`` prints a line when all of them are connected,
-and a `Written` as JSON in the end.  A batch of 1 is a single entry to ``POST /``, more are NDJSON.  RATE is entries a
-second of all writers together.  The n-th entry of a
-writer has the message ``LABEL-WRITER n ...`` and a time within the last half second; the writer goes on to the next
-request when it has its 200, so what was acknowledged is a number for each writer.
+``python -m bench.log_writers PORT LABEL SECONDS WRITERS BATCH RATE`` prints a `Written` as JSON in the end.  A batch of
+1 is a single entry to ``POST /``, more are NDJSON.  RATE is entries a second of all writers together; 0: as many as are
+taken.  The n-th entry of a writer has the message ``LABEL-WRITER n ...`` and a time within the last half second; the
+writer goes on to the next request when it has its 200, so what was acknowledged is a number for each writer.
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
 
 import msgspec
 
 #: What an access log's line is about.
-_TEXT = "GET /posts/1234 200 in 23 ms from app-3 at 10.0.0.3:8001, 5120 bytes, attempt 1"
+TEXT = "GET /posts/1234 200 in 23 ms from app-3 at 10.0.0.3:8001, 5120 bytes, attempt 1"
 #: Who hears nothing for so long gives up: the log is gone.
 PATIENCE_SECONDS = 10.0
 SPREAD_SECONDS = 0.5
@@ -40,14 +40,26 @@ class Written(msgspec.Struct):
     acknowledged: list[int]
     sent: list[int]
     seconds: float
-    median_ms: float
+    p50_ms: float
     p99_ms: float
     refusals: int
 
 
+def _connected(port: int) -> socket.socket:
+    """Also to a log that is still starting; raises OSError."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
 class _Writer:
     def __init__(self, port: int, label: str, batch: int, random: Random, context: ssl.SSLContext) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        plain = _connected(port)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = context.wrap_socket(plain, server_hostname="localhost")
         self.label = label
@@ -69,7 +81,7 @@ class _Writer:
         micros = [int(self._random.random() * 1_000_000) for _ in range(self._batch)]
         lines = [
             f'{{"Level":"INFO","Timestamp":"{second}.{micro:06d}Z","Source":"{source}",'
-            f'"Message":"{self.label} {number} {_TEXT}"}}'
+            f'"Message":"{self.label} {number} {TEXT}"}}'
             for number, micro in enumerate(micros, self.acknowledged)
         ]
         return "\n".join(lines).encode()
@@ -109,14 +121,27 @@ class _Writer:
         return True
 
 
-def write(port: int, label: str, seconds: float, writers: int, batch: int, rate: float = 0.0) -> Written:
-    """Write until the time is over or the log is gone."""
+def write(
+    port: int,
+    label: str,
+    seconds: float,
+    writers: int,
+    batch: int,
+    rate: float = 0.0,
+    begun: Callable[[], None] = lambda: None,
+) -> Written:
+    """
+    Write until the time is over or the log is gone.
+
+    :param rate: entries a second of all writers; 0.0: as many as are taken.
+    :param begun: is called when all writers are connected.
+    """
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     random = Random(label)
     all_of_them = [_Writer(port, f"{label}-{number}", batch, random, context) for number in range(writers)]
-    print("begun", flush=True)
+    begun()
     began = time.perf_counter()
     end = began + seconds
     poll = select.epoll()
@@ -143,6 +168,10 @@ def write(port: int, label: str, seconds: float, writers: int, batch: int, rate:
                     under_way -= 1
     except OSError:
         pass  # killed
+    finally:
+        poll.close()
+        for writer in all_of_them:
+            writer.sock.close()
     took = sorted(one for writer in all_of_them for one in writer.took) or [0.0]
     return Written(
         label,
@@ -156,6 +185,6 @@ def write(port: int, label: str, seconds: float, writers: int, batch: int, rate:
 
 
 if __name__ == "__main__":
-    _port, _label, _seconds, _writers, _batch, *_rate = sys.argv[1:]
-    result = write(int(_port), _label, float(_seconds), int(_writers), int(_batch), float(_rate[0]) if _rate else 0.0)
+    _port, _label, _seconds, _writers, _batch, _rate = sys.argv[1:]
+    result = write(int(_port), _label, float(_seconds), int(_writers), int(_batch), float(_rate))
     print(msgspec.json.encode(result).decode())

@@ -1,12 +1,14 @@
 """
-The log: how much it takes, and whether it keeps what it has promised.
-
-``python -m bench.logs`` prints one line for each of what follows; ``--only batches`` measures one; ``--seconds`` is how
-long each takes.  ``--kill N`` instead kills the log N times at random moments while eight writers write, and then looks
-for what was lost, came twice, or is out of order.
+The log: how much it takes, and whether it keeps what it has promised.  ``make bench-logs`` measures all of it:
 
 * batches: NDJSON of 500 entries over TLS, four writers; * single: one entry a request, 64 writers;
-* memory: 10,000 entries a second in batches of 100; * replay: a start on a journal of a million entries.
+* memory: 10,000 entries a second in batches of 100; * replay: a start on a journal of a million entries;
+* rsyslog: what another log takes here, and promises; * kill: the log is killed at random moments while eight writers
+  write, and what was lost, came twice, or is out of order is looked for.
+
+``--only batches`` measures one; ``--seconds``, ``--soak`` (of memory) and ``--kill`` say how long or how often.  The
+whole, with these as they are, prints the tables and stores them: logs.json, LOGS.rst, and the README between its marks
+(`bench.logged`).
 
 The log is a daemon of its own on the first core, the writers are on the second.  Every entry is numbered, and after
 each round all volumes are read and compared with what was acknowledged.  A 200 of this log is given after fsync.
@@ -15,75 +17,45 @@ each round all volumes are read and compared with what was acknowledged.  A 200 
 from __future__ import annotations
 
 import argparse
-import random
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
+from bench import rsyslog
 from bench.cpu import used_by
+from bench.examined import examine
 from bench.idle import resident_bytes
+from bench.log_kills import SETTLE_SECONDS, kill
 from bench.log_writers import Written
-from bench.servers import ROOT, Server, free_ports, pinned
+from bench.logged import BEGIN, END, ON_DISK, Logged, Replay, Round, report
+from bench.machine import cores, machine, versions
+from bench.results import OURS
+from bench.servers import ROOT, Server, ServerFault, free_ports, pinned
+from bench.table import between_marks
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import make_frame
 from scalekit.logs.journal import SEGMENT_BYTES, Segment
-from scalekit.logs.output import read_checkpoint
-from scalekit.logs.reading import LogReader
-from scalekit.logs.records import parse_record
 from scalekit.logs.recovery import recover
 
-LOG_CORE, WRITERS_CORE = 0, 1
-KILL_WRITERS = 8
+HERE = Path(__file__).parent
+LOG_CORE, WRITERS_CORE = cores()
+#: Of a whole run: what is stored.
+SECONDS, SOAK_SECONDS, KILLS = 10.0, 300.0, 200
 _TWISTD = "from twisted.scripts.twistd import run; run()"
-
-
-class Found(NamedTuple):
-    """What is wrong with a log: how many entries are lost, came twice, stand before an older one; of how many."""
-
-    entries: int
-    lost: int
-    twice: int
-    disorder: int
-
-
-def examine(path: str, written: Iterable[Written]) -> Found:
-    """Read all volumes of a log that nobody writes to, and compare them with what was acknowledged."""
-    acknowledged = {f"{run.label}-{number}": count for run in written for number, count in enumerate(run.acknowledged)}
-    found: dict[str, bytearray] = {}
-    entries = twice = disorder = 0
-    directory = LocalDirectory(path)
-    checkpoint = read_checkpoint(directory)
-    if checkpoint is None:
-        return Found(0, sum(acknowledged.values()), 0, 0)
-    reader = LogReader(directory, lambda: checkpoint, list)
-    for volume in reader.volumes():
-        for is_late in (False, True):
-            before = (0, 0)
-            for _, line in reader.lines(volume, is_late=is_late):
-                record = parse_record(line)
-                if record is None:
-                    continue
-                key = (record.time, record.Sequence)
-                disorder += key < before and not is_late
-                before = key
-                entries += 1
-                label, number = record.Message.split(" ", 2)[:2]
-                seen = found.setdefault(label, bytearray())
-                place = int(number)
-                if place >= len(seen):
-                    seen.extend(bytes(place + 1 - len(seen)))
-                twice += seen[place]
-                seen[place] = 1
-    directory.close()
-    lost = sum(count - sum(found.get(label, b"")[:count]) for label, count in acknowledged.items())
-    return Found(entries, lost, twice, disorder)
+#: Name, title, writers, entries a request, entries a second of all (0: as many as are taken).
+ROUNDS: tuple[tuple[str, str, int, int, float], ...] = (
+    ("batches", "4 writers, batches of 500 over TLS", 4, 500, 0.0),
+    ("single", "64 writers, single entries over TLS", 64, 1, 0.0),
+    ("memory", "10,000 a second, batches of 100", 4, 100, 10_000.0),
+)
 
 
 class Log:
@@ -102,13 +74,12 @@ class Log:
         """Where its files are."""
         return str(self.folder / "logs")
 
-    def writers(
-        self, label: str, seconds: float, writers: int, batch: int, rate: float = 0.0
-    ) -> subprocess.Popen[bytes]:
-        """A process of writers."""
-        arguments: Sequence[object] = (self.port, label, seconds, writers, batch, rate)
-        command = [sys.executable, "-m", "bench.log_writers", *map(str, arguments)]
-        return subprocess.Popen(pinned(WRITERS_CORE, command), cwd=ROOT, stdout=subprocess.PIPE)
+
+def writers(port: int, label: str, seconds: float, count: int, batch: int, rate: float) -> subprocess.Popen[bytes]:
+    """A process of writers."""
+    arguments: Sequence[object] = (port, label, seconds, count, batch, rate)
+    command = [sys.executable, "-m", "bench.log_writers", *map(str, arguments)]
+    return subprocess.Popen(pinned(WRITERS_CORE, command), cwd=ROOT, stdout=subprocess.PIPE)
 
 
 def finished(process: subprocess.Popen[bytes]) -> Written:
@@ -117,37 +88,55 @@ def finished(process: subprocess.Popen[bytes]) -> Written:
     return msgspec.json.decode(output.splitlines()[-1], type=Written)
 
 
-def settle(log: Log) -> None:
-    """Stop it after all that was taken had time to be written."""
-    time.sleep(5)
-    log.server.stop()
+def sync_milliseconds(folder: Path, times: int = 50) -> tuple[float, float]:
+    """What this disk takes for a sync of 4 KiB at this moment: the median and the 99th percentile."""
+    place = folder / "sync"
+    took = []
+    with place.open("wb", buffering=0) as file:
+        os.posix_fallocate(file.fileno(), 0, times * 4096)
+        os.fsync(file.fileno())
+        for _ in range(times):
+            file.write(bytes(4096))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - began) * 1000)
+    place.unlink()
+    took.sort()
+    return took[times // 2], took[times * 99 // 100]
 
 
-def measure(folder: Path, name: str, seconds: float, writers: int, batch: int, rate: float = 0.0) -> str:
-    """One round, as a line."""
+def measure(folder: Path, name: str, title: str, seconds: float, count: int, batch: int, rate: float) -> Round:
+    """One round with so many writers."""
+    sync = sync_milliseconds(folder)
     log = Log(folder)
-    process = log.writers(name, seconds, writers, batch, rate)
     before = used_by(log.server.pid)
+    process = writers(log.port, name, seconds, count, batch, rate)
     most = 0
     while process.poll() is None:
         most = max(most, resident_bytes(log.server.pid))
         time.sleep(0.2)
     written = finished(process)
+    time.sleep(SETTLE_SECONDS)
     used = used_by(log.server.pid).since(before)
-    settle(log)
-    count = sum(written.acknowledged)
-    cpu = used.user + used.system
-    found = examine(log.path, [written])
-    return (
-        f"{name}: {count / written.seconds:,.0f} entries/s, {count / cpu if cpu else 0:,.0f} a second of CPU "
-        f"({used.system / cpu if cpu else 0:.0%} of it system), "
-        f"median {written.median_ms:.1f} ms, p99 {written.p99_ms:.1f} ms, at most {most / 1048576:.0f} MiB resident, "
-        f"{written.refusals} refused; {found.entries:,} in order: {found.lost} lost, {found.twice} twice, "
-        f"{found.disorder} out of order"
+    log.server.stop()
+    return Round(
+        name,
+        f"{OURS}, {title}",
+        ON_DISK,
+        sum(written.acknowledged),
+        written.seconds,
+        used.user + used.system,
+        used.system,
+        written.p50_ms,
+        written.p99_ms,
+        most,
+        written.refusals,
+        examine(log.path, [written]),
+        sync,
     )
 
 
-def replay(folder: Path, entries: int = 1_000_000, batch: int = 500) -> str:
+def replay(folder: Path, entries: int = 1_000_000, batch: int = 500) -> Replay:
     """A start on a journal in which nothing is written yet."""
     directory = LocalDirectory(str(folder / "replay"))
     now = time.time_ns()
@@ -165,47 +154,67 @@ def replay(folder: Path, entries: int = 1_000_000, batch: int = 500) -> str:
     found = recover(directory, 2_000_000_000)
     took, used = time.perf_counter() - began, time.process_time() - cpu
     directory.close()
-    return f"replay: {len(found.buffer) / took:,.0f} entries/s, {len(found.buffer) / used:,.0f} a second of CPU"
+    return Replay(len(found.buffer), took, used)
 
 
-def kill(folder: Path, rounds: int) -> Found:
-    """Kill it at random moments, and see what there is in the end."""
-    written = []
-    for number in range(rounds):
-        log = Log(folder)
-        process = log.writers(f"k{number}", 60, KILL_WRITERS, random.choice([1, 5, 100]))
-        assert process.stdout is not None
-        process.stdout.readline()  # they are connected
-        time.sleep(random.uniform(0, 3))
-        log.server.kill()
-        written.append(finished(process))
-        print(f"round {number + 1}: {sum(written[-1].acknowledged):,} acknowledged", flush=True)
-    settle(Log(folder))
-    return examine(log.path, written)
+def whole(chosen: argparse.Namespace, folder: Path) -> Logged:
+    """What was asked for; raises `ServerFault`."""
+    used = {name: number for name, number in versions().items() if name in (OURS, "python", "twisted")}
+    result = Logged(datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), machine(), used, [])
+
+    def place(name: str) -> Path:
+        made = folder / name
+        made.mkdir()
+        return made
+
+    for name, title, count, batch, rate in ROUNDS:
+        if chosen.only in (None, name):
+            seconds = chosen.soak if name == "memory" else chosen.seconds
+            result.rounds.append(measure(place(name), name, title, seconds, count, batch, rate))
+    if chosen.only in (None, rsyslog.NAME):
+        number = rsyslog.version()
+        if number:
+            result.versions[rsyslog.NAME] = number
+            result.rounds.append(rsyslog.measure(place(rsyslog.NAME), chosen.seconds, 4, (LOG_CORE, WRITERS_CORE)))
+        else:
+            print("rsyslog was not measured: it is not there (make bench-logs unpacks it)", file=sys.stderr)
+    if chosen.only in (None, "replay"):
+        result.replay = replay(place("replay"))
+    if chosen.only in (None, "kill") and chosen.kill:
+        result.kills = kill(place("kill"), chosen.kill, (LOG_CORE, WRITERS_CORE))
+    return result
+
+
+def store(logged: Logged, text: str) -> None:
+    """logs.json for programs, LOGS.rst for people, and the README where it has the marks."""
+    (HERE / "logs.json").write_bytes(msgspec.json.format(msgspec.json.encode(logged), indent=1) + b"\n")
+    (HERE / "LOGS.rst").write_text(text)
+    readme = ROOT / "README.rst"
+    readme.write_text(between_marks(readme.read_text(), text, BEGIN, END))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """See the module; the exit status is 1 if a promise was broken."""
+    """See the module; the exit status is 1 if a promise was broken, or nothing could be measured."""
     parser = argparse.ArgumentParser(description="The log: what it takes, and what it keeps.")
-    parser.add_argument("--only", choices=["batches", "single", "memory", "replay"])
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--kill", type=int, metavar="N")
+    names = [*(name for name, *_ in ROUNDS), rsyslog.NAME, "replay", "kill"]
+    parser.add_argument("--only", choices=names, help="this one; stores nothing")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each round; other than 10: stores nothing")
+    parser.add_argument("--soak", type=float, default=SOAK_SECONDS, help="seconds of memory; the same if not 300")
+    parser.add_argument("--kill", type=int, default=KILLS, metavar="N", help="how often; the same if not 200")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="scalekit-bench-") as made:
-        folder = Path(made)
-        if chosen.kill:
-            found = kill(folder, chosen.kill)
-            print(f"killed {chosen.kill} times: {found}")
-            return int(found.lost + found.twice + found.disorder > 0)
-        rounds = {"batches": (4, 500, 0.0), "single": (64, 1, 0.0), "memory": (4, 100, 10_000.0)}
-        for name, (writers, batch, rate) in rounds.items():
-            if chosen.only in (None, name):
-                place = folder / name
-                place.mkdir()
-                print(measure(place, name, chosen.seconds, writers, batch, rate), flush=True)
-        if chosen.only in (None, "replay"):
-            print(replay(folder))
-    return 0
+        try:
+            logged = whole(chosen, Path(made))
+        except ServerFault as fault:
+            print(f"not measured: {fault}", file=sys.stderr)
+            return 1
+    text = report(logged)
+    print(text)
+    if (chosen.only, chosen.seconds, chosen.soak, chosen.kill) == (None, SECONDS, SOAK_SECONDS, KILLS):
+        store(logged, text)
+    kept = [one.found for one in logged.rounds if one.name != rsyslog.NAME]
+    kept += [logged.kills.found] if logged.kills is not None else []
+    return int(not all(found.is_good for found in kept))
 
 
 if __name__ == "__main__":

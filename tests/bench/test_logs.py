@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.examined import examine
 from bench.log_writers import Written
-from bench.logs import Found, examine
+from bench.logged import Found
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.entry import Entry
