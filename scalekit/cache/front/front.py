@@ -153,7 +153,8 @@ class CacheFront:
         service = services.service_of(head)
         # What else the answer may depend on, and whoever asks may choose, is no part of the key.
         is_keyed = not services.is_told_otherwise(head, client)
-        asked = ask(normalised(head, self._offered), services.is_secure(head, client), is_keyed)
+        is_secure, own_cookie = services.is_secure(head, client), services.own_cookie(service)
+        asked = ask(normalised(head, self._offered), is_secure, is_keyed, own_cookie)
         owner = self._owners.owner_of(service, is_cached := services.is_cached(service))
         # What becomes a tunnel is nothing that could be kept.
         is_cached = is_cached and not head.upgrade

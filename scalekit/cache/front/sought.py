@@ -131,7 +131,7 @@ class Sought:
         if self.unconditional is None:
             head = self.asked.head
             rest = [field for field in head.fields if field[0].lower() not in CONDITIONAL]
-            self.unconditional = Asked(head.with_fields(rest), self.asked.is_secure)
+            self.unconditional = Asked(head.with_fields(rest), self.asked.is_secure, own_cookie=self.asked.own_cookie)
         return self.unconditional
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from scalekit.cache.rules.fields import directives_of, seconds
 from scalekit.cache.rules.key import primary_key
+from scalekit.http.cookies import without_cookie
 from scalekit.http.heads import Fields, RequestHead
 
 _LOOKUPS = frozenset((b"GET", b"HEAD"))
@@ -35,7 +36,8 @@ class Asked:
         it may be stale, infinite without a number; ``stale_if_error``: that it may be where the origin fails.  None
         where the request does not say.
     :ivar no_cache: it wants the origin asked; ``no_store``: nothing of it kept; ``only_if_cached``: nobody asked.
-    :ivar has_cookie: the answer may be for somebody who is known to the app.
+    :ivar has_cookie: the answer may be for somebody who is known to the app; ``own_cookie`` says nothing of that: the
+        name of the one by which the balancer brings clients back to an instance, empty: there is none.
     :ivar conditions: its fields out of `CONDITIONAL`, the first of each, names in lower case.
     """
 
@@ -54,11 +56,13 @@ class Asked:
         "no_cache",
         "no_store",
         "only_if_cached",
+        "own_cookie",
         "stale_if_error",
     )
 
-    def __init__(self, head: RequestHead, is_secure: bool, is_keyed: bool = True) -> None:
+    def __init__(self, head: RequestHead, is_secure: bool, is_keyed: bool = True, own_cookie: bytes = b"") -> None:
         self.head = head
+        self.own_cookie = own_cookie
         self.is_secure = is_secure
         self.key = primary_key(head, is_secure)
         # A body of a GET may be part of what it asks for, and is no part of the key (RFC 9110 section 9.3.1).
@@ -87,7 +91,8 @@ class Asked:
             elif name == b"authorization":
                 self.has_authorization = True
             elif name == b"cookie":
-                self.has_cookie = True
+                is_own = self.own_cookie and not without_cookie(value, self.own_cookie)
+                self.has_cookie = self.has_cookie or not is_own
             elif name in _OVERRIDES:
                 self.is_lookup = self.is_plain = False
             else:
@@ -111,11 +116,11 @@ class Asked:
         return f"<Asked {self.head.method.decode('latin-1')} {self.key.decode('latin-1')}>"
 
 
-def ask(head: RequestHead, is_secure: bool, is_keyed: bool = True) -> Asked:
+def ask(head: RequestHead, is_secure: bool, is_keyed: bool = True, own_cookie: bytes = b"") -> Asked:
     """
     The request of this head as caches see it.
 
     :param is_secure: whether it came over TLS, or a trusted peer says that it did.
     :param is_keyed: whether its key says all by which it was addressed.
     """
-    return Asked(head, is_secure, is_keyed)
+    return Asked(head, is_secure, is_keyed, own_cookie)

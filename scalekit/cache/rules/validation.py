@@ -132,7 +132,7 @@ def after_head(
     )
     if not is_same:
         return None
-    as_get = Asked(asked.head.with_fields(asked.head.fields, b"GET"), asked.is_secure)
+    as_get = Asked(asked.head.with_fields(asked.head.fields, b"GET"), asked.is_secure, own_cookie=asked.own_cookie)
     kept = plan_store(as_get, _merged(stored, head, received_at), requested_at, received_at, policy)
     return kept if isinstance(kept, Stored) else stored if kept in ABOUT_ASKING else None
 

@@ -325,6 +325,14 @@ class Otherwise(FetchCase):
             self.it.passes(MARK_SECONDS)
         self.assert_rest()
 
+    def test_who_is_brought_back_to_an_instance_is_not_known_by_that(self) -> None:
+        self.it.services.cookie = b"us"
+        clients = self.ask(10, b"Cookie: us=1", b'If-None-Match: "v0"')
+        self.assertEqual(len(self.it.asked), 1)
+        self.it.origin.answers(b"same", b"", 200, (b"Last-Modified", b"Sun, 06 Nov 1994 08:49:37 GMT"))
+        self.assertEqual(self.bodies(clients), [b"same"] * 10)
+        self.assertEqual(self.it.get(b"/x", b"Cookie: us=2").said[:4], b"hit;")
+
     def test_neither_an_error_nor_a_part_is_a_precedent(self) -> None:
         cookie = b"Cookie: a=b"
         self.ask(1, cookie)

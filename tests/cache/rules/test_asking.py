@@ -51,5 +51,10 @@ class AskedTests(SynchronousTestCase):
         self.assertEqual(asked.conditions, {b"if-none-match": b'"a"', b"range": b"bytes=0-1"})
         self.assertTrue(asked.has_authorization)
 
+    def test_the_balancers_own_cookie_says_nothing_of_who_asks(self) -> None:
+        for value, expected in ((b"us=1", False), (b"us=1; a=b", True), (b"a=us", True), (b"us", False)):
+            head = RequestHead(b"GET", b"/", [(b"Cookie", value)], b"h")
+            self.assertEqual(ask(head, True, own_cookie=b"us").has_cookie, expected, value)
+
     def test_repr(self) -> None:
         self.assertEqual(repr(get(target="/a?b")), "<Asked GET https://h/a?b>")
