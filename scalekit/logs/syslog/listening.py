@@ -63,7 +63,8 @@ class Syslog(MultiService):
                 self.streams.append(streams)
 
     def startService(self) -> None:
-        self._wheel.start()
+        if self._all:  # most daemons have none, and need not be woken for them
+            self._wheel.start()
         super().startService()
 
     def stopService(self) -> Deferred[Any]:
