@@ -7,8 +7,8 @@ Start with `server` (a client's connection: bytes to exchanges) and `upstream` (
   connection, on either side, when it has switched protocols.
 * `factory`: what the connections of a listener share; `h2_server`, `h2_exchange`: a client's connection of HTTP/2;
   `answering`: what is the same in both versions; `lingering`: how a connection ends whose client still takes an answer.
-* `transports`: TCP and unix connections that write at once; `tls_transports`: the same over TLS on the descriptor;
-  `gathering`: those that are read and written together.
+* `transports`: TCP and unix connections that write at once; `tls_transports`: the same over TLS, whose bytes go through
+  OpenSSL in `tls_descriptor`; `gathering`: those that are read and written together.
 * `tls`: the certificates of a listener, and how those of others are checked; `pairs`: certificates and their keys;
   `contexts`: what a handshake of ours agrees to; `tickets`: keys of sessions, and their rotation; `names`: which
   certificate for which name; `quick_tls`: pyOpenSSL's connection with less around it.

@@ -22,7 +22,8 @@ from zope.interface import implementer
 from scalekit.errors import UpstreamFault
 from scalekit.net.gathering import GatheringTransport
 from scalekit.net.tls import ClientTLS
-from scalekit.net.tls_transports import TLSClientTransport, TLSFault
+from scalekit.net.tls_descriptor import TLSFault
+from scalekit.net.tls_transports import TLSClientTransport
 from scalekit.net.transports import ClientTransport
 
 #: Until the connection, with TLS, stands: one lost SYN is sent again after 1 s, a second one is not waited for.

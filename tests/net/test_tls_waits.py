@@ -1,4 +1,4 @@
-"""What TLS on the descriptor waits for, by a script: the table in `scalekit.net.tls_transports`."""
+"""What TLS on the descriptor waits for, by a script: the table in `scalekit.net.tls_descriptor`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.net.tls import ServerTLS
-from scalekit.net.tls_transports import ConnectionCut, TLSFault, TLSServerTransport
+from scalekit.net.tls_descriptor import ConnectionCut, TLSFault
+from scalekit.net.tls_transports import TLSServerTransport
 from tests.net.wire import (
     AUTHORITY,
     HalfClosing,
