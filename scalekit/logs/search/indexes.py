@@ -43,6 +43,10 @@ class Unusable(Exception):
     """This index says nothing that can be relied on; the text is why."""
 
 
+class Interrupted(Exception):
+    """It takes too long to check an index; nothing is known of it."""
+
+
 class Candidate(NamedTuple):
     """A line that may be meant: where it is in the truth, without its newline."""
 
@@ -51,10 +55,20 @@ class Candidate(NamedTuple):
     time: int
 
 
-def checksum(files: Files, name: str) -> int:
-    """What the bytes from `CHECKSUM_AT` of an index should be."""
+def _never() -> bool:
+    return False
+
+
+def checksum(files: Files, name: str, is_over: Callable[[], bool] = _never) -> int:
+    """
+    What the bytes from `CHECKSUM_AT` of an index should be.
+
+    :param is_over: asked now and then; if so, raises `Interrupted`.
+    """
     crc = position = 0
     while piece := files.read(name, position, _PIECE_BYTES):
+        if is_over():
+            raise Interrupted
         if position == 0:
             piece = piece[:CHECKSUM_AT] + bytes(4) + piece[CHECKSUM_AT + 4 :]
         crc = zlib.crc32(piece, crc)
@@ -74,15 +88,18 @@ class Index:
         self._connection = connection
 
     @classmethod
-    def open(cls, files: Files, manifest: Manifest, *, is_checked: bool = False) -> Index:
+    def open(
+        cls, files: Files, manifest: Manifest, *, is_checked: bool = False, is_over: Callable[[], bool] = _never
+    ) -> Index:
         """
         The index of this volume.
 
         :param is_checked: whether its checksum is known to be right.
+        :param is_over: see `checksum`.
         :raises Unusable: it is damaged, or of something else.
         """
         name = manifest.index
-        if not is_checked and int.from_bytes(files.read(name, CHECKSUM_AT, 4)) != checksum(files, name):
+        if not is_checked and int.from_bytes(files.read(name, CHECKSUM_AT, 4)) != checksum(files, name, is_over):
             raise Unusable("it is damaged: its checksum is wrong")
         path = files.path_of(name)
         try:
@@ -192,13 +209,17 @@ class Indexes:
         # Only names of files that are there: as few as these.
         self._bad: set[str] = set()
 
-    def open(self, files: Files, manifest: Manifest) -> Index | None:
-        """The index of this volume; None: there is none that can be used."""
+    def open(self, files: Files, manifest: Manifest, is_over: Callable[[], bool] = _never) -> Index | None:
+        """
+        The index of this volume; None: there is none that can be used.
+
+        :param is_over: see `checksum`.
+        """
         name = manifest.index
         if name in self._bad or not files.size(name):
             return None
         try:
-            index = Index.open(files, manifest, is_checked=name in self._checked)
+            index = Index.open(files, manifest, is_checked=name in self._checked, is_over=is_over)
         except Unusable:
             self.distrust(name)
             return None
@@ -216,8 +237,13 @@ class Indexes:
         """The names of those that are to be made anew."""
         return frozenset(self._bad)
 
+    def renewed(self, name: str) -> None:
+        """It has just been made."""
+        self._bad.discard(name)
+        self._checked.add(name)
+
     def forget(self, name: str) -> None:
-        """It is another one now, or is gone."""
+        """It is gone."""
         self._bad.discard(name)
         self._checked.discard(name)
 

@@ -33,7 +33,7 @@ LOOK_SECONDS = 5.0
 WORTH_BYTES = 1024 * 1024
 #: What makes the child fail twice is not that the machine was busy; after a restart it is tried again.
 ATTEMPTS = 2
-#: A child takes some eight seconds for a volume of the largest kind, and a hundred where all else goes before it.
+#: A child takes some twelve seconds for a volume of the largest kind, and a hundred where all else goes before it.
 DEADLINE_SECONDS = 900.0
 #: The file aside; what a child has left of it that failed is removed before the next one.
 ASIDE = "indexing"
@@ -134,9 +134,9 @@ class Indexing(Service):
             return
         if why is None:
             why = yield self._collector.upkeep.at_leisure(lambda directory: _take_over(directory, manifest))
-            self._indexes.forget(manifest.index)
         counts = self._collector.counts
         if why is None:
+            self._indexes.renewed(manifest.index)
             counts.indexed += 1
             _log.info("{name} has an index", name=manifest.name)
         else:

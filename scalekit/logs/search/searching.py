@@ -24,7 +24,7 @@ from scalekit.logs.reading import LogReader, Volume
 from scalekit.logs.records import format_rows, parse_record
 from scalekit.logs.search.budget import ANSWER_BYTES, Budget, Cancelled
 from scalekit.logs.search.fetching import Lines
-from scalekit.logs.search.indexes import Index, Indexes
+from scalekit.logs.search.indexes import Index, Indexes, Interrupted
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.search.scanning import Unreadable, find_position, lines_between
 
@@ -102,8 +102,14 @@ class Search(NamedTuple):
         return self.budget.spent or (DAMAGED if self.gaps else None)
 
     def opened_index(self, volume: Volume) -> Index | None:
-        """What can be asked instead of reading all of a volume."""
-        return None if volume.manifest is None else self.indexes.open(self.reader.files, volume.manifest)
+        """What can be asked instead of reading all of a volume; raises `Spent` if it takes too long to check it."""
+        if volume.manifest is None:
+            return None
+        try:
+            return self.indexes.open(self.reader.files, volume.manifest, self.budget.is_over)
+        except Interrupted:
+            bound = volume.last_time if self.is_backwards else volume.first_time
+            raise self.index_failed(volume, bound) from None
 
     def index_failed(self, volume: Volume, time: int) -> Exception:
         """What is to be raised after an error of SQLite's; ``time``: up to there all is found."""

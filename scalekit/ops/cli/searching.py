@@ -219,6 +219,7 @@ def stats_lines(said: dict[str, Any]) -> list[Text | Table]:
         ("dropped", counts["dropped"], "of the log's own process"),
         ("redacted", sum(counts["redacted"].values()), "secrets were taken out"),
         ("expired", sum(counts["expired"].values()), "removed with the oldest volumes"),
+        ("indexed", counts["indexed"], f"volumes, {counts['index_damaged']:,} indexes were damaged"),
         ("waiting", said["waiting_bytes"], "bytes for their place in time"),
     ):
         rows.add_row(Text(what), Text(f"{how_much:,}"), Text(of_it))

@@ -49,7 +49,7 @@ class CheckTests(SynchronousTestCase):
             self.assertTrue(check(log, is_partial=True).is_clean)
         self.assertTrue(check(MemoryDirectory()).is_clean)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.sampled_from(PLACES), st.integers(0, 7))
     def test_a_flipped_bit(self, place: tuple[int, str, int], bit: int) -> None:
         """By the name of its file, or of one that has to say the same; or the bit is one that means nothing."""

@@ -66,7 +66,7 @@ class RepairTests(SynchronousTestCase):
         self.assertEqual(repair(directory, DELAY, NOW), [])
         self.assertTrue(check(directory).is_clean)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.sampled_from([(name, place) for name in JOURNAL for place in range(LOG.size(name))]), st.integers(0, 7))
     def test_a_damaged_journal(self, place: tuple[str, int], bit: int) -> None:
         """The damaged frame is kept, all others count, and it is clean then."""

@@ -62,7 +62,7 @@ class DamageTests(SynchronousTestCase):
         self.successResultOf(collector.stopService())
         return [one for one in found[0] if one != "new"]
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.sampled_from(PLACES), st.integers(0, 7))
     def test_a_flipped_bit(self, place: tuple[int, str, int], bit: int) -> None:
         """Anywhere in sealed, closing and open volumes, journal, checkpoints: it starts, serves, and seals."""
