@@ -21,6 +21,7 @@ DRAIN_SECONDS = 30.0
 RETIRED_SECONDS = 600.0
 
 _TARGET = re.compile(r"/v1/services/([^/]+)/instances/([^/]+)(?:/(renew|drain))?")
+_SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _BODY_TYPE = b"application/json"
 #: The address of all of them: tests are of this machine.
 _ADDRESS = "127.0.0.1"
@@ -129,7 +130,7 @@ class Members:
             if match[3] == "renew" and method == "POST":
                 return self._renew(service, id, generation, now)
             if match[3] == "drain" and method == "POST":
-                wait = min(float(query.get("wait", "0")), DRAIN_SECONDS)
+                wait = min(_seconds(query.get("wait", "0")), DRAIN_SECONDS)
                 member = self.leave(service, id, generation, now)
                 if member is None:
                     raise _unknown(service, id)
@@ -259,6 +260,12 @@ def _generation(text: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ClientFault(400, "bad-generation", f"generation: {text!r} found, a whole number from 1 expected.")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not _SECONDS.fullmatch(text):
+        raise ClientFault(400, "bad-wait", f"wait: {text!r} found, seconds from 0 expected.")
+    return float(text)
 
 
 def _unknown(service: str, id: str) -> ClientFault:

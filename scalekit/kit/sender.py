@@ -29,8 +29,8 @@ from scalekit.kit.rejected import Rejected
 from scalekit.kit.spool import SPOOL_BYTES, Batch, Spool
 
 CLOSE_SECONDS = 2.0
-# What the disk may take for what is left then.
-_GRACE_SECONDS = 1.0
+# What the disk may take for what is left then, on a machine that does much else: it is lost where nobody waits.
+_GRACE_SECONDS = 5.0
 
 
 class Posts(Protocol):

@@ -176,6 +176,7 @@ class Conformance:
         self.assertEqual(self.refused(Ask("PUT", INSTANCE, b"{")), (400, "bad-json"))
         self.assertEqual(self.refused(Ask("PUT", INSTANCE, b"[]")), (400, "bad-body"))
         self.assertEqual(self.refused(Ask("POST", f"{INSTANCE}/renew?generation=x")), (400, "bad-generation"))
+        self.assertEqual(self.refused(Ask("POST", f"{INSTANCE}/drain?wait=x")), (400, "bad-wait"))
         self.assertEqual(self.ask(Ask("PUT", f"{INSTANCE}/renew"))[0], 405)
         self.assertEqual(self.ask(Ask("GET", "https://lb:2001/v1/services/default/nothing"))[0], 404)
 
