@@ -30,7 +30,7 @@ class Sought(NamedTuple):
     """
     What a request is about.
 
-    :ivar is_plain: whether that is all: no lease is wanted, and there is no body.
+    :ivar is_plain: whether that is all: a GET without a body, that wants no lease.
     :ivar is_whole: whether the value is wanted whole, and whatever the client has already.
     :ivar lease: what it says about one; None: nothing.
     :ivar window: how stale it takes a value.
@@ -49,7 +49,7 @@ def sought(head: RequestHead, key: bytes) -> Sought:
     lease = head.get(b"cache-lease")
     return Sought(
         key,
-        is_whole and lease is None and head.length == 0,
+        is_whole and lease is None and head.length == 0 and head.method == b"GET",
         is_whole,
         lease,
         Window.FAILING if takes_stale(values_of(head.fields, b"cache-control")) else Window.REVALIDATING,

@@ -70,11 +70,10 @@ class Values:
 
     def respond(self, exchange: Any) -> None:
         head: RequestHead = exchange.head
-        method = head.method
         known: Sought | None = head.sought
         if known is None:
             known = head.sought = sought(head, _key(head.path))
-        if known.is_plain and method == b"GET":
+        if known.is_plain:
             now = self._seconds()
             entry = self._look(known.key, now, known.window)
             if type(entry) is Entry and entry.expires > now:
@@ -82,7 +81,7 @@ class Values:
                 return
             self._got(exchange, known, entry)
             return
-        key = known.key
+        key, method = known.key, head.method
         if method == b"PUT":
             receiving = Receiving(self._service, exchange, key, self._largest, self._default_max_age)
             exchange.observe(receiving)

@@ -58,6 +58,14 @@ class ForecastTests(Case):
         self.it.fill(b"/x", b"hello", b"private")
         self.says("miss", "for its client only")
 
+    def test_who_says_who_he_is(self) -> None:
+        self.says("miss", "it says who asks, and no answer of the kind was for everybody", b"/x", b"Cookie: a=b")
+        client = self.it.client()
+        client.says(get(b"/x", b"Cookie: a=b"))
+        self.it.origin.answers()
+        self.it.purging.purge([], [], b"", False)
+        self.assertEqual(self.told(b"/x", b"Cookie: a=b")[1], "the app server is asked: nothing is stored for this URL")
+
     def test_refused(self) -> None:
         """What the balancer refuses is no matter of the cache."""
 
