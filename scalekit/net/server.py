@@ -2,7 +2,7 @@
 A client's HTTP/1.1 connection: bytes to exchanges, one after the other (RFC 9112 section 9).
 
 State is in three places and nowhere else: ``_exchange`` (None between requests), ``_body`` (how the request's body
-stands) and ``_wait`` (what the armed deadline is about).
+stands) and ``_wait`` (what the armed deadline is about: see `scalekit.net.server_waits`, which has what is done then).
 
 =========== =================================== ===========================================
 ``_body``   means                               what arrives goes
@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
-from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault
@@ -33,37 +32,31 @@ from scalekit.http.serializer import CLOSE, CONTINUE, content_length, response_h
 from scalekit.net.answering import NOWHERE, tell_aborted
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE, WireExchange
-from scalekit.net.lingering import LINGER_SECONDS, Lingering, unread_bytes, untaken_bytes
+from scalekit.net.lingering import Lingering, unread_bytes
+from scalekit.net.server_waits import (
+    BODY,
+    DRAINING,
+    FLOWING,
+    HEAD,
+    HELD,
+    IDLE,
+    LINGER,
+    NO_BODY,
+    PROGRESS,
+    TINY_BYTES,
+    UNCLAIMED,
+    WaitingConnection,
+)
 from scalekit.net.transports import client_of
 from scalekit.net.tunnel import ServerTunnel
 
 if TYPE_CHECKING:
     from scalekit.net.factory import HTTPFactory
 
-NO_BODY, UNCLAIMED, FLOWING, HELD, DRAINING = range(5)
-IDLE, HEAD, BODY, PROGRESS, LINGER = range(5)
-
-#: A listener that drains waits so long, a round trip or two, for what its idle clients have sent and it has not seen:
-#: closed at once, the connection would be reset over it, and a POST could not be sent again.  Over HTTP/2 a GOAWAY is
-#: followed by the real one after as long.
-FIRST_SECONDS = 1.0
-
-#: Reads of under so many bytes, which no request fits in, count as tiny: each costs a hundred times its bytes.
-_TINY_BYTES = 16
-#: After so many tiny reads in a row, in one tick, what follows gathers in the kernel until the next.  64 KiB that are
-#: sent byte by byte at full speed cost some fifty reads then and not 65,536; who types is not held up.
-_TINY_READS = 16
-
-#: Chances for the peer of a body below the rate are looked at this often once the grace is over.
-_RATE_CHECK_SECONDS = 5.0
-
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
-class ServerConnection(Protocol):
+class ServerConnection(WaitingConnection):
     """One client's connection."""
-
-    factory: HTTPFactory
-    transport: Any
 
     def __init__(self, factory: HTTPFactory) -> None:
         self.factory = factory
@@ -100,7 +93,7 @@ class ServerConnection(Protocol):
         self._wait_for(IDLE)
 
     def dataReceived(self, data: bytes) -> None:
-        if len(data) < _TINY_BYTES:
+        if len(data) < TINY_BYTES:
             self._count_tiny()
         else:
             self._tiny_reads = 0
@@ -459,124 +452,6 @@ class ServerConnection(Protocol):
         if exchange is not None:
             self._end(exchange, fault)
         self.transport.abortConnection()
-
-    # Closing, reading, waiting.
-
-    def close_when_idle(self) -> None:
-        """End after what is under way (RFC 9112 section 9.6)."""
-        self.keeps_alive = False
-        # Of a head that has begun to arrive it is the last request.
-        if self._exchange is None and not self._is_closing and not self._reader.held_bytes:
-            self._wait_for(IDLE)
-
-    def _close(self) -> None:
-        self._is_closing = True
-        self.transport.unregisterProducer()
-        self._wait_for(PROGRESS)
-        self.transport.loseConnection()
-
-    def _linger(self) -> None:
-        """Close our side when the answer is out, and the whole once the client has, or soon."""
-        self._exchange = None
-        self._is_closing = True
-        self.transport.unregisterProducer()
-        if self._is_read_closed:
-            self._wait_for(PROGRESS)
-            self.transport.loseConnection()
-            return
-        self._wait_for(PROGRESS if self._queued() else LINGER)
-        self._read(True)
-        self.transport.loseWriteConnection()
-
-    def _read(self, is_wanted: bool) -> None:
-        if is_wanted != self._is_reading and not self._is_read_closed:
-            self._is_reading = is_wanted
-            if not is_wanted:
-                self.transport.pauseProducing()
-            elif not self._is_gathering:
-                self.transport.resumeProducing()
-
-    def _count_tiny(self) -> None:
-        """A read was tiny: after some of them, read no more before the next tick."""
-        if self._tiny_tick != self._wheel.now:
-            self._tiny_tick = self._wheel.now
-            self._tiny_reads = 0
-        self._tiny_reads += 1
-        if self._tiny_reads == _TINY_READS and not self._is_gathering:
-            self._is_gathering = True
-            self.transport.pauseProducing()
-            self._wheel.at_next_tick(self._gathered)
-
-    def _gathered(self) -> None:
-        self._is_gathering = False
-        if self._is_reading and not self._is_read_closed:
-            self.transport.resumeProducing()
-
-    def _wait_for(self, what: int) -> None:
-        if self._is_stuck and not self._is_closing:
-            return  # It is the client's turn to take what it was sent, whatever else goes on.
-        timeouts = self.factory.timeouts
-        self._wait = what
-        if what == IDLE:
-            seconds = FIRST_SECONDS if self.factory.is_draining else timeouts.idle
-        elif what == HEAD:
-            seconds = timeouts.request_head
-        elif what == BODY:
-            seconds = timeouts.body_grace
-            self._body_since = self._wheel.now
-            self._body_bytes = 0 if self._body != DRAINING else self._body_bytes
-        elif what == PROGRESS:
-            self._watch_progress(untaken_bytes(self.transport))
-            return
-        else:
-            self._lingering = Lingering(self.transport, self._wheel.now, timeouts.answer_progress)
-            seconds = LINGER_SECONDS
-        self._wheel.arm(self, seconds)
-
-    def _watch_progress(self, untaken: int) -> None:
-        self._wait = PROGRESS
-        self._untaken_before = untaken
-        self._wheel.arm(self, self.factory.timeouts.answer_progress)
-
-    def _queued(self) -> int:
-        return getattr(self.transport, "queued_bytes", 0)
-
-    def deadline_passed(self) -> None:
-        """The armed time is over; see `_wait`."""
-        wait = self._wait
-        if wait == PROGRESS or (wait == IDLE and self._queued() and self.keeps_alive):
-            # The kernel's part counts, too: of megabytes there it asks for more only when a third has been taken.
-            untaken = untaken_bytes(self.transport)
-            if wait == IDLE or untaken < self._untaken_before:
-                self._watch_progress(untaken)
-            else:
-                self._gone(ClientFault(408, "answer-stalled", "The client took nothing of its answer for too long."))
-        elif wait == IDLE:
-            self._close()
-        elif wait == HEAD:
-            self._refuse(ClientFault(408, "head-timeout", "The head of the request took too long."))
-        elif wait == BODY:
-            self._check_rate()
-        else:
-            assert self._lingering is not None
-            if self._lingering.goes_on(self._wheel.now):
-                self._wheel.arm(self, LINGER_SECONDS)
-            elif self._body != NO_BODY or untaken_bytes(self.transport):
-                self.transport.abortConnection()
-            else:
-                # It has all of it, and may look at it later: then the end of it is no error.
-                self._wait_for(PROGRESS)
-                self.transport.loseConnection()
-
-    def _check_rate(self) -> None:
-        exchange = self._exchange
-        elapsed = self._wheel.now - self._body_since
-        if exchange is None or self._body == HELD:
-            return
-        if self._body_bytes >= self.factory.timeouts.body_rate * elapsed:
-            self._wheel.arm(self, _RATE_CHECK_SECONDS)
-            return
-        self._broken_body(exchange, ClientFault(408, "body-timeout", "The body of the request came too slowly."))
 
     def __repr__(self) -> str:
         state = "closing" if self._is_closing else "idle" if self._exchange is None else repr(self._exchange)

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.http.h2.limits import Limits
 from scalekit.net.deadlines import Timeouts, Wheel
 from scalekit.net.factory import HTTPFactory
-from scalekit.net.server import FIRST_SECONDS
+from scalekit.net.server_waits import FIRST_SECONDS
 from tests.net.conversation import Conversation
 from tests.net.messages import GET, HELLO_CLOSE, get, ok, say_hello
 
