@@ -20,7 +20,7 @@ Open `front` first: what becomes of a request.
 * `renewing`: what a 304 makes of what is stored.
 * `covering`: what is stale and stands in for an answer that does not come.
 * `shelf`: stored answers, the variants of one URL together, as values of the store; `bodies`: their bytes.
-* `precedents`: whether users who are known to the app may wait for each other's answers.
+* `prospects`: whether it is worth waiting for another's answer.
 * `forecast`: what would become of a request, in words.
 * `assembly`: all of it put together.
 * `telling`: ``Cache-Status``, and what the access log is told; `metrics`: the same in numbers.

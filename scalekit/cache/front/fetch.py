@@ -292,7 +292,7 @@ class Fetch:
         is_purged = front.shelf.was_purged(self._fill, stored.tags)
         released = self._serve(line.take_joiners(), shared, is_purged, now)
         # What is to be validated each time is waited for in vain.
-        front.note(self.sought, plan_reuse((stored,), self.asked, now).verdict is Verdict.FRESH)
+        front.prospects.note(self.sought, plan_reuse((stored,), self.asked, now).verdict is Verdict.FRESH)
         if body.is_complete:
             self._complete(shared)
         else:
@@ -319,9 +319,9 @@ class Fetch:
         # An error, or a part, says nothing of what answers are else; those who wait for it wait in vain all the same.
         is_telling = self._is_telling and head.status < 500 and head.status not in (206, 304, 416)
         if len(self.line) and (self.is_open or is_telling):
-            front.mark(self.sought)
+            front.prospects.mark(self.sought)
         if is_telling:
-            front.set_precedent(self.sought, False)
+            front.prospects.set_precedent(self.sought, False)
         self._end()
         joiners = self.line.take_joiners()
         leader = self.line.leader

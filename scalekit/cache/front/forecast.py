@@ -60,9 +60,9 @@ class Forecast:
         text = f"the app server is asked: {why}"
         if sought.asked.no_store:
             text += "; its answer is not stored: the request says no-store"
-        elif self._front.is_marked(sought):
+        elif self._front.prospects.is_marked(sought):
             text += "; the last answer was not stored, or for its client only: nobody waits for this one"
-        elif reuse.forwarded == b"uri-miss" and not self._front.may_wait(sought):
+        elif reuse.forwarded == b"uri-miss" and not self._front.prospects.may_wait(sought):
             text += "; it says who asks, and no answer of the kind was for everybody: nobody waits for this one"
         return _said("miss", text)
 

@@ -19,12 +19,11 @@ from scalekit.cache.front.covering import Covering
 from scalekit.cache.front.fetch import SHARED, WAITING, Fetch
 from scalekit.cache.front.metrics import Counts
 from scalekit.cache.front.passing import Passed
-from scalekit.cache.front.precedents import Precedents
+from scalekit.cache.front.prospects import Prospects
 from scalekit.cache.front.shelf import Kept, Shelf, Variant
 from scalekit.cache.front.sought import Owners, Services, Sought, normalised
 from scalekit.cache.front.telling import NAME, fail, make_ready, tell_unshared, with_status
 from scalekit.cache.front.waiting import Waiter
-from scalekit.cache.marks import Marks
 from scalekit.cache.rules import answering, status
 from scalekit.cache.rules.asking import ask
 from scalekit.cache.rules.reuse import Reuse, Verdict, fresh_hit, plan_reuse
@@ -91,8 +90,8 @@ class CacheFront:
         self._purge = purge
         self._get = store.get
         self._fetches: dict[bytes, list[Fetch]] = {}
-        self._marks = Marks()
-        self._precedents = Precedents()
+        self.prospects = Prospects(self.seconds)
+        self._marks = self.prospects.marks
         self.covering = Covering(self)
         self._follow_wall()
 
@@ -218,9 +217,9 @@ class CacheFront:
             and not asked.no_cache
             and not asked.no_store
             and asked.max_age is None
-            and not self.is_marked(sought)
+            and not self.prospects.is_marked(sought)
         )
-        is_open = is_telling and (kept is not None or self.may_wait(sought))
+        is_open = is_telling and (kept is not None or self.prospects.may_wait(sought))
         if is_telling:
             for fetch in self._fetches.get(sought.key, ()):
                 if (is_open or fetch.stage == SHARED) and fetch.takes(sought) and len(fetch.line) < MOST_WAITING:
@@ -300,31 +299,6 @@ class CacheFront:
             except Exception as fault:  # as a listener does, and the others go on
                 waiter.exchange.fail(fault)
 
-    def is_marked(self, sought: Sought) -> bool:
-        """Whether nobody is to wait for another's answer to this."""
-        return self._marks.has(sought.mark, self.seconds())
-
-    def may_wait(self, sought: Sought) -> bool:
-        """Whether it is worth waiting for another's answer to this, see `precedents`."""
-        return not sought.is_known or self._precedents.allow_waiting(sought.key)
-
-    def mark(self, sought: Sought) -> None:
-        """Nobody is to wait for answers to this for a while."""
-        self._marks.add(sought.mark, self.seconds())
-
-    def note(self, sought: Sought, is_shared: bool) -> None:
-        """An answer to this has come that everybody may have, or nobody else."""
-        if is_shared:
-            self._marks.remove(sought.mark)
-        else:
-            self.mark(sought)
-        self.set_precedent(sought, is_shared)
-
-    def set_precedent(self, sought: Sought, is_shared: bool) -> None:
-        """The same, of which nothing follows for those who are not known to the app."""
-        if sought.is_known:
-            self._precedents.note(sought.key, is_shared)
-
     def forget(self, fetch: Fetch) -> None:
         """It is over for all who come."""
         fetches = self._fetches.get(fetch.sought.key)
@@ -344,7 +318,7 @@ class CacheFront:
         for fetches in list(self._fetches.values()):
             for fetch in list(fetches):
                 if fetch.stage == WAITING and fetch.is_open and fetch.started <= earliest:
-                    self.mark(fetch.sought)
+                    self.prospects.mark(fetch.sought)
                     fetch.release_joiners()
 
     def _follow_wall(self) -> None:

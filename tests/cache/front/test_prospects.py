@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.cache.front.precedents import MOST_PRECEDENTS, Precedents
+from scalekit.cache.front.prospects import MOST_PRECEDENTS, Precedents
 
 
 class PrecedentsTests(SynchronousTestCase):
