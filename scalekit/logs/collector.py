@@ -74,7 +74,7 @@ class Collector(Service):
         self._settings = settings
         self._sinks: list[InProcessSink] = []
         self._followers: list[Callable[[Frame], None]] = []
-        self._closing: list[Callable[[], None]] = []
+        self._closing: list[Callable[[], Deferred[None] | None]] = []
         self._holds: list[Callable[[], Hold]] = []
         self._is_open = False
         self._is_short = False  # of room on the disk
@@ -327,8 +327,8 @@ class Collector(Service):
         """Keep what somebody still wants to read of the journal, as long as there is room on the disk."""
         self._holds.append(wanted)
 
-    def before_close(self, call: Callable[[], None]) -> None:
-        """For who reads the directory: called before it is closed; may wait until nothing is read any more."""
+    def before_close(self, call: Callable[[], Deferred[None] | None]) -> None:
+        """For who reads the directory: called before it is closed, which waits until nothing is read any more."""
         self._closing.append(call)
 
     @inlineCallbacks
@@ -359,7 +359,9 @@ class Collector(Service):
         self._output_lane.close()
         self._upkeep_lane.close()
         for close in self._closing:
-            close()
+            closed = close()
+            if closed is not None:
+                yield closed
         self._directory.close()
 
     @property

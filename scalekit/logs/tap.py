@@ -192,7 +192,6 @@ def add_logs(daemon: DrainingService, settings: Config, names: list[str], certif
     sinks = open_sinks(settings.logs.sink, collector, _surroundings())
     for sink in sinks:
         sink.setServiceParent(daemon)
-        daemon.on_drain(sink.drain)
     intake = Intake(collector, reactor, time.time, _offset_at)
     syslog = Syslog(settings.logs.syslog, intake, reactor, certificate, fail_start)
     syslog.setServiceParent(daemon)

@@ -12,10 +12,10 @@ by the same names, and none is left out.  It is written once a second, and whene
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -30,8 +30,6 @@ from scalekit.logs.sinks.outcomes import Delivered, Outcome
 from scalekit.logs.sinks.refused import keep_refused
 from scalekit.logs.tailing import Recent
 from scalekit.logs.threads import Lane
-
-T = TypeVar("T")
 
 #: So long the first entries wait for others to go with: each request costs both sides some milliseconds.
 GATHER_SECONDS = 0.2
@@ -53,7 +51,8 @@ class _Batch(NamedTuple):
 
 class Forwarder(Service):
     """
-    See the module; runs from `startService` to the end of `stopService`, which may be called twice.
+    See the module; runs from `startService`, which comes after the collector's, to the end of `stopService`, which the
+    collector waits for before it closes the directory.
 
     :param name: what its cursor's file is named by.
     :param destination: an `scalekit.interfaces.ILogDestination`.
@@ -91,12 +90,12 @@ class Forwarder(Service):
         self._held_bytes = held_bytes
         self._recent = Recent()
         self._backlog = Backlog()
+        self._is_open = False  # it is known where it stands
         self._cursor = Cursor("", 0)
         self._saved = Cursor("", 0)
         self._saved_at = float("-inf")
         self._oldest: int | None = None  # when the first entry that is not sent was received, about
         self._is_told = False  # of the present trouble
-        self._is_closed = False  # the log's directory is not ours to use any more
         self._waiting: Deferred[None] | None = None
         self._news: Deferred[None] | None = None
         self._sending: Deferred[Outcome] | None = None
@@ -104,11 +103,10 @@ class Forwarder(Service):
         self._is_over = True
         self._ends: list[Deferred[None]] = []
         collector.follow(self._follow)
-        collector.before_close(self._close)
+        collector.before_close(self.stopService)
         collector.hold(lambda: Hold(self._saved.sequence, self._held_bytes))
 
     def startService(self) -> None:
-        """After the collector's."""
         super().startService()
         self._is_over = False
         running = Deferred.fromCoroutine(self._run())
@@ -128,25 +126,14 @@ class Forwarder(Service):
         self._ends.append(end)
         return end
 
-    def drain(self, is_hurried: bool) -> Deferred[None]:
-        """The daemon is about to end: as `stopService`, while the log is still there to be read."""
-        return self.stopService()
-
     def _ended(self) -> None:
         self._is_over = True
         if self._giving_up is not None and self._giving_up.active():
             self._giving_up.cancel()
-        self._close()
+        self._lane.close()
         ends, self._ends = self._ends, []
         for end in ends:
             end.callback(None)
-
-    def _close(self) -> None:
-        self.running = 0
-        self._wake()
-        if not self._is_closed:
-            self._is_closed = True
-            self._lane.close()
 
     def _follow(self, frame: Frame) -> None:
         self._recent.add(frame)
@@ -164,28 +151,22 @@ class Forwarder(Service):
         self._news = None
 
     async def _run(self) -> None:
-        try:
-            await self._open()
-            while self.running:
-                try:
-                    await self._turn()
-                except CancelledError:  # the log is closed
-                    raise
-                except OSError as error:
-                    _log.error("sink {name}: the log cannot be read: {error}", name=self.sink, error=error)
-                    await self._pause(MISTAKE_SECONDS)
-                except Exception:
-                    _log.failure("sink {name}", name=self.sink)
-                    await self._pause(MISTAKE_SECONDS)
-            await self._save()
-        except CancelledError:
-            pass
+        while self.running:
+            try:
+                await self._turn()
+            except OSError as error:
+                _log.error("sink {name}: the log cannot be read: {error}", name=self.sink, error=error)
+                await self._pause(MISTAKE_SECONDS)
+            except Exception:
+                _log.failure("sink {name}", name=self.sink)
+                await self._pause(MISTAKE_SECONDS)
+        await self._save()
         await self._destination.close()
 
     async def _open(self) -> None:
         """Find out where it stands."""
         collector = self._collector
-        found = await self._in_lane(lambda: read_cursor(collector.directory, self.sink))
+        found = await self._lane.run(lambda: read_cursor(collector.directory, self.sink))
         oldest = collector.reader.oldest
         if found is None:
             # All that the journal still has: who sets up a sink wants to see something.
@@ -196,11 +177,14 @@ class Forwarder(Service):
         else:
             self._saved = found
         self._cursor = found
+        self._is_open = True
         # Before anything is sent: a crash must not give entries other names.
         await self._save()
 
     async def _turn(self) -> None:
         """Send a batch, or wait until there is something to send."""
+        if not self._is_open:
+            await self._open()
         seconds = self.delivery.wait(self._clock.seconds())
         if seconds:
             await self._pause(seconds)
@@ -237,7 +221,7 @@ class Forwarder(Service):
     async def _prepare(self) -> _Batch:
         cursor, newest, limit = self._cursor, self._collector.newest, self.delivery.limit
         recent, reader = self._recent.frames(), self._collector.reader
-        return await self._in_lane(lambda: self._read(cursor, newest, limit, recent, reader))
+        return await self._lane.run(lambda: self._read(cursor, newest, limit, recent, reader))
 
     def _read(self, cursor: Cursor, newest: int, limit: int, recent: Sequence[Frame], reader: Any) -> _Batch:
         """In the lane."""
@@ -273,7 +257,7 @@ class Forwarder(Service):
         directory = self._collector.directory
         _log.warn("sink {name}: entry {number} is refused: {text}", name=self.sink, number=refused.sequence, text=text)
         try:
-            await self._in_lane(lambda: keep_refused(directory, self.sink, refused, text))
+            await self._lane.run(lambda: keep_refused(directory, self.sink, refused, text))
         except OSError as error:
             _log.warn("sink {name}: it cannot be kept: {error}", name=self.sink, error=error)
 
@@ -293,7 +277,7 @@ class Forwarder(Service):
         self._saved_at = self._clock.seconds()
         directory = self._collector.directory
         try:
-            await self._in_lane(lambda: write_cursor(directory, self.sink, cursor))
+            await self._lane.run(lambda: write_cursor(directory, self.sink, cursor))
         except OSError as error:
             _log.warn("sink {name}: its cursor cannot be written: {error}", name=self.sink, error=error)
         else:
@@ -309,11 +293,6 @@ class Forwarder(Service):
         await waiting
         if timer.active():
             timer.cancel()
-
-    def _in_lane(self, call: Callable[[], T]) -> Deferred[T]:
-        if self._is_closed:
-            raise CancelledError
-        return self._lane.run(call)
 
     @property
     def lag(self) -> int:

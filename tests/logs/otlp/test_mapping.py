@@ -10,10 +10,9 @@ from hypothesis import given
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault
-from scalekit.logs.bodies import ENTRIES_LIMIT
 from scalekit.logs.entry import FIELD_LIMIT, LEVELS, MESSAGE_LIMIT, Entry
 from scalekit.logs.otlp.forms import JSON, PROTOBUF, form_of
-from scalekit.logs.otlp.mapping import UID, batch_of, entry_of, record_of, resource_of
+from scalekit.logs.otlp.mapping import RECORDS_LIMIT, UID, batch_of, entry_of, record_of, resource_of
 from scalekit.logs.otlp.records import Malformed, Record, Scope
 from tests.logs.otlp.strategies import entries, records
 
@@ -149,7 +148,7 @@ class BatchTests(SynchronousTestCase):
 
     def test_too_many(self) -> None:
         """413."""
-        fault = self.assertRaises(ClientFault, batch_of, [Record()] * (ENTRIES_LIMIT + 1))
+        fault = self.assertRaises(ClientFault, batch_of, [Record()] * (RECORDS_LIMIT + 1))
         self.assertEqual(fault.status, 413)
         self.assertEqual(len(batch_of([Malformed("odd", b"")] * 200).rejected), 100)
 

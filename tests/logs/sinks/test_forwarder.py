@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Callable
 from functools import partial
 
 from hypothesis import given, settings
@@ -37,6 +38,7 @@ class Log:
         self.clock = Clock()
         self.clock.advance(T)
         self.ids = 0
+        self.before_sink: Callable[[], object] = lambda: None
         self.start()
 
     def start(self) -> None:
@@ -56,6 +58,7 @@ class Log:
             self.held_bytes,
         )
         self.collector.startService()
+        self.before_sink()
         self.sink.startService()
 
     def make_id(self) -> str:
@@ -208,7 +211,6 @@ class ForwarderTests(SynchronousTestCase):
             if seconds:
                 log.write("a")
                 log.pass_time(seconds)
-            self.successResultOf(log.sink.drain(is_hurried=False))
             self.successResultOf(log.stop())
             self.assertEqual(log.clock.getDelayedCalls(), [])
 
@@ -223,19 +225,34 @@ class ForwarderTests(SynchronousTestCase):
         self.log.pass_time(1)
         self.assertEqual(self.log.messages, ["a", "b"])
 
-    def test_a_log_that_is_closed_first(self) -> None:
-        """Takes its sinks with it, whatever they are at."""
-        for seconds in (0.0, GATHER_SECONDS + 0.1):
-            log = Log()
-            log.destination.answer = lambda batch: None
-            log.write("a")
-            log.pass_time(seconds)
-            log.collector.stopService()
-            for _, waiting in log.destination.pending:
-                waiting.callback(Delivered())
-            log.pass_time(1)
-            self.successResultOf(log.sink.stopService())
-            self.assertEqual(log.cursor, Cursor("log1", 0))
+    def test_a_log_that_is_closed(self) -> None:
+        """Waits for its sinks, and they for an answer, for a moment."""
+        self.log.destination.answer = lambda batch: None
+        self.log.write("a")
+        self.log.pass_time(1)
+        stopped = self.log.collector.stopService()
+        self.assertNoResult(stopped)
+        self.log.destination.pending[0][1].callback(Delivered())
+        self.successResultOf(stopped)
+        self.assertEqual(self.log.cursor, Cursor("log1", 1))
+        log = Log()
+        log.destination.answer = lambda batch: None
+        log.write("a")
+        log.pass_time(1)
+        stopped = log.collector.stopService()
+        log.pass_time(STOP_SECONDS + 0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(log.cursor, Cursor("log1", 0))
+
+    def test_a_cursor_that_cannot_be_read_yet(self) -> None:
+        """Is waited for."""
+        self.log.stop()
+        self.log.before_sink = lambda: self.patch(self.log.directory, "read", self.broken)
+        self.log.start()
+        del self.log.directory.read
+        self.log.write("a")
+        self.log.pass_time(11)
+        self.assertEqual(self.log.messages, ["a"])
 
     def test_a_crash_before_the_cursor_is_written(self) -> None:
         """Some are sent again, by the same names; none is left out."""
