@@ -5,7 +5,7 @@ An event's ``id`` is the entry's sequence number, its data the line of the log's
 ``Last-Event-ID``, or ``after=`` where that cannot be set, goes on from there.  See `scalekit.logs.tailing` for gaps.
 
 A client that takes nothing is parked: it costs its place here and nothing else.  When it takes something again it is
-told from the journal on disk what has come meanwhile.
+told from the disk what has come meanwhile.
 """
 
 from __future__ import annotations
@@ -119,9 +119,13 @@ class Tails:
 
     def _told(self, all_told: list[tuple[_Tail, Told]]) -> None:
         self._is_busy = False
+        is_further = False
         for tail, told in all_told:
+            is_further = is_further or told.number > tail.number
             tail.take(told)
-        self.work()
+        # Else what they want is not to be read at present: with the next frame, or beat.
+        if is_further:
+            self.work()
 
     def _failed(self, failure: Failure, tails: list[_Tail]) -> None:
         self._is_busy = False
@@ -140,6 +144,7 @@ class Tails:
     def _beat(self) -> None:
         for tail in list(self._tails):
             tail.beat()
+        self.work()
 
     @property
     def count(self) -> int:

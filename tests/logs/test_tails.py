@@ -19,6 +19,7 @@ from scalekit.logs.reading import LogReader
 from scalekit.logs.settings import Settings
 from scalekit.logs.tails import HEARTBEAT_SECONDS, Tails
 from scalekit.logs.threads import DirectLane
+from scalekit.logs.volumes import Extent
 from scalekit.web.memory import MemoryExchange, ask
 from tests.logs.lanes import SteppedLane
 
@@ -126,19 +127,73 @@ class TailTests(SynchronousTestCase):
         log.work()
         self.assertEqual([number for number, _ in events(exchange)], list(range(1, 101)))
 
-    def test_gaps(self) -> None:
-        """What the journal has no more is counted; so is a number of another log."""
+    def test_from_volumes(self) -> None:
+        """What the journal has no more, in the order of numbers, however it was sorted, late or sealed."""
+        log = Log(journal_bytes=0)
+        self.patch(tailing, "PAST_BYTES", 1000)
+        self.patch(tailing, "PAST_NUMBERS", 70)
+        for number in range(1, 101):
+            for place in (0, 1):
+                time = int(log.clock.seconds() - (number * 7 + place) % 5) * 10**9
+                log.collector.append([Entry(time, "INFO", "shop", f"n{number}-{place}", '{"n":1}')])
+            log.clock.advance(60)
+            self.clock_beyond_grace(log)
+        self.assertGreater(log.collector.counts.sealed, 0)
+        self.assertGreater(log.collector.counts.written_late, 0)
+        self.assertGreater(log.collector.reader.oldest, 150)
+        expected = [(2 * number - 1 + place, f"n{number}-{place}") for number in range(1, 101) for place in (0, 1)]
+        for last, target, some in (
+            (0, b"/v1/tail", expected),
+            (33, b"/v1/tail", expected[33:]),
+            (33, b"/v1/tail?q=n10*", [one for one in expected[33:] if one[1].startswith("n10")]),
+            (0, b"/v1/tail?q=n%3D1%20-n50-1", [one for one in expected if one[1] != "n50-1"]),
+        ):
+            exchange = log.tail(target, last)
+            log.work()
+            self.assertEqual(events(exchange), some, target)
+            exchange.leave()
+
+    def clock_beyond_grace(self, log: Log) -> None:
+        """Let what is due be done: a tick for a flush, and one for a seal."""
+        log.clock.pump([2, 2])
+
+    def test_a_volume_that_is_being_sealed(self) -> None:
+        """Is not there for a moment; then its entries are told."""
         log = Log(journal_bytes=0)
         for number in range(100):
             log.write(str(number) * 20)
-            log.clock.advance(1)
-        oldest = log.collector.reader.oldest
-        self.assertGreater(oldest, 50)
+            log.clock.advance(2)
+        truth = Extent(1).late_truth  # all have the same time
+        log.directory.rename(truth, "away")
         exchange = log.tail(last=7)
         log.work()
-        expected = [(oldest - 1, f'{{"count":{oldest - 1 - 7}}}')]
-        self.assertEqual(events(exchange)[:1], expected)
-        self.assertEqual([number for number, _ in events(exchange)[1:]], list(range(oldest, 101)))
+        self.assertEqual(events(exchange), [])
+        log.directory.rename("away", truth)
+        log.clock.advance(HEARTBEAT_SECONDS)
+        log.work()
+        self.assertEqual([number for number, _ in events(exchange)], list(range(8, 101)))
+
+    def test_gaps(self) -> None:
+        """What is nowhere any more is counted; so is a number of another log."""
+        log = Log(journal_bytes=0)
+        for number in range(100):
+            log.write(str(number) * 20)
+            log.clock.advance(40)
+        log.clock.advance(60)
+        oldest = log.collector.reader.oldest
+        first, *_, last = log.collector.reader.volumes()
+        self.assertTrue(first.is_sealed)
+        for name in log.directory.names():
+            if name.startswith("log-"):
+                log.directory.remove(name)
+        exchange = log.tail(last=7)
+        log.work()
+        told = events(exchange)
+        self.assertGreater(oldest, last.first_sequence)
+        left = [*range(last.first_sequence, 101)]
+        self.assertEqual([number for number, _ in told if number < last.first_sequence], [])
+        self.assertEqual([number for number, text in told if "count" not in text], left)
+        self.assertEqual([each for each in told if "count" in each[1]], [(oldest - 1, f'{{"count":{left[0] - 8}}}')])
         self.assertEqual(events(log.tail(last=500)), [(100, '{"count":null}')])
 
     def test_refusals(self) -> None:
