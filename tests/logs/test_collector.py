@@ -273,6 +273,27 @@ class CollectorTests(SynchronousTestCase):
         self.assertEqual((self.messages(), self.collector.counts.late), ("acbd", 0))
         self.stop()
 
+    def test_a_clock_that_stays_ahead_and_comes_back(self) -> None:
+        """It is followed after a minute; when it is back, entries of its own hour are late, and none waits."""
+        self.stop()
+        ahead = 0.0
+        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
+        self.collector = Collector(
+            lambda: self.directory, self.clock, self.lanes, wall=lambda: self.clock.seconds() + ahead
+        )
+        self.collector.startService()
+        for ahead, name, is_late in ((3600.0, "a", 0), (0.0, "b", 1)):
+            for _ in range(300):  # a minute and a bit
+                self.clock.advance(0.25)
+                self.work()
+            self.append(name, ahead)
+            self.work()
+            self.clock.advance(4)
+            self.work()
+            self.assertEqual((self.collector.counts.late, self.collector.counts.restamped), (is_late, 0))
+        self.assertEqual((self.messages(), self.messages("log.txt.late")), ("a", "b"))
+        self.stop()
+
     def test_clients_with_strange_clocks(self) -> None:
         """Each is placed: by its time if that can be, else by when it came; none holds back another."""
         sent = {
