@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from scalekit.logs.moments import format_timestamp
 from scalekit.logs.reading import LogReader
 from scalekit.logs.search.asking import Asking, Parameters, Searches
 from scalekit.logs.search.budget import Budget
+from scalekit.logs.sinks.forwarder import Forwarder
 from scalekit.logs.tails import Tails
 
 
@@ -22,11 +23,13 @@ class Stats(Asking):
     Its responder.
 
     ``{"entries":…,"bytes":…,"volumes":…,"oldest":…,"newest":…,"waiting_bytes":…,"lag_seconds":…,"trouble":null,
-    "disk":{"used":…,"free":…},"journal":{…},"tails":{"open":…,"parked":…},"seconds":…,"counts":{…}}``; what is counted:
-    `scalekit.logs.counts.Counts`, and of the journal `scalekit.logs.journal.Journal`.  ``seconds`` are of a clock that
-    only a restart sets back: by how much it has gone on between two answers, the counts of both make rates.
+    "disk":{"used":…,"free":…},"journal":{…},"tails":{"open":…,"parked":…},"sinks":[…],"seconds":…,"counts":{…}}``; what
+    is counted: `scalekit.logs.counts.Counts`, of the journal `scalekit.logs.journal.Journal`, of each sink
+    `scalekit.logs.sinks.forwarder.Forwarder.figures`.  ``seconds`` are of a clock that only a restart sets back: by how
+    much it has gone on between two answers, the counts of both make rates.
 
     :param seconds: of that clock.
+    :ivar sinks: those that the log has.
     """
 
     def __init__(self, searches: Searches, collector: Collector, tails: Tails, seconds: Callable[[], float]) -> None:
@@ -34,6 +37,7 @@ class Stats(Asking):
         self._seconds = seconds
         self._collector = collector
         self._tails = tails
+        self.sinks: Sequence[Forwarder] = ()
 
     def figures(self) -> Deferred[dict[str, Any]]:
         """All of it; raises `Fault`."""
@@ -67,6 +71,7 @@ class Stats(Asking):
             "failures": journal.failures,
         }
         found["tails"] = {"open": self._tails.count, "parked": self._tails.parked}
+        found["sinks"] = [sink.figures() for sink in self.sinks]
         found["seconds"] = round(self._seconds(), 3)
         found["counts"] = {name: getattr(counts, name) for name in counts.__slots__}
         return found

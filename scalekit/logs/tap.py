@@ -189,7 +189,7 @@ def add_logs(daemon: DrainingService, settings: Config, names: list[str], certif
         indexes, path = stats.searches.indexes, settings.logs.directory
         Indexing(collector, indexes, reactor, path, reserve, os.environ).setServiceParent(daemon)
     daemon.on_drain(lambda is_hurried: tails.close())
-    sinks = open_sinks(settings.logs.sink, collector, _surroundings())
+    stats.sinks = sinks = open_sinks(settings.logs.sink, collector, _surroundings())
     for sink in sinks:
         sink.setServiceParent(daemon)
     intake = Intake(collector, reactor, time.time, _offset_at)

@@ -151,6 +151,13 @@ class OTLPTests(SynchronousTestCase):
         there = second.entries()
         self.assertEqual([as_sent(entry) for entry in there], [as_sent(entry) for entry in here])
         self.assertEqual(len({entry["Fields"][UID] for entry in there}), COUNT)
+
+        def sink() -> dict[str, Any]:
+            [found] = json.loads(first.ask("GET", "/v1/stats"))["sinks"]
+            return dict(found)
+
+        until(lambda: sink()["lag"] == 0, "the first one knows that the second one has it")
+        self.assertEqual((sink()["name"], sink()["sent"], sink()["trouble"]), ("otlp", COUNT, None))
         metrics = first.ask("GET", "/metrics").decode()
         self.assertIn(f'scalekit_logs_sink_entries_total{{result="sent",sink="otlp"}} {COUNT}.0\n', metrics)
         self.assertEqual((first.end(), second.end()), (0, 0))

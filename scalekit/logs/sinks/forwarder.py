@@ -304,5 +304,21 @@ class Forwarder(Service):
         """How long the first entry waits that is not sent, about; 0.0: none does."""
         return max(0.0, self._wall() - self._oldest / 1e9) if self._oldest is not None and self.lag else 0.0
 
+    def figures(self) -> dict[str, Any]:
+        """How it does, as plain data; what is counted: see the class, and `Delivery`."""
+        delivery = self.delivery
+        return {
+            "name": self.sink,
+            "lag": self.lag,
+            "lag_seconds": round(self.lag_seconds, 3),
+            "trouble": delivery.trouble or None,
+            "sent": delivery.sent,
+            "rejected": delivery.rejected,
+            "refused": delivery.refused,
+            "missed": self.missed,
+            "circular": self.circular,
+            "retries": delivery.retries,
+        }
+
     def __repr__(self) -> str:
         return f"<Forwarder {self.sink} after {self._cursor.sequence}, {self.lag} behind, {self.delivery!r}>"

@@ -223,5 +223,10 @@ def stats_lines(said: dict[str, Any]) -> list[Text | Table]:
         ("waiting", said["waiting_bytes"], "bytes for their place in time"),
     ):
         rows.add_row(Text(what), Text(f"{how_much:,}"), Text(of_it))
+    for sink in said.get("sinks", ()):
+        lost = sink["rejected"] + sink["refused"] + sink["missed"]
+        state = f"{sink['sent']:,} were sent, {lost:,} refused or missed"
+        state += f"; {plain(sink['trouble'])}" if sink["trouble"] else ""
+        rows.add_row(Text(f"sink {plain(sink['name'])}"), Text(f"{sink['lag']:,}"), Text(f"to be sent; {state}"))
     trouble = [Text(plain(said["trouble"]), "bold red")] if said["trouble"] else []
     return [*trouble, rows]

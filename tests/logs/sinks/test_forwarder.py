@@ -133,6 +133,8 @@ class ForwarderTests(SynchronousTestCase):
         self.log.destination.answer = lambda batch: Later("away")
         self.log.write("a")
         self.log.pass_time(300)
+        figures = self.log.sink.figures()
+        self.assertEqual((figures["name"], figures["lag"], figures["trouble"], figures["sent"]), ("s", 1, "away", 0))
         self.assertGreater(self.log.sink.delivery.retries, 10)
         self.assertLess(self.log.sink.delivery.retries, 20)
         self.log.write("b")

@@ -78,10 +78,17 @@ class WithLogTests(CommandCase):
         self.assertEqual((told["counts"]["accepted"], told["newest"], told["trouble"]), (4, 4, None))
         self.assertIn("accepted", self.command("logs", "stats").stdout)
         told["counts"]["syslog"] = {"udp": {"received": 5000, "kernel": 2}, "tcp": {"received": 1, "http": 1}}
+        self.assertEqual(told["sinks"], [])
+        sink = {"name": "otlp", "lag": 1200, "trouble": None, "sent": 7000, "rejected": 1, "refused": 2, "missed": 3}
+        told["sinks"] = [sink, {**sink, "name": "b", "trouble": "connection refused"}]
         [rows] = searching.stats_lines(told)
         assert isinstance(rows, Table)
         found = list(zip(*([str(cell) for cell in column.cells] for column in rows.columns), strict=True))
         self.assertIn(("syslog", "5,001", "2 kernel, 1 http"), found)
+        state = "to be sent; 7,000 were sent, 6 refused or missed"
+        self.assertEqual(
+            found[-2:], [("sink otlp", "1,200", state), ("sink b", "1,200", f"{state}; connection refused")]
+        )
         for arguments, text in (
             (("logs", "query", 'a "b'), "400: At character 3 of the query: this quote is not closed."),
             (("logs", "tail", "level=loud"), "400: At character 7 of the query: "),
