@@ -69,14 +69,19 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _decode_stamp = msgspec.json.Decoder(_Stamp).decode
 
 
-def parse_record(line: bytes) -> Record | None:
-    """The record of a line; None if the line is damaged."""
+def parse_timed(line: bytes) -> tuple[int, Record] | None:
+    """The record of a line and its time, in nanoseconds since the epoch; None if the line is damaged."""
     try:
         record = _decode_record(line)
-        parse_timestamp(record.Timestamp)
+        return parse_timestamp(record.Timestamp), record
     except ValueError:
         return None
-    return record
+
+
+def parse_record(line: bytes) -> Record | None:
+    """The record of a line; None if the line is damaged."""
+    timed = parse_timed(line)
+    return None if timed is None else timed[1]
 
 
 def parse_key(line: bytes) -> Key | None:

@@ -37,6 +37,7 @@ class LogMetricsTests(SynchronousTestCase):
             'scalekit_logs_flushes_total{result="done"} 1.0',
             'scalekit_logs_redacted_total{rule="jwt"} 0.0',
             'scalekit_logs_expired_total{reason="age"} 0.0',
+            'scalekit_logs_indexes_total{result="damaged"} 0.0',
             "scalekit_logs_healthy 1.0",
             "scalekit_logs_journal_groups_total 1.0",
             "scalekit_logs_journal_segments 1.0",

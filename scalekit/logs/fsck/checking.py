@@ -71,7 +71,8 @@ def _checkpoints(files: Files, names: Sequence[str], newest: Checkpoint | None) 
         is_needed = newest.generation > 1  # the first of all has no other one yet
     else:
         instead = "a start finds out by the volumes what is written"
-        is_needed = bool(open_numbers(names)) or any(number_of(name) is not None for name in names)
+        # The first volume of all may have been begun, and the power lost before its first checkpoint.
+        is_needed = open_numbers(names) not in ([], [1]) or any(number_of(name) is not None for name in names)
     for name in CHECKPOINTS:
         data = files.read(name)
         if data and decode_checkpoint(data) is None:

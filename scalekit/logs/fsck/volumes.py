@@ -19,6 +19,7 @@ from scalekit.logs.directory import Files
 from scalekit.logs.fsck.findings import Finding, note
 from scalekit.logs.fsck.journal import Expected
 from scalekit.logs.fsck.lines import LineCheck
+from scalekit.logs.order import EVER
 from scalekit.logs.reading import LogReader, volume_of
 from scalekit.logs.sealing import BLOCK_BYTES, blocks
 from scalekit.logs.search.indexes import Index, Unusable
@@ -194,9 +195,20 @@ def check_open(known: Known, checkpoint: Checkpoint) -> list[Checked]:
     volume, closing = checkpoint.volume, checkpoint.closing
     if closing is None:
         return [_check_extent(known, volume, LOG, LATE)]
-    names = (f"{closing.name}.txt", f"{closing.name}.txt.late") if closing.is_renamed else (LOG, LATE)
-    checked = [_check_extent(known, closing.extent, *names)]
-    return [*checked, _check_extent(known, volume, LOG, LATE)] if closing.is_renamed else checked
+    there = set(known.files.names())
+    name, extent = closing.name, closing.extent
+    if not closing.is_renamed:
+        return [_check_extent(known, extent, LOG, LATE)]
+    after = _check_extent(known, volume, LOG, LATE)
+    if f"{name}.json" in there:  # sealed, and the checkpoint does not know it yet
+        return [after]
+    if not there.isdisjoint((f"{name}.ndjson", f"{name}.ndjson.gz")):
+        # Its text may be the new one already, and its truth have its new name.
+        truth = extent.truth if extent.truth in there else f"{name}.ndjson"
+        before = _check_lines(known, (truth, extent.length), (extent.late_truth, extent.late_length))
+        before.findings.append(note(f"{name}.ndjson", None, "its volume was being sealed; a start does it"))
+        return [before, after]
+    return [_check_extent(known, extent, f"{name}.txt", f"{name}.txt.late"), after]
 
 
 def _check_extent(known: Known, extent: Extent, text: str, late_text: str) -> Checked:
@@ -235,19 +247,28 @@ def _fitting(files: Files, name: str, length: int, findings: list[Finding]) -> i
 
 def check_unknown(known: Known, numbers: Iterable[int]) -> list[Checked]:
     """Volumes that are not sealed, without a checkpoint that says how far they are."""
-    checked = []
-    for number in numbers:
-        extent = Extent(number)
-        findings = []
-        entries = 0
-        for name in (extent.truth, extent.late_truth):
-            check = LineCheck(name, known.expected, known.seen, is_late=name == extent.late_truth)
-            for line in _lines(blocks(known.files, name, known.files.size(name))):
-                check.take(line)
-            findings += check.findings
-            entries += check.entries
-        checked.append(Checked(findings, entries, 0))
-    return checked
+    size = known.files.size
+    extents = [Extent(number) for number in numbers]
+    return [
+        _check_lines(known, (one.truth, size(one.truth)), (one.late_truth, size(one.late_truth))) for one in extents
+    ]
+
+
+def _check_lines(known: Known, on_time: tuple[str, int], late: tuple[str, int]) -> Checked:
+    """Of a truth and of its late entries: names and lengths."""
+    findings: list[Finding] = []
+    entries = 0
+    first_time = EVER
+    for (name, length), is_late in ((on_time, False), (late, True)):
+        check = LineCheck(name, known.expected, known.seen, is_late=is_late)
+        for line in _lines(blocks(known.files, name, length)):
+            check.take(line)
+        if check.length < length:
+            findings.append(Finding(name, check.length, f"{length - check.length} bytes are missing"))
+        findings += check.findings
+        entries += check.entries
+        first_time = min(first_time, check.first_time)
+    return Checked(findings, entries, first_time)
 
 
 def _up_to(files: Files, name: str, length: int) -> Iterator[bytes]:

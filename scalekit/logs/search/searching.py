@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeVar
 
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.reading import LogReader, Volume
-from scalekit.logs.records import format_rows, parse_record
+from scalekit.logs.records import format_rows, parse_record, parse_timed
 from scalekit.logs.search.budget import ANSWER_BYTES, Budget, Cancelled
 from scalekit.logs.search.fetching import Lines
 from scalekit.logs.search.indexes import Index, Indexes, Interrupted
@@ -290,10 +290,11 @@ def _sorted(found: list[Found], is_backwards: bool) -> list[Found]:
 def _found(line: bytes, matcher: Matcher) -> Found | None:
     if not matcher.may_match(line):
         return None
-    record = parse_record(line)
-    if record is None:
+    timed = parse_timed(line)
+    if timed is None:
         return None
-    time, fields = record.time, bytes(record.Fields) if record.Fields else None
+    time, record = timed
+    fields = bytes(record.Fields) if record.Fields else None
     if not matcher.matches(time, record.Level, record.Source, record.Message, fields):
         return None
     return Found(time, record.Sequence, record.Level, line)

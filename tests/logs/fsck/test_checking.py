@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.fsck.checking import check
 from scalekit.logs.fsck.findings import Report
-from scalekit.logs.memory import MemoryDirectory
+from scalekit.logs.memory import MemoryDirectory, PowerLoss
 from scalekit.logs.output import read_checkpoint
 from scalekit.logs.reading import manifests
+from scalekit.logs.sealing import seal
 from scalekit.logs.sinks.cursor import Cursor, write_cursor
 from tests.logs.fsck.logs import fill
 from tests.logs.search.indexed import add_index
@@ -91,6 +92,35 @@ class CheckTests(SynchronousTestCase):
                     continue
                 directory.write_from(name, len(content) // 2, b"")
                 self.assertNotEqual(self.told(check(directory)), [], name)
+
+    def test_the_first_volume(self) -> None:
+        """Has no checkpoint yet, if the power was lost while something was first written."""
+        directory = MemoryDirectory()
+        directory.write_from("open-00000001.ndjson", 0, LOGS[0].read("open-00000003.ndjson"))
+        report = check(directory)
+        self.assertEqual((self.told(report), report.entries), ([], 2))
+        directory.write_from("open-00000002.ndjson", 0, LOGS[0].read("open-00000003.ndjson"))
+        self.assertEqual(len(self.told(check(directory))), 2)
+
+    def test_interrupted_seals(self) -> None:
+        """At any step: a start does it again, and it is no finding."""
+        for is_compressed in (False, True):
+            steps = 0
+            while True:
+                directory = LOGS[0].survive()
+                checkpoint = read_checkpoint(directory)
+                assert checkpoint is not None and checkpoint.closing is not None
+                closing = checkpoint.closing
+                directory.fail_after(steps)
+                try:
+                    seal(directory, closing.extent, closing.name, is_compressed)
+                except PowerLoss:
+                    self.assertEqual(self.told(check(directory.survive())), [], steps)
+                    steps += 1
+                else:
+                    break
+            self.assertEqual(self.told(check(directory.survive())), [])
+            self.assertGreater(steps, 5)
 
     def test_what_is_left(self) -> None:
         """Files of nobody are notes; a text or a volume that somebody should know of is not."""
