@@ -102,5 +102,11 @@ def _lost(counts: dict[str, Any]) -> dict[str, int]:
         "refused: over the budget of their source": counts["over_budget"],
         "dropped: of the log's own process, faster than it writes": counts["dropped"],
         **{_REFUSED.get(reason, f"refused: {reason}"): count for reason, count in counts["refused"].items()},
+        **{
+            f"syslog over {transport.upper()}: {reason}": count
+            for transport, reasons in counts["syslog"].items()
+            for reason, count in reasons.items()
+            if reason not in ("received", "over-budget")  # which is counted above
+        },
         **{_EXPIRED.get(reason, f"removed: {reason}"): count for reason, count in counts["expired"].items()},
     }

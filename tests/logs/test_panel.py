@@ -66,6 +66,7 @@ class LogsPanelTests(LogCase):
         counts = self.collector.counts
         counts.rejected, counts.dropped, counts.late, counts.quarantined = 3, 4000, 7, 1
         counts.expired["age"] = 2
+        counts.syslog["udp"].update({"received": 900, "kernel": 6})
         self.patch(self.collector, "_is_short", True)
         self.failureResultOf(self.collector.append([Entry(None, "INFO", "s", "m")] * 5))
         view = self.panel.view()
@@ -74,6 +75,7 @@ class LogsPanelTests(LogCase):
             view["rows"],
             [
                 ["dropped: of the log's own process, faster than it writes", "4,000"],
+                ["syslog over UDP: kernel", "6"],
                 ["refused: the disk is nearly full", "5"],
                 ["malformed", "3"],
                 ["removed: older than is kept", "2"],
