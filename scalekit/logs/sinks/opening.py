@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from scalekit.config.model import LogSink
 from scalekit.errors import ClientFault, ConfigurationFault
 from scalekit.logs.collector import Collector
-from scalekit.logs.otlp.forms import EXTRA, JSON, PROTOBUF, form_of
+from scalekit.logs.otlp.forms import EXTRA, JSON, PROTOBUF, Form, form_of
 from scalekit.logs.sinks.forwarder import Forwarder
 from scalekit.logs.sinks.otlp import Fetches, OTLPDestination, Target
 from scalekit.logs.threads import Lane
@@ -39,17 +39,25 @@ class Surroundings(NamedTuple):
 
 def open_sinks(settings: Sequence[LogSink], collector: Collector, around: Surroundings) -> list[Forwarder]:
     """Those of ``[[logs.sink]]``, not yet started; raises `ConfigurationFault`."""
-    return [_open(each, f"logs.sink[{index}]", collector, around) for index, each in enumerate(settings)]
+    return [_open(each, form, collector, around) for each, form in zip(settings, check_sinks(settings), strict=True)]
 
 
-def _open(settings: LogSink, place: str, collector: Collector, around: Surroundings) -> Forwarder:
+def check_sinks(settings: Sequence[LogSink]) -> list[Form]:
+    """The form that each of them writes; raises `ConfigurationFault` if one cannot be opened."""
+    return [_check(each, f"logs.sink[{index}]") for index, each in enumerate(settings)]
+
+
+def _check(settings: LogSink, place: str) -> Form:
+    if settings.ca and not os.access(settings.ca, os.R_OK):
+        raise ConfigurationFault(f"{place}.ca: found {settings.ca}, expected a PEM file that can be read")
     try:
-        form = form_of(PROTOBUF if settings.encoding == "protobuf" else JSON)
+        return form_of(PROTOBUF if settings.encoding == "protobuf" else JSON)
     except ClientFault:
         needed = f"pip install '{EXTRA}', or \"json\""
         raise ConfigurationFault(f'{place}.encoding: found "protobuf", expected {needed}') from None
-    if settings.ca and not os.access(settings.ca, os.R_OK):
-        raise ConfigurationFault(f"{place}.ca: found {settings.ca}, expected a PEM file that can be read")
+
+
+def _open(settings: LogSink, form: Form, collector: Collector, around: Surroundings) -> Forwarder:
     url = settings.url if settings.url.endswith(_PATH) else settings.url + _PATH
     token, fixed = around.token_headers(settings.token_file), dict(settings.headers)
     target = Target(url, lambda: {**fixed, **token()}, form, settings.compression, settings.timeout)

@@ -52,6 +52,13 @@ def check_files(settings: Config) -> list[str]:
     if settings.redis.url is not None:
         load_password(settings.redis.password_file, "redis.password_file")
     TokenFile(settings.log_client.token_file, None).headers()
+    if settings.logs.sink:
+        # Only those who have any wait for what this imports.
+        from scalekit.logs.sinks.opening import check_sinks
+
+        check_sinks(settings.logs.sink)
+        for sink in settings.logs.sink:
+            TokenFile(sink.token_file, None).headers()
     check_access_log(settings.balancer.access_log)
     check_directory(settings.logs.directory, "logs.directory")
     if os.path.dirname(settings.data.database) != settings.state_directory or os.path.lexists(settings.data.database):

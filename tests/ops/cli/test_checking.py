@@ -42,6 +42,8 @@ class CheckTests(CommandCase):
             ('[logs]\ndirectory = "file"\n', "logs.directory: found {}/file, expected a directory"),
             ('[logs]\ndirectory = "file/a/b"\n', "logs.directory: found {}/file/a/b, expected a directory"),
             ('[log_client]\ntoken_file = "none"\n', "token file: found {}/none ("),
+            ('[[logs.sink]]\nurl = "https://a"\ntoken_file = "none"\n', "token file: found {}/none ("),
+            ('[[logs.sink]]\nurl = "https://a"\nca = "none"\n', "logs.sink[0].ca: found {}/none, expected a PEM"),
             ('[data]\ndatabase = "."\n', "data.database: found {} (Is a directory), expected an SQLite database"),
             ('[data]\ndatabase = "none/blog"\n', "data.database: found {}/none/blog (nothing there), expected"),
             ('[data]\ndatabase = "text"\n', "data.database: found {}/text (something else), expected"),
