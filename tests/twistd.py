@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -32,6 +31,7 @@ class DaemonCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.state = Path(self.mktemp()).absolute()
         self.state.mkdir(parents=True)
+        self._clients: list[http.client.HTTPConnection] = []
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start ``twistd -n`` with these; `said` is what it has said so far."""
@@ -58,8 +58,16 @@ class DaemonCase(SynchronousTestCase):
         """What the daemons have said so far."""
         return (self.state / "said").read_text()
 
-    def end(self, process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> str:
-        """Send it a signal; what it has said, after it has ended with status 0."""
+    def end(
+        self, process: subprocess.Popen[bytes], number: int = signal.SIGINT, keeps_connections: bool = False
+    ) -> str:
+        """
+        Send it a signal; what it has said, after it has ended with status 0.
+
+        :param keeps_connections: whether it finds the test's still open; it waits some seconds for their ends.
+        """
+        for client in [] if keeps_connections else self._clients:
+            client.close()
         process.send_signal(number)
         self.assertEqual(process.wait(), 0, self.said())
         return self.said()
@@ -72,6 +80,7 @@ class DaemonCase(SynchronousTestCase):
             trust = ssl.create_default_context(cafile=str(authority))
             client = http.client.HTTPSConnection("localhost", port, context=trust, timeout=PATIENCE_SECONDS)
         client.connect()
+        self._clients.append(client)
         self.addCleanup(client.close)
         return client
 

@@ -43,7 +43,7 @@ class EventTests(test_tap.BalancerCase):
         self.assertEqual((event["event"], event["after"], event["reason"]), ("transition", "joining", "registered"))
         answer, numbers = ask(other, "/metrics")
         self.assertIn(b'scalekit_instances{service="shop",state="joining"} 1.0', numbers)
-        self.end(process)
+        self.end(process, keeps_connections=True)
         stream.read()
 
     def test_who_was_registered_is_there_after_a_restart(self) -> None:
