@@ -29,7 +29,7 @@ from scalekit.errors import UpstreamFault
 from scalekit.http.h2.session import ClientSession, ErrorCode, FieldList, Noise
 from scalekit.http.heads import Fields
 from scalekit.net.deadlines import FAR, Wheel
-from scalekit.net.h2_stream import H2Stream, new_stream
+from scalekit.net.h2_stream import H2Stream
 from scalekit.net.upstream import UNUSED, Pooled, UpstreamTimeouts
 
 #: At once on one connection, if the server takes as many (RFC 9113 section 6.5.2 recommends no fewer; nginx, HAProxy
@@ -83,9 +83,10 @@ class H2Upstream(Pooled):
     @property
     def room(self) -> int:
         """How many more streams it takes now."""
-        if not self._is_settled or self._is_leaving or self._is_closed or self._is_pinging:
+        room = self._most - len(self._streams)  # 0 until it is settled
+        if room <= 0 or self._is_leaving or self._is_closed or self._is_pinging or not self.session.can_request:
             return 0
-        return self._most - len(self._streams) if self.session.can_request else 0
+        return room
 
     @property
     def most(self) -> int:
@@ -96,10 +97,6 @@ class H2Upstream(Pooled):
     def takes_tunnels(self) -> bool:
         """Whether it takes extended CONNECT."""
         return self.session.has_connect_protocol
-
-    def new_stream(self) -> H2Stream:
-        """A stream, to be sent on at once; only while there is room."""
-        return new_stream(self, self._wheel, self._timeouts)
 
     def wants_http_1(self) -> bool:
         """The app server has asked for HTTP/1.1; whether there is a way to speak it."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from scalekit.errors import UpstreamFault
 from scalekit.net.deadlines import Wheel
-from scalekit.net.h2_stream import H2Stream
+from scalekit.net.h2_stream import H2Stream, new_stream
 from scalekit.net.h2_upstream import STREAMS, H2Upstream, Soon
 from scalekit.net.pool import MOST_OPENING, Failed, Opener, Pool, Waiting
 from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
@@ -88,7 +88,7 @@ class SharedPool(Pool):
     def _stream(self) -> H2Stream | None:
         for connection in self.shared:
             if connection.room > 0:
-                return connection.new_stream()
+                return new_stream(connection, self._wheel, self._timeouts)
         return None
 
     def open(self, ready: Callable[[Any], None], failed: Failed, is_fresh: bool = False) -> Callable[[], None]:

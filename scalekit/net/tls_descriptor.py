@@ -35,9 +35,6 @@ from scalekit.net.contexts import error_text, forget_errors
 from scalekit.net.quick_tls import RECORD_BYTES
 from scalekit.net.transports import READ_BYTES, WriteAtOnce
 
-#: A record of this size seldom comes alone: the next is tried for in the same turn. For a smaller one that would mostly
-#: cost a read for nothing.
-BULK_BYTES = 8 * 1024
 #: What one turn encrypts for one connection: 64 KiB take about 30 us.
 WRITE_BYTES = 256 * 1024
 
@@ -137,10 +134,12 @@ class TLSOnDescriptor(WriteAtOnce):
         data = end = None
         try:
             data = self._tls.recv(RECORD_BYTES)
-            if len(data) >= BULK_BYTES:
+            # A full record seldom comes alone: the next is tried for in the same turn.  For any other, the end of what
+            # was written, that would mostly be a read for nothing, before anybody hears of what is there.
+            if len(data) == RECORD_BYTES:
                 pieces = [data]
                 try:
-                    while len(data) >= BULK_BYTES and len(pieces) * RECORD_BYTES < READ_BYTES:
+                    while len(data) == RECORD_BYTES and len(pieces) * RECORD_BYTES < READ_BYTES:
                         data = self._tls.more()
                         if data:
                             pieces.append(data)
