@@ -8,12 +8,10 @@ import zlib
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-import msgspec
-
 from scalekit.logs.directory import Directory
 from scalekit.logs.records import parse_key
 from scalekit.logs.sealing import BLOCK_BYTES, blocks
-from scalekit.logs.volumes import Manifest, number_of, parse_manifest
+from scalekit.logs.volumes import Manifest, format_manifest, number_of, parse_manifest
 
 
 class _Member(NamedTuple):
@@ -38,7 +36,7 @@ def rebuild_manifests(directory: Directory, unsealed: Collection[int], findings:
             continue
         if parse_manifest(directory.read(f"{name}.json")) is None:
             manifest = _rebuilt(directory, name, truth, ending == "ndjson.gz")
-            directory.replace(f"{name}.json", msgspec.json.encode(manifest))
+            directory.replace(f"{name}.json", format_manifest(manifest))
             findings.append(f"{name}.json was damaged or missing; made anew of {manifest.entries} entries")
 
 

@@ -17,7 +17,7 @@ import msgspec
 from scalekit.logs.directory import Directory, Files
 from scalekit.logs.order import EVER, NEVER
 from scalekit.logs.records import Key, parse_key, parse_record
-from scalekit.logs.volumes import Extent, Manifest, parse_manifest
+from scalekit.logs.volumes import Extent, Manifest, format_manifest, parse_manifest
 
 # What is read at once, and what can be unpacked on its own of a compressed truth.
 BLOCK_BYTES = 1024 * 1024
@@ -153,7 +153,7 @@ def seal(directory: Directory, extent: Extent, name: str, is_compressed: bool) -
     manifest = parse_manifest(directory.read(f"{name}.json"))
     if manifest is None:
         manifest = _make(directory, extent, name, is_compressed)
-        directory.replace(f"{name}.json", msgspec.json.encode(manifest))
+        directory.replace(f"{name}.json", format_manifest(manifest))
     there = set(directory.names())
     unneeded = [extent.truth, extent.late_truth, f"{name}.txt.late"]
     if manifest.blocks:

@@ -21,9 +21,11 @@ last: it is sealed exactly if this is there.  Later it may get an index, ``log-T
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from scalekit.logs.moments import clock_time
 from scalekit.logs.order import EVER, NEVER
@@ -107,6 +109,7 @@ class Manifest(msgspec.Struct, frozen=True):
     :ivar crc: CRC-32 of these bytes.
     :ivar stored: bytes of all its files on disk.
     :ivar blocks: where in the ``.gz`` file each `BLOCK_BYTES` of the truth begin; empty if it is not compressed.
+    :ivar check: in the file alone, CRC-32 of what it is with 0 here; 0: it has none.
     """
 
     name: str
@@ -121,6 +124,7 @@ class Manifest(msgspec.Struct, frozen=True):
     last_sequence: int
     blocks: list[int] = []
     block_bytes: int = 0
+    check: int = 0
 
     @property
     def truth(self) -> str:
@@ -159,11 +163,19 @@ def open_numbers(names: Iterable[str]) -> list[int]:
 _manifest_decoder = msgspec.json.Decoder(Manifest)
 
 
+def format_manifest(manifest: Manifest) -> bytes:
+    """What is in its file."""
+    return msgspec.json.encode(replace(manifest, check=zlib.crc32(msgspec.json.encode(manifest))))
+
+
 def parse_manifest(data: bytes) -> Manifest | None:
     """The manifest; None if it is damaged."""
     try:
-        manifest = _manifest_decoder.decode(data)
+        found = _manifest_decoder.decode(data)
     except ValueError:
+        return None
+    manifest = replace(found, check=0)
+    if found.check and found.check != zlib.crc32(msgspec.json.encode(manifest)):
         return None
     return manifest if _is_possible(manifest) else None
 

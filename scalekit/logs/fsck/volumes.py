@@ -12,8 +12,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import msgspec
-
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.directory import Files
 from scalekit.logs.fsck.findings import Finding, note
@@ -23,7 +21,7 @@ from scalekit.logs.order import EVER
 from scalekit.logs.reading import LogReader, volume_of
 from scalekit.logs.sealing import BLOCK_BYTES, blocks
 from scalekit.logs.search.indexes import Index, Unusable
-from scalekit.logs.volumes import LATE, LOG, Extent, Manifest, number_of, parse_manifest
+from scalekit.logs.volumes import LATE, LOG, Extent, Manifest, format_manifest, number_of, parse_manifest
 
 _PIECE_BYTES = 1024 * 1024
 #: RFC 1952 section 2.3: that of all blocks that we write.
@@ -153,7 +151,7 @@ def _about_manifest(
     if wrong:
         what = f"its {', '.join(wrong)} are not those of the volume; without it, a start makes it anew"
         return [Finding(name, None, what)]
-    if msgspec.json.encode(manifest) != data:
+    if format_manifest(manifest) != data:
         return [Finding(name, None, "it is not written as the log does it; without it, a start makes it anew")]
     return []
 
