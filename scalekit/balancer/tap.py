@@ -229,7 +229,13 @@ def add_balancer(
         forwarder.via,
     )
     public = HTTPListening(
-        config.listen, factory, reactor, certificate, config.limits.max_connections, fail_start=fail_start
+        config.listen,
+        factory,
+        reactor,
+        certificate,
+        config.limits.max_connections,
+        fail_start=fail_start,
+        gathers=True,
     )
 
     def listeners() -> list[tuple[str, int]]:
