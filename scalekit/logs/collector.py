@@ -137,7 +137,8 @@ class Collector(Service):
         )
         self._malformed = MalformedEntries(directory, self._upkeep_lane)
         self._is_open = True
-        self._flushed_at = self._clock.seconds()
+        # What was replayed is due at the next tick: a log that is killed again and again would replay ever more.
+        self._flushed_at = self._clock.seconds() - (settings.flush_seconds if found.buffer.weight else 0.0)
         self._loop.start(min(TICK_SECONDS, settings.flush_seconds), now=False)
 
     def append(self, entries: Sequence[Entry], batch: BatchName | None = None) -> Deferred[bool]:

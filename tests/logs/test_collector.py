@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
 
 from scalekit.errors import ClientFault
 from scalekit.logs.batches import parse_batch_name
@@ -110,6 +111,21 @@ class CollectorTests(CollectorCase):
         self.assertEqual([volume.number for volume in self.collector.reader.volumes()], [2])
         self.assertEqual(self.collector.counts.expired, {"age": 3})
         self.assertFalse([name for name in self.directory.names() if name.startswith("log-")])
+        self.stop()
+
+    def test_killed_again_and_again(self) -> None:
+        """What was replayed is written at once: else a log that lives for less than a flush would replay ever more."""
+        for number in range(1, 4):
+            self.append(str(number))
+            self.work()
+            self.directory = self.directory.survive(lambda: 0.0)
+            self.clock = Clock()
+            self.clock.advance(START + 3 * number)
+            self.start()
+            self.clock.advance(0.25)
+            self.work()
+            self.assertEqual(self.messages(), "123"[:number])
+        self.assertLess(len([name for name in self.directory.names() if name.startswith("journal-")]), 3)
         self.stop()
 
     def test_exactly_once(self) -> None:
