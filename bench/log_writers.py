@@ -23,7 +23,7 @@ import msgspec
 #: What an access log's line is about.
 TEXT = "GET /posts/1234 200 in 23 ms from app-3 at 10.0.0.3:8001, 5120 bytes, attempt 1"
 #: Who hears nothing for so long gives up: the log is gone.
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 SPREAD_SECONDS = 0.5
 
 
