@@ -21,7 +21,7 @@ from scalekit.http.heads import Fields, RequestHead, ResponseHead
 from scalekit.http.problems import problem_answer, problem_body
 from scalekit.interfaces import IAnswerObserver, IBodyReceiver, IResponder
 from scalekit.logs.batches import parse_batch_name
-from scalekit.logs.bodies import BODY_LIMIT, Batch, decode_body, parse_array, parse_lines
+from scalekit.logs.bodies import BODY_LIMIT, Batch, check_values, decode_body, parse_array, parse_lines
 from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry, parse_entry
 
@@ -111,7 +111,11 @@ class Taking:
             found = kind[:60].decode("latin-1")
             raise ClientFault(415, "bad-type", f"Content-Type: found {found!r}, expected {expected} (curl: --json).")
         coding = head.get(b"content-encoding")
-        return kind, body if coding is None else decode_body(body, coding.decode("latin-1"))
+        if coding is not None:
+            body = decode_body(body, coding.decode("latin-1"))
+        if kind in (b"", *JSON, *NDJSON):
+            check_values(body)
+        return kind, body
 
 
 class OneEntry(Taking):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import zlib
 
 import zstandard
@@ -17,6 +18,8 @@ from scalekit.logs.bodies import (
     ENTRIES_LIMIT,
     RATIO_FLOOR,
     REPORT_LIMIT,
+    VALUES_LIMIT,
+    check_values,
     decode_body,
     parse_array,
     parse_lines,
@@ -68,6 +71,30 @@ class DecodeTests(SynchronousTestCase):
         self.assertEqual(len(decode_body(gzip.compress(bytes(RATIO_FLOOR)), "gzip")), RATIO_FLOOR)
         self.assertEqual(self.refused(gzip.compress(bytes(BODY_LIMIT + 1), 0)), 413)
         self.assertEqual(len(decode_body(gzip.compress(bytes(BODY_LIMIT), 0), "gzip")), BODY_LIMIT)
+
+    def test_many_parts(self) -> None:
+        """An entry may be a part of its own; thousands of empty ones keep nobody busy: 413."""
+        for coding, part in (("gzip", gzip.compress(b"x\n")), ("zstd", zstandard.compress(b"x\n"))):
+            self.assertEqual(decode_body(part * ENTRIES_LIMIT, coding), b"x\n" * ENTRIES_LIMIT)
+            self.assertEqual(self.refused(part * (ENTRIES_LIMIT + 1), coding), 413)
+
+    def test_long_gzip(self) -> None:
+        """What is unpacked in many pieces, and what ends between two."""
+        noise = random.Random(7).randbytes(100_000)
+        coded = gzip.compress(noise)
+        for size in range(8190, 8194):
+            padded = coded + gzip.compress(noise[: 2 * size], 0)
+            self.assertEqual(decode_body(padded, "gzip"), noise + noise[: 2 * size])
+        self.assertEqual(self.refused(coded[:-9]), 400)
+
+    def test_values(self) -> None:
+        """A body of nothing but brackets and commas, whose values would take a hundred times as much: 413."""
+        for body in (b"[],", b"{},", b"0,", b"["):
+            fault = self.assertRaises(ClientFault, check_values, body * (VALUES_LIMIT + 1))
+            self.assertEqual(fault.status, 413)
+        check_values(b"x" * BODY_LIMIT)
+        check_values(b"," * VALUES_LIMIT)
+        check_values((GOOD + b"\n") * (BODY_LIMIT // (len(GOOD) + 1)))
 
 
 class BatchTests(SynchronousTestCase):

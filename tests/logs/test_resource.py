@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.interfaces import IResponder
 from scalekit.logs import quarantine
-from scalekit.logs.bodies import BODY_LIMIT
+from scalekit.logs.bodies import BODY_LIMIT, VALUES_LIMIT
 from scalekit.logs.budget import Budget
 from scalekit.logs.collector import Collector
 from scalekit.logs.memory import MemoryDirectory
@@ -114,7 +114,12 @@ class LogResourceTests(SynchronousTestCase):
     def test_refusals(self) -> None:
         """Types that another origin's page may send, codings, sizes, methods, paths."""
         bomb = gzip.compress(bytes(2_000_000))
+        brackets = b"[%b]" % (b"{}," * VALUES_LIMIT)
         for path, body, kind, coding, method, status in (
+            (b"/", brackets, b"", b"", b"POST", 413),
+            (b"/v1/entries", brackets, b"application/json", b"", b"POST", 413),
+            (b"/v1/entries", brackets, b"application/x-ndjson", b"", b"POST", 413),
+            (b"/v1/entries", zstandard.compress(b"x") * 20_000, b"", b"zstd", b"POST", 413),
             (b"/", GOOD, b"text/plain", b"", b"POST", 415),
             (b"/", GOOD, b"application/x-www-form-urlencoded", b"", b"POST", 415),
             (b"/", GOOD, b"application/x-ndjson", b"", b"POST", 415),

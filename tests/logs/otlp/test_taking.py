@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.heads import RequestHead
+from scalekit.logs.bodies import VALUES_LIMIT
 from scalekit.logs.budget import Budget
 from scalekit.logs.collector import Collector
 from scalekit.logs.memory import MemoryDirectory
@@ -102,6 +103,12 @@ class ExportLogsTests(SynchronousTestCase):
             self.assertEqual((exchange.status, self.error(exchange)["code"]), (413, 8))
         exchange = self.post(b"", b"text/plain")
         self.assertEqual((exchange.status, self.error(exchange)["code"]), (415, 3))
+
+    def test_brackets(self) -> None:
+        """Records by the million, of which no entry says anything: 413, before they are decoded."""
+        exchange = self.post(b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%b{}]}]}]}' % (b"{}," * VALUES_LIMIT))
+        self.assertEqual((exchange.status, self.error(exchange)["code"]), (413, 8))
+        self.assertEqual(exchange.record.reason, "too-many-values")
 
     def test_too_big_by_its_head(self) -> None:
         """413 before anything is read."""
