@@ -33,8 +33,8 @@ from scalekit.logs.volumes import Manifest, parse_manifest
 _GATHERED_BYTES = 32 * 1024 * 1024
 #: As nice as can be: whoever waits for an entry's acknowledgement comes first.
 _NICE = 19
-#: The exit status when the daemon has let go.
-LET_GO = 3
+#: Exit statuses: the volume is one that no index can be made of; the daemon has let go.
+UNSUITABLE, LET_GO = 2, 3
 
 _TABLES = f"""
     PRAGMA journal_mode = OFF;
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str]) -> int:
         build(files, manifest, files.path_of(made))
     except (Unsuitable, OSError, sqlite3.Error) as error:
         print(error, file=sys.stderr)
-        return 1
+        return UNSUITABLE if isinstance(error, Unsuitable) else 1
     return 0
 
 

@@ -102,20 +102,21 @@ class Index:
         if not is_checked and int.from_bytes(files.read(name, CHECKSUM_AT, 4)) != checksum(files, name, is_over):
             raise Unusable("it is damaged: its checksum is wrong")
         path = files.path_of(name)
+        # Nobody changes it: SQLite needs no lock and looks for no journal.
+        uri = ":memory:" if path is None else f"file:{quote(path)}?mode=ro&immutable=1"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
         try:
             if path is None:
-                connection = sqlite3.connect(":memory:", isolation_level=None)
                 connection.deserialize(files.read(name))
-            else:
-                # Nobody changes it: SQLite needs no lock and looks for no journal.
-                uri = f"file:{quote(path)}?mode=ro&immutable=1"
-                connection = sqlite3.connect(uri, uri=True, isolation_level=None)
             found = connection.execute("SELECT version, length, crc, entries FROM about").fetchone()
+            if found != about(manifest):
+                raise Unusable("it is stale: it was made from another volume or by other rules")
         except sqlite3.Error as error:
-            raise Unusable(f"SQLite says: {error}") from None
-        if found != about(manifest):
             connection.close()
-            raise Unusable("it is stale: it was made from another volume or by other rules")
+            raise Unusable(f"SQLite says: {error}") from None
+        except Unusable:
+            connection.close()
+            raise
         return cls(connection)
 
     def interrupt_when(self, is_over: Callable[[], bool]) -> None:

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from scalekit.logs.collector import Collector
 from scalekit.logs.directory import Directory
 from scalekit.logs.reading import manifests
+from scalekit.logs.search.building import UNSUITABLE
 from scalekit.logs.search.indexes import Indexes
 from scalekit.logs.volumes import INDEX, Manifest
 
@@ -33,6 +34,8 @@ LOOK_SECONDS = 5.0
 WORTH_BYTES = 1024 * 1024
 #: What makes the child fail twice is not that the machine was busy; after a restart it is tried again.
 ATTEMPTS = 2
+#: Failures one after the other, of any volumes: then it is not theirs, as where SQLite comes without FTS5.
+GIVE_UP = 6
 #: A child takes some twelve seconds for a volume of the largest kind, and a hundred where all else goes before it.
 DEADLINE_SECONDS = 900.0
 #: The file aside; what a child has left of it that failed is removed before the next one.
@@ -50,11 +53,18 @@ class _Plan(NamedTuple):
     has_more: bool
 
 
+class _Failure(NamedTuple):
+    """Why there is no index, and whether it is the volume that cannot have one."""
+
+    why: str
+    is_unsuitable: bool = False
+
+
 class _Child(ProcessProtocol):
-    """Fires with the child's last words, None if it has done its work; its standard input is its leash."""
+    """Fires with why it has failed, None if it has done its work; its standard input is its leash."""
 
     def __init__(self) -> None:
-        self.ended: Deferred[str | None] = Deferred()
+        self.ended: Deferred[_Failure | None] = Deferred()
         self._said = b""
 
     def errReceived(self, data: bytes) -> None:
@@ -65,7 +75,8 @@ class _Child(ProcessProtocol):
             self.ended.callback(None)
         else:
             words = self._said.decode(errors="replace").strip().rpartition("\n")[2]
-            self.ended.callback(words or reason.getErrorMessage())
+            is_unsuitable = getattr(reason.value, "exitCode", None) == UNSUITABLE
+            self.ended.callback(_Failure(words or reason.getErrorMessage(), is_unsuitable))
 
 
 class Indexing(Service):
@@ -95,6 +106,7 @@ class Indexing(Service):
         self._environ = dict(environ)
         self._worth = worth_bytes
         self._failures: Counter[str] = Counter()
+        self._in_a_row = 0
         self._process: Any = None
         self._busy: Deferred[None] | None = None
         self._seen = -1  # how many volumes were sealed when it was last looked
@@ -108,7 +120,9 @@ class Indexing(Service):
 
     def _look(self) -> None:
         sealed = self._collector.counts.sealed
-        if self._busy is not None or not (self._has_more or sealed != self._seen or self._indexes.distrusted):
+        if self._busy is not None or self._in_a_row >= GIVE_UP:
+            return
+        if not (self._has_more or sealed != self._seen or self._indexes.distrusted):
             return
         busy: Deferred[None] = Deferred()
         self._busy = busy
@@ -129,20 +143,24 @@ class Indexing(Service):
         manifest = plan.manifest
         if manifest is None or not self.running:
             return
-        why = yield self._made(manifest)
+        failure = yield self._made(manifest)
         if not self.running:
             return
-        if why is None:
-            why = yield self._collector.upkeep.at_leisure(lambda directory: _take_over(directory, manifest))
+        if failure is None:
+            failure = yield self._collector.upkeep.at_leisure(lambda directory: _take_over(directory, manifest))
         counts = self._collector.counts
-        if why is None:
+        if failure is None:
             self._indexes.renewed(manifest.index)
             counts.indexed += 1
+            self._in_a_row = 0
             _log.info("{name} has an index", name=manifest.name)
-        else:
-            counts.index_failures += 1
-            self._failures[manifest.name] += 1
-            _log.warn("{name} gets no index: {why}", name=manifest.name, why=why)
+            return
+        counts.index_failures += 1
+        self._failures[manifest.name] += ATTEMPTS if failure.is_unsuitable else 1
+        self._in_a_row += not failure.is_unsuitable
+        _log.warn("{name} gets no index: {why}", name=manifest.name, why=failure.why)
+        if self._in_a_row >= GIVE_UP:
+            _log.error("no more indexes are made until the next start")
 
     def _plan(self, directory: Directory) -> _Plan:
         """Remove what is nobody's index, or no good one; whose turn it is."""
@@ -164,7 +182,7 @@ class Indexing(Service):
         ]
         return _Plan(due[0] if due else None, bool(due))
 
-    def _made(self, manifest: Manifest) -> Deferred[str | None]:
+    def _made(self, manifest: Manifest) -> Deferred[_Failure | None]:
         """Let a child make it: fires with None, or what went wrong."""
         child = _Child()
         command = [sys.executable, "-m", "scalekit.logs.search.building", self._path, manifest.name, ASIDE]
@@ -172,14 +190,14 @@ class Indexing(Service):
             # Its standard input is a pipe that only we hold: it ends when we do.
             self._process = self._reactor.spawnProcess(child, command[0], command, env=self._environ)
         except OSError as error:  # no memory, process or descriptor to be had just now
-            return succeed(error.strerror)
+            return succeed(_Failure(str(error.strerror)))
         deadline = self._reactor.callLater(DEADLINE_SECONDS, self._kill)
 
-        def end(said: str | None) -> str | None:
+        def end(failure: _Failure | None) -> _Failure | None:
             self._process = None
             if deadline.active():
                 deadline.cancel()
-            return said
+            return failure
 
         return child.ended.addCallback(end)
 
@@ -206,10 +224,10 @@ class Indexing(Service):
         return f"<Indexing {'busy' if self._busy is not None else 'idle'}>"
 
 
-def _take_over(directory: Directory, manifest: Manifest) -> str | None:
+def _take_over(directory: Directory, manifest: Manifest) -> _Failure | None:
     """Give the file aside its name; why not, if its volume has gone meanwhile."""
     if not directory.size(f"{manifest.name}.json"):
         directory.remove(ASIDE)
-        return "it was removed meanwhile"
+        return _Failure("it was removed meanwhile", is_unsuitable=True)
     directory.rename(ASIDE, manifest.index)
     return None

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.logs.directory import FoundDirectory, LocalDirectory
 from scalekit.logs.entry import Entry
 from scalekit.logs.search import building
-from scalekit.logs.search.building import LET_GO, build, main
+from scalekit.logs.search.building import LET_GO, UNSUITABLE, build, main
 from scalekit.logs.search.indexes import Index
 from scalekit.logs.search.words import Lookup
 from scalekit.logs.volumes import Manifest
@@ -65,11 +65,11 @@ class BuildingTests(SynchronousTestCase):
 
     def test_failures(self) -> None:
         """One line; no volume, and one that is not what its manifest says."""
-        self.assertEqual(self.run_child("log-none"), (1, "log-none.json cannot be read\n"))
+        self.assertEqual(self.run_child("log-none"), (UNSUITABLE, "log-none.json cannot be read\n"))
         truth = self.directory.read(self.manifest.truth)
         self.directory.replace(self.manifest.truth, truth.replace(b"n1", b"n7"))
         status, said = self.run_child(self.manifest.name)
-        self.assertEqual((status, said.count("\n")), (1, 1), said)
+        self.assertEqual((status, said.count("\n")), (UNSUITABLE, 1), said)
         self.assertIn("is damaged", said)
 
     def test_damaged_lines(self) -> None:

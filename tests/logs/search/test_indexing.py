@@ -18,7 +18,7 @@ from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.entry import Entry
 from scalekit.logs.retention import Rules
 from scalekit.logs.search import indexing
-from scalekit.logs.search.building import build
+from scalekit.logs.search.building import UNSUITABLE, build
 from scalekit.logs.search.indexes import Indexes
 from scalekit.logs.search.indexing import ASIDE, DEADLINE_SECONDS, LOOK_SECONDS, Indexing
 from scalekit.logs.settings import Settings
@@ -156,6 +156,22 @@ class IndexingTests(SynchronousTestCase):
         self.look()
         self.look()
         self.assertEqual(counts.index_failures, 4)
+
+    def test_it_gives_up(self) -> None:
+        """When nothing but failures comes, of whatever volumes."""
+        self.patch(indexing, "GIVE_UP", 3)
+        for number in range(3):
+            self.look()[number].end(1, b"no such module: fts5\n")
+        self.assertEqual(len(self.look()), 3)
+        self.assertEqual(self.collector.counts.index_failures, 3)
+
+    def test_a_volume_that_is_damaged(self) -> None:
+        """Is tried once, and no reason to give up."""
+        self.patch(indexing, "GIVE_UP", 1)
+        self.look()[0].end(UNSUITABLE, b"it is damaged\n")
+        self.made(self.look()[1])
+        self.assertEqual(len(self.look()), 2)
+        self.assertEqual((self.collector.counts.indexed, self.collector.counts.index_failures), (1, 1))
 
     def test_a_child_that_hangs(self) -> None:
         """Is killed."""
