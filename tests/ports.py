@@ -21,12 +21,13 @@ class _Block:
 
     def __init__(self) -> None:
         for start in range(PORTS.start, PORTS.stop, BLOCK):
-            self._name = socket.socket(socket.AF_UNIX)
+            name = socket.socket(socket.AF_UNIX)
             try:
-                self._name.bind(f"\0scalekit-tests-ports-{start}")
+                name.bind(f"\0scalekit-tests-ports-{start}")
             except OSError:  # another's
-                self._name.close()
+                name.close()
                 continue
+            name.detach()  # never closed: no end of ours is too early
             self.ports = self.rest = range(start, start + BLOCK)
             return
         raise AssertionError("more test processes at once than there are blocks of ports")
