@@ -17,7 +17,8 @@ An entry's way, pure unless said otherwise; open `collector` first:
 * `checkpoint`: the rule that tells after a crash what is already written.
 * `recovery` (I/O): the state that a start finds on disk; `quarantine` (I/O): what of it cannot be read;
   `rebuilding` (I/O): what is known of sealed volumes, if that is damaged.
-* `collector` (I/O): all of these together, by its `settings`; `in_process` (I/O) takes entries of its own process.
+* `collector` (I/O): all of these together, by its `settings`; `room` (I/O): whether the disk has any;
+  `in_process` (I/O) takes entries of its own process.
 * `directory` (I/O) and `memory`: the files, on disk and in memory; `threads` (I/O): where slow calls run.
 
 Who only reads begins with `reading` (I/O), which ``Collector.reader`` gives: `LogReader.volumes`, `LogReader.lines` by

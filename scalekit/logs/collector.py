@@ -40,7 +40,8 @@ from scalekit.logs.quarantine import MalformedEntries
 from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
 from scalekit.logs.redaction import redact
-from scalekit.logs.settings import DEFAULTS, FLUSH_BYTES, HURRY_BYTES, LINES_PER_BYTE, TICK_SECONDS, Settings
+from scalekit.logs.room import Room
+from scalekit.logs.settings import DEFAULTS, FLUSH_BYTES, HURRY_BYTES, TICK_SECONDS, Settings
 from scalekit.logs.threads import Lane
 from scalekit.logs.upkeep import Upkeep
 
@@ -56,7 +57,7 @@ class Collector(Service):
     :param lanes: where the journal, the output, and the upkeep of volumes do their writing.
     :param wall: seconds since the epoch; None: the clock's.
     :ivar counts: what has happened so far.
-    :ivar free_bytes: of the disk, at the last tick.
+    :ivar room: on the disk, at the last tick.
     """
 
     def __init__(
@@ -77,7 +78,6 @@ class Collector(Service):
         self._closing: list[Callable[[], Deferred[None] | None]] = []
         self._holds: list[Callable[[], Hold]] = []
         self._is_open = False
-        self._is_short = False  # of room on the disk
         self._flushing: Deferred[None] | None = None
         self._flushed_at = 0.0
         self._has_more = False  # was due than the last flush could take
@@ -87,7 +87,7 @@ class Collector(Service):
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
         self.counts = Counts()
-        self.free_bytes = 0
+        self.room = Room(settings)
         self._budget = Budget(settings.source_rate)
         # When the appends that the journal still has were received, oldest first, by their numbers.
         self._received: dict[int, int] = {}
@@ -154,7 +154,7 @@ class Collector(Service):
             return succeed(True)
         if not self._is_open:
             return self._refuse(len(entries), "stopping", "The log is stopping.")
-        if self._is_short:
+        if self.room.is_short:
             return self._refuse(len(entries), "disk-full", "The log's disk is nearly full.")
         if self.waiting_bytes > self._settings.memory_bytes:
             return self._refuse(len(entries), "memory", "More entries wait for their place than the log holds.")
@@ -245,11 +245,8 @@ class Collector(Service):
 
     def _look_at_room(self) -> None:
         """Whether there is room for what was taken; if not, the journal gives up what it only keeps for readers."""
-        settings = self._settings
-        needed = settings.reserve_bytes + settings.segment_bytes + LINES_PER_BYTE * self.waiting_bytes
-        self.free_bytes = self._directory.free()
-        self._is_short = self.free_bytes < needed
-        if self._is_short and self._flushing is None and self._older is not None:
+        self.room.look(self._directory, self.waiting_bytes)
+        if self.room.is_short and self._flushing is None and self._older is not None:
             self._dispose(self._older)
 
     def _flush(self) -> None:
@@ -294,8 +291,8 @@ class Collector(Service):
         return self._dispose(checkpoint)
 
     def _dispose(self, checkpoint: Checkpoint) -> Deferred[None] | None:
-        kept_bytes = 0 if self._is_short else self._settings.journal_bytes
-        holds = () if self._is_short else [hold() for hold in self._holds]
+        kept_bytes = 0 if self.room.is_short else self._settings.journal_bytes
+        holds = () if self.room.is_short else [hold() for hold in self._holds]
         names = self._journal.take_disposable(checkpoint, kept_bytes, holds)
         return (
             self._output_lane.run(lambda: remove_all(self._directory, names)).addCallback(self._removed)
@@ -382,7 +379,7 @@ class Collector(Service):
             return "The log is not running."
         if self._journal.failed:
             return "The journal cannot be written."
-        if self._is_short:
+        if self.room.is_short:
             return "The log's disk is nearly full."
         if self._flush_failed:
             return "The log file cannot be written."

@@ -59,7 +59,7 @@ class Stats(Asking):
         journal = collector.journal
         counts = collector.counts
         found["newest"] = collector.newest
-        found["disk"]["free"] = collector.free_bytes
+        found["disk"]["free"] = collector.room.free_bytes
         found["waiting_bytes"] = collector.waiting_bytes
         found["lag_seconds"] = round(collector.lag_seconds, 3)
         found["trouble"] = collector.trouble

@@ -67,7 +67,7 @@ class LogsPanelTests(LogCase):
         counts.rejected, counts.dropped, counts.late, counts.quarantined = 3, 4000, 7, 1
         counts.expired["age"] = 2
         counts.syslog["udp"].update({"received": 900, "kernel": 6})
-        self.patch(self.collector, "_is_short", True)
+        self.patch(self.collector.room, "is_short", True)
         self.failureResultOf(self.collector.append([Entry(None, "INFO", "s", "m")] * 5))
         view = self.panel.view()
         self.assertEqual((view["alarm"], view["note"]), ("The log's disk is nearly full.", ""))
