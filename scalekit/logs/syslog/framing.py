@@ -20,8 +20,8 @@ from typing import NamedTuple
 from scalekit.logs.syslog.message import FRAME_LIMIT
 
 # Nine digits are a gigabyte: more is no length of a message. Newlines between counted messages are forgiven.
-_COUNT = re.compile(rb"\n*([1-9][0-9]{0,8}) ")
-_COUNT_BEGUN = re.compile(rb"\n*(?:[1-9][0-9]{0,8})?\Z")
+_COUNT = re.compile(rb"\n*+([1-9][0-9]{0,8}) ")
+_COUNT_BEGUN = re.compile(rb"\n*+((?:[1-9][0-9]{0,8})?)\Z")
 _COUNTED = re.compile(rb"[1-9][0-9]{0,8} <")
 _COUNTED_BEGUN = re.compile(rb"(?:[1-9][0-9]{0,8} ?)?\Z")
 _NEWLINE = re.compile(rb"[\n\0]")
@@ -101,8 +101,11 @@ class Framing:
         while not self._left:
             header = _COUNT.match(buffer, position)
             if header is None:
-                if _COUNT_BEGUN.match(buffer, position) is None:
+                begun = _COUNT_BEGUN.match(buffer, position)
+                if begun is None:
                     self.fault = "framing"
+                else:
+                    position = begun.start(1)
                 break
             count = int(header[1])
             kept = min(count, limit)

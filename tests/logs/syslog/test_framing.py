@@ -91,6 +91,16 @@ class CountTests(SynchronousTestCase):
         self.assertEqual(read(b"4 <1>a9 "), ([Message(b"<1>a")], None))
         self.assertEqual(read(b"4 <1>a9"), ([Message(b"<1>a")], None))
 
+    def test_newlines_between(self) -> None:
+        """Forgiven, and not kept, however many come."""
+        framing = Framing(LIMIT)
+        self.assertEqual(framing.feed(b"4 <1>a\n"), [Message(b"<1>a")])
+        for _ in range(3):
+            self.assertEqual((framing.feed(b"\n" * 1000), framing.held_bytes), ([], 0))
+        self.assertEqual((framing.feed(b"\n4"), framing.held_bytes), ([], 1))
+        self.assertEqual(framing.feed(b" <1>b\n\n"), [Message(b"<1>b")])
+        self.assertIsNone(framing.fault)
+
     def test_a_count_that_is_none(self) -> None:
         """Where messages begin is not known any more: those before are taken."""
         for rest in (b"<1>b\n", b"0 <1>b", b"x", b"-4 <1>b", b"1234567890 <1>b"):
