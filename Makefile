@@ -1,11 +1,13 @@
 # make run      the whole system with its example, on a fresh machine too; Ctrl-C ends it
-# make test     the whole suite (one part: make test TESTS=tests.cache); lint, types, cover: the other gates of CI
+# make test     the whole suite (a part: make test TESTS=tests.cache); lint, types, cover: the other gates of CI
 # make bench    side by side with nginx and HAProxy (a deploy under load: make bench-deploy); make news: the next release
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+# Test processes at once. What one finds on the machine is never another's: see tests/ports.py.
+JOBS ?= $(shell nproc)
 
 # program:Debian package.  What some tests need and pip cannot install; without it they are skipped.
 TEST_PROGRAMS := ab:apache2-utils certutil:libnss3-tools chromedriver:chromium-driver chromium:chromium curl:curl \
@@ -28,7 +30,7 @@ run: $(VENV)/installed
 test: $(VENV)/installed-test
 	@.ci/provide $(TEST_PROGRAMS)
 	@.ci/unpack $(VENV)/debian $(TEST_UNPACKED)
-	$(BIN)/python -W error::RuntimeWarning -m twisted.trial $(TESTS)
+	$(BIN)/python -m twisted.trial --jobs=$(JOBS) $(TESTS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
