@@ -15,7 +15,6 @@ when an index is first opened.  One that fails is not used again until it is mad
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import unicodedata
 import zlib
@@ -26,7 +25,7 @@ from urllib.parse import quote
 from scalekit.logs.counts import Counts
 from scalekit.logs.directory import Files
 from scalekit.logs.entry import LEVELS
-from scalekit.logs.search.language import Source
+from scalekit.logs.search.language import Source, whole_match
 from scalekit.logs.search.words import Lookup
 from scalekit.logs.volumes import Manifest
 
@@ -180,7 +179,7 @@ class Index:
         return conditions
 
     def _gather(self, sources: tuple[Source, ...]) -> None:
-        patterns = [(re.compile(source.pattern, re.DOTALL).fullmatch, source.is_not) for source in sources]
+        patterns = [(whole_match(source.pattern), source.is_not) for source in sources]
         wanted = [
             (number,)
             for number, name in self._connection.execute("SELECT source, name FROM sources")

@@ -20,6 +20,7 @@ Every refusal is a `QuerySyntax` that names the character.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from scalekit.errors import ClientFault
@@ -244,3 +245,14 @@ def _pattern(value: str, is_quoted: bool) -> str:
 def literals(pattern: str) -> list[str]:
     """What stands between the wildcards of a source's or a field's pattern."""
     return [re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in pattern.split(_ANYTHING)]
+
+
+def whole_match(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    """What says whether the whole of a text is as a source's or a field's pattern says, in time linear in the text."""
+    first, *others = pattern.split(_ANYTHING)
+    if others:
+        *between, last = others
+        # Where a piece is found first is as good as any other place. Without that being final, a text without an end
+        # that fits takes its length to the power of the pieces, and nobody else has a turn meanwhile.
+        pattern = f"{first}{''.join(f'(?>.*?{piece})' for piece in between)}.*{last}"
+    return re.compile(pattern, re.DOTALL).fullmatch

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from scalekit.logs.search.language import Field, Level, Query, Source, Text
+from scalekit.logs.search.language import Field, Level, Query, Source, Text, whole_match
 from scalekit.logs.search.words import plan_lookup
 
 _decode = msgspec.json.Decoder().decode
@@ -93,10 +93,10 @@ def _test(term: Text | Level | Source | Field) -> _Test:
         case Level(names):
             return lambda level, source, message, fields: level in names
         case Source(pattern, is_not):
-            whole = re.compile(pattern, re.DOTALL).fullmatch
+            whole = whole_match(pattern)
             return lambda level, source, message, fields: (whole(source) is None) == is_not
         case Field(name, pattern, is_not):
-            whole = re.compile(pattern, re.DOTALL).fullmatch
+            whole = whole_match(pattern)
             return lambda level, source, message, fields: any(whole(text) for text in _values(fields, name)) != is_not
         case Text():
             return _text_test(term)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.entry import LEVELS
 from scalekit.logs.order import EVER, NEVER
-from scalekit.logs.search.language import Field, Level, Query, QuerySyntax, Source, Text, parse_query
+from scalekit.logs.search.language import Field, Level, Query, QuerySyntax, Source, Text, parse_query, whole_match
 
 NOW = 1_700_000_000_000_000_000
 
@@ -100,3 +102,19 @@ class LanguageTests(SynchronousTestCase):
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         if len(quoted) < 900:
             self.assertEqual(self.terms(f'"{quoted}"'), (Text(text),))
+
+    @given(st.text("ab*", max_size=12), st.text("ab\n", max_size=12))
+    def test_wildcards(self, value: str, text: str) -> None:
+        """A whole value, with anything for each asterisk, as a regular expression has it that tries all ways."""
+        (term,) = parse_query(f"x={value or chr(34) * 2}", NOW).terms
+        assert isinstance(term, Field)
+        expected = re.fullmatch(term.pattern, text, re.DOTALL)
+        self.assertEqual(whole_match(term.pattern)(text) is None, expected is None)
+
+    def test_many_wildcards(self) -> None:
+        """They take no longer on a text that they nearly fit: by trying all ways this would not end."""
+        (term,) = parse_query(f"x={'*a' * 40}*b", NOW).terms
+        assert isinstance(term, Field)
+        matches = whole_match(term.pattern)
+        self.assertIsNone(matches("a" * 60_000))
+        self.assertIsNotNone(matches("a" * 60_000 + "b"))
