@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +13,8 @@ from scalekit.logs import sealing
 from scalekit.logs.counts import Counts
 from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
+from scalekit.logs.fsck.checking import check
+from scalekit.logs.journal import Unavailable
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.records import parse_record
 from scalekit.logs.search.budget import Budget
@@ -38,6 +43,21 @@ PLACES = [
 def messages(answer: Answer) -> list[str]:
     """Of what is found."""
     return [record.Message for line in answer.lines if (record := parse_record(line)) is not None]
+
+
+class FullDirectory(MemoryDirectory):
+    """A disk on which nothing can grow while ``is_full``; removing, renaming and shortening need no room."""
+
+    is_full = True
+
+    def step(self, do: Callable[[float], None]) -> None:
+        before = sum(map(self.size, self.names()))
+        super().step(do)
+        if self.is_full and sum(map(self.size, self.names())) > before:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def free(self) -> int:
+        return 0 if self.is_full else super().free()
 
 
 class DamageTests(SynchronousTestCase):
@@ -75,6 +95,25 @@ class DamageTests(SynchronousTestCase):
         # A frame or two lines, or a compressed block, which is a volume of four here.
         self.assertGreaterEqual(len(found), 13 - (4 if name.endswith(".gz") else 2), place)
         self.assertLessEqual(len(found), 13, place)
+
+    def test_a_full_disk(self) -> None:
+        """It starts, what is there is found, and entries are refused; then they are taken, and nothing is missing."""
+        for log in LOGS:
+            directory = FullDirectory()
+            directory._files = log.survive()._files
+            collector, clock = start(directory, START + 2 * HOUR + 200)
+            clock.pump([1.0] * 4)
+            matcher = Matcher(parse_query("", 0))
+            answer = search(collector.reader, Indexes(Counts()), matcher, Budget(float), 99, is_backwards=False)
+            self.assertEqual((len(answer.lines), answer.partial), (13, None))
+            fault = self.failureResultOf(collector.append([Entry(None, "INFO", "s", "new")]), Unavailable).value
+            self.assertEqual((fault.reason, collector.trouble), ("disk-full", "The log's disk is nearly full."))
+            directory.is_full = False
+            clock.pump([1.0] * 4)
+            self.successResultOf(collector.append([Entry(None, "INFO", "s", "new")]))
+            clock.pump([1.0] * 4)
+            self.successResultOf(collector.stopService())
+            self.assertEqual((check(directory).is_clean, check(directory).entries), (True, 14))
 
     def test_a_damaged_block(self) -> None:
         """The lines of all others are found, in either direction, with an index and without; and it is said."""
