@@ -43,7 +43,7 @@ cover: $(VENV)/installed-test
 	@.ci/provide $(TEST_PROGRAMS)
 	@.ci/unpack $(VENV)/debian $(TEST_UNPACKED)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m twisted.trial $(TESTS)
+	$(BIN)/coverage run -m twisted.trial --jobs=$(JOBS) $(TESTS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
