@@ -195,21 +195,21 @@ class H2Exchange(Answering):
         amend = self.amend
         if amend is not None:
             head = amend(head, len(body) if head.length is None else head.length)
-        status, length = head.status, head.length
-        if self.head.upgrade and 200 <= status < 300:
+        status, length, asked, size = head.status, head.length, self.head, len(body)
+        if asked.upgrade and 200 <= status < 300:
             self.fail(_NO_TUNNEL)
             return
         if status == 204:
             length, body = None, b""
-        elif status == 304 or self.head.method == b"HEAD":
+        elif status == 304 or asked.method == b"HEAD":
             if length is None and status != 304 and body:
-                length = len(body)
+                length = size
             body = b""
-        else:
-            if length is not None and length != len(body):
+        elif length != size:
+            if length is not None:
                 self.fail(OurFault(500, "bad-length", "The answer's body is not as long as it says."))
                 return
-            length = len(body)
+            length = size
         try:
             fields = response_fields(head, length, connection.factory.date, self.request_id)
         except OurFault as fault:

@@ -86,19 +86,19 @@ class FrameWatch:
         """
         size = len(data)
         position = start + self._skipped
-        open_streams = self._open
-        while position + _HEAD_BYTES <= size:
+        open_streams, most, newest, last = self._open, self._streams, self._newest, size - _HEAD_BYTES
+        while position <= last:
             word, flags, stream = _frame_head(data, position)
             kind = word & 0xFF
             if (
                 kind == _HEADERS
-                and stream == self._newest + 2
-                and not flags & _HAS_PRIORITY
-                and len(open_streams) < self._streams
+                and stream == newest + 2
+                and flags < _HAS_PRIORITY  # which is below what has no meaning
+                and len(open_streams) < most
             ):
                 # What nearly all frames are: the next stream's head.
                 open_streams[stream] = not flags & _END_STREAM
-                self._newest = stream
+                self._newest = newest = stream
                 position += _HEAD_BYTES + (word >> 8)
                 continue
             if kind <= _RST_STREAM or kind == _WINDOW_UPDATE:
@@ -122,6 +122,7 @@ class FrameWatch:
                             found = self._after_the_end(stream)
                         elif kind:
                             self._begin(stream, not flags & _END_STREAM)
+                            newest = stream
                 elif kind == _RST_STREAM:
                     if open_streams.pop(stream, None) is not None:
                         self.taken_back.add(stream)
