@@ -36,6 +36,11 @@ def used_by(pid: int, proc: Path = Path("/proc")) -> Used:
     return Used(sum(used.user for used in found), sum(used.system for used in found))
 
 
+def used_alone(pid: int, proc: Path = Path("/proc")) -> Used:
+    """CPU time of a process, without those that it started."""
+    return parse_stat((proc / str(pid) / "stat").read_text())[1]
+
+
 def family_of(pid: int, proc: Path = Path("/proc")) -> list[int]:
     """The process, if it is there, and those that it started."""
     return list(_family(pid, proc))

@@ -29,9 +29,8 @@ from pathlib import Path
 import msgspec
 
 from bench import rsyslog
-from bench.cpu import used_by
+from bench.cpu import used_alone
 from bench.examined import examine
-from bench.idle import resident_bytes
 from bench.log_kills import SETTLE_SECONDS, kill
 from bench.log_writers import Written
 from bench.logged import BEGIN, END, ON_DISK, Logged, Replay, Round, report
@@ -105,20 +104,27 @@ def sync_milliseconds(folder: Path, times: int = 50) -> tuple[float, float]:
     return took[times // 2], took[times * 99 // 100]
 
 
+def resident_alone(pid: int) -> int:
+    """Bytes of memory of a process, without those that it started."""
+    return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def measure(folder: Path, name: str, title: str, seconds: float, count: int, batch: int, rate: float) -> Round:
     """One round with so many writers."""
     sync = sync_milliseconds(folder)
     log = Log(folder)
-    before = used_by(log.server.pid)
-    process = writers(log.port, name, seconds, count, batch, rate)
-    most = 0
-    while process.poll() is None:
-        most = max(most, resident_bytes(log.server.pid))
-        time.sleep(0.2)
-    written = finished(process)
-    time.sleep(SETTLE_SECONDS)
-    used = used_by(log.server.pid).since(before)
-    log.server.stop()
+    try:
+        before = used_alone(log.server.pid)
+        process = writers(log.port, name, seconds, count, batch, rate)
+        most = 0
+        while process.poll() is None:
+            most = max(most, resident_alone(log.server.pid))
+            time.sleep(0.2)
+        written = finished(process)
+        time.sleep(SETTLE_SECONDS)
+        used = used_alone(log.server.pid).since(before)
+    finally:
+        log.server.stop()
     return Round(
         name,
         f"{OURS}, {title}",

@@ -12,6 +12,7 @@ An entry's way, pure unless said otherwise; open `collector` first:
 * `records`: an entry <-> its line of JSON, the log's truth; `line`: its line of ``log.txt``.
 * `volumes`: an hour of the log: its files and their names.
 * `output` (I/O): the volume that is written to, and the checkpoints that say how far it is.
+  `flushing` (I/O): when it is, and what the journal need not keep then.
 * `sealing` (I/O): a volume that ended, merged with its late entries; `retention`: which are removed.
   `upkeep` (I/O): when either is done.
 * `checkpoint`: the rule that tells after a crash what is already written.

@@ -26,22 +26,22 @@ from scalekit.errors import ClientFault
 from scalekit.logs.batches import BatchName, BatchTable
 from scalekit.logs.bodies import Batch
 from scalekit.logs.budget import Budget
-from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.clock import LogClock
 from scalekit.logs.counts import Counts
-from scalekit.logs.directory import Directory, remove_all
+from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
+from scalekit.logs.flushing import Flushing
 from scalekit.logs.frames import NOBODY, Frame, make_frame
 from scalekit.logs.in_process import InProcessSink
 from scalekit.logs.journal import Hold, Journal, Unavailable
-from scalekit.logs.order import EVER, NOTHING, Chunk, Release, ReorderBuffer, effective_times
+from scalekit.logs.order import EVER, Chunk, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
 from scalekit.logs.quarantine import MalformedEntries
 from scalekit.logs.reading import LogReader
 from scalekit.logs.recovery import recover
 from scalekit.logs.redaction import redact
 from scalekit.logs.room import Room
-from scalekit.logs.settings import DEFAULTS, FLUSH_BYTES, HURRY_BYTES, TICK_SECONDS, Settings
+from scalekit.logs.settings import DEFAULTS, HURRY_BYTES, TICK_SECONDS, Settings
 from scalekit.logs.threads import Lane
 from scalekit.logs.upkeep import Upkeep
 
@@ -78,12 +78,7 @@ class Collector(Service):
         self._closing: list[Callable[[], Deferred[None] | None]] = []
         self._holds: list[Callable[[], Hold]] = []
         self._is_open = False
-        self._flushing: Deferred[None] | None = None
         self._flushed_at = 0.0
-        self._has_more = False  # was due than the last flush could take
-        self._writing = NOTHING  # the release that is being written
-        self._flush_failed = False
-        self._older: Checkpoint | None = None  # the older one of the two on disk, since the first flush
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
         self.counts = Counts()
@@ -97,6 +92,7 @@ class Collector(Service):
         self._journal: Journal
         self._buffer: ReorderBuffer
         self._output: Output
+        self._flushing: Flushing
         self._batches: BatchTable
         self.upkeep: Upkeep
         self._malformed: MalformedEntries
@@ -124,6 +120,19 @@ class Collector(Service):
             found.next_number,
             settings.segment_bytes,
             preamble=lambda first: self._batches.preamble(first, self._now()),
+        )
+        self._flushing = Flushing(
+            directory,
+            self._output_lane,
+            self._journal,
+            self._buffer,
+            self._output,
+            self.counts,
+            self.room,
+            self._holds,
+            settings.journal_bytes,
+            newest=lambda: self._applied,
+            now=self._received_until,
         )
         self.upkeep = Upkeep(
             directory,
@@ -246,70 +255,15 @@ class Collector(Service):
     def _look_at_room(self) -> None:
         """Whether there is room for what was taken; if not, the journal gives up what it only keeps for readers."""
         self.room.look(self._directory, self.waiting_bytes)
-        if self.room.is_short and self._flushing is None and self._older is not None:
-            self._dispose(self._older)
+        self._flushing.make_room()
 
     def _flush(self) -> None:
-        """Begin to write what is due, unless the last flush is still at it."""
-        if self._flushing is not None:
-            return
         self._flushed_at = self._clock.seconds()
-        # What still waits for its sync has come in time, however slow the disk is.
-        now = min(self._now(), next(iter(self._received.values()), EVER))
-        release = self._buffer.release(now, FLUSH_BYTES)
-        self._has_more = release.watermark < now - self._buffer.delay
-        if not release.on_time and not release.late:
-            return
-        sequence = self._applied
-        journal = self._journal.first_needed(sequence, release.watermark)
-        disposing = self._output.checkpoint  # the older one of the two, once this flush is through
-        self._writing = release
-        flushing: Deferred[None] = Deferred()
-        self._flushing = flushing
-        writing: Deferred[Any] = self._output_lane.run(lambda: self._output.write(release, sequence, journal))
-        writing.addCallbacks(self._written, self._take_back, errbackArgs=(release,))
-        writing.addCallback(lambda is_written: self._keep_older(disposing) if is_written else None)
-        writing.addErrback(lambda failure: _log.failure("after a flush of the log", failure))
-        writing.addCallback(lambda _: self._flushed(flushing))
+        self._flushing.begin()
 
-    def _written(self, written: tuple[int, int]) -> bool:
-        self._flush_failed = False
-        self.counts.flushes += 1
-        self.counts.written += written[0]
-        self.counts.written_late += written[1]
-        return True
-
-    def _take_back(self, failure: Failure, release: Release) -> bool:
-        self._flush_failed = True
-        self.counts.flush_failures += 1
-        _log.error("the log file cannot be written: {error}; trying again", error=failure.value)
-        self._buffer.take_back(release)
-        return False
-
-    def _keep_older(self, checkpoint: Checkpoint) -> Deferred[None] | None:
-        self._older = checkpoint
-        return self._dispose(checkpoint)
-
-    def _dispose(self, checkpoint: Checkpoint) -> Deferred[None] | None:
-        kept_bytes = 0 if self.room.is_short else self._settings.journal_bytes
-        holds = () if self.room.is_short else [hold() for hold in self._holds]
-        names = self._journal.take_disposable(checkpoint, kept_bytes, holds)
-        return (
-            self._output_lane.run(lambda: remove_all(self._directory, names)).addCallback(self._removed)
-            if names
-            else None
-        )
-
-    def _removed(self, error: OSError | None) -> None:
-        if error is not None:
-            _log.warn("a segment of the journal stays until the next start: {error}", error=error)
-
-    def _flushed(self, flushing: Deferred[None]) -> None:
-        self._writing = NOTHING
-        self._flushing = None
-        flushing.callback(None)
-        if self._is_open and self._has_more and not self._flush_failed:
-            self._flush()
+    def _received_until(self) -> int:
+        """What still waits for its sync has come in time, however slow the disk is."""
+        return min(self._now(), next(iter(self._received.values()), EVER))
 
     def sink(self, source: str) -> InProcessSink:
         """A `scalekit.interfaces.ILogSink` for this process, which writes entries of this source."""
@@ -340,13 +294,15 @@ class Collector(Service):
         super().stopService()
         self._loop.stop()
         yield self._journal.idle()
-        if self._flushing is not None:
-            yield self._flushing
-        self._has_more = True
-        while self._has_more and not self._flush_failed:
-            self._flush()
-            if self._flushing is not None:
-                yield self._flushing
+        flushing = self._flushing
+        flushing.is_ending = True
+        if flushing.under_way is not None:
+            yield flushing.under_way
+        flushing.has_more = True
+        while flushing.has_more and not flushing.has_failed:
+            flushing.begin()
+            if flushing.under_way is not None:
+                yield flushing.under_way
         yield self.upkeep.idle()
         try:
             yield self._output_lane.run(lambda: self._output.write_rest(self._buffer.rest()))
@@ -365,12 +321,12 @@ class Collector(Service):
     @property
     def waiting_bytes(self) -> int:
         """What is in memory, estimated."""
-        return self._journal.waiting_bytes + self._buffer.weight + self._writing.weight
+        return self._journal.waiting_bytes + self._buffer.weight + self._flushing.writing.weight
 
     @property
     def lag_seconds(self) -> float:
         """For how long the oldest entry has been on disk that is not yet in its file; 0.0: none waits."""
-        return max(0, self._now() - min(self._writing.oldest, self._buffer.oldest)) / 1e9
+        return max(0, self._now() - min(self._flushing.writing.oldest, self._buffer.oldest)) / 1e9
 
     @property
     def trouble(self) -> str | None:
@@ -381,7 +337,7 @@ class Collector(Service):
             return "The journal cannot be written."
         if self.room.is_short:
             return "The log's disk is nearly full."
-        if self._flush_failed:
+        if self._flushing.has_failed:
             return "The log file cannot be written."
         return None
 
