@@ -27,8 +27,8 @@ class Counts:
     :ivar quarantined: stretches of the journal that could not be read.
     :ivar sealed: volumes.
     :ivar indexed: volumes that got an index; `index_failures`: that did not; `index_damaged`: whose index failed.
-    :ivar syslog: messages that came by syslog, by transport, as ``received``, and of them by the reason why they are not
-        in the log: `scalekit.logs.syslog.intake.REASONS`.
+    :ivar syslog: messages that came by syslog, by transport, as ``received``, and of them by the reason why they are
+        not in the log: `scalekit.logs.syslog.intake.REASONS`.
     :ivar flushes: flushes, not entries; `flush_failures` likewise.
     """
 

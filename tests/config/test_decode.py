@@ -92,7 +92,8 @@ class DecodeTests(SynchronousTestCase):
 
     def test_sinks(self) -> None:
         """Each has a name of its own, and somewhere to go."""
-        sinks = [{"url": "https://a.example/otlp/"}, {"name": "b", "url": "http://b.example", "headers": {"X-A": "b"}}]
+        second = {"name": "b", "url": "http://b.example", "headers": {"X-A": "b"}}
+        sinks: list[dict[str, Any]] = [{"url": "https://a.example/otlp/"}, second]
         config = decode({"logs": {"sink": sinks}}, "x.toml")
         self.assertEqual([sink.url for sink in config.logs.sink], ["https://a.example/otlp", "http://b.example"])
         self.assertEqual(config.logs.sink[1].headers, (("X-A", "b"),))
