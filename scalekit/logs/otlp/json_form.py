@@ -9,6 +9,7 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from scalekit.logs.otlp.records import (
     Malformed,
     Record,
     Scope,
+    Shared,
     bad_value,
     bytes_value,
     check_width,
@@ -122,12 +124,12 @@ def read_request(document: bytes) -> Iterator[Record | Malformed]:
 
 def _records(request: _Request) -> Iterator[Record | Malformed]:
     for group in request.resourceLogs or ():
+        resource = Shared(partial(_resource, group.resource))
         for part in group.scopeLogs or ():
-            shared = None
+            scope = Shared(partial(_scope, part.scope))
             for record in part.logRecords or ():
                 try:
-                    shared = shared or (_resource(group.resource), _scope(part.scope))
-                    yield _record(record, *shared)
+                    yield _record(record, resource.get(), scope.get())
                 except ClientFault as fault:
                     yield Malformed(fault.detail, _encoder.encode(record))
 

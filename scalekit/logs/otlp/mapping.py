@@ -72,17 +72,17 @@ def batch_of(records: Iterable[Record | Malformed]) -> Batch:
         if number > RECORDS_LIMIT:
             raise ClientFault(413, "too-many-entries", f"The request has more than {RECORDS_LIMIT} records.")
         if isinstance(record, Malformed):
-            wrong = record
+            error = record.error
         else:
             try:
                 entries.append(_entry_of(record, shared))
                 continue
             except ClientFault as fault:
-                wrong = Malformed(fault.detail, _encode(record))
+                error = fault.detail
         count += 1
         if len(rejected) < REPORT_LIMIT:
-            rejected.append((number, wrong.error))
-            bad.append(wrong.raw)
+            rejected.append((number, error))
+            bad.append(record.raw if isinstance(record, Malformed) else _encode(record))
     return Batch(entries, rejected, count, bad)
 
 
@@ -102,6 +102,9 @@ class _Shared:
     def of(self, record: Record) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
         """The source, the scope's fields, and the resource's; raises `ClientFault` 400."""
         if record.resource is not self._resource or record.scope is not self._scope:
+            # Each record would go over all of them: no more than an entry can have, and the source.
+            if max(len(record.resource) - 1, len(record.scope.attributes)) > FIELD_LIMIT:
+                raise ClientFault(400, "bad-entry", f"The entry has more than {FIELD_LIMIT} fields.")
             self._said = _source(record.resource), _scope_fields(record.scope), _resource_fields(record.resource)
             self._resource, self._scope = record.resource, record.scope
         return self._said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -17,12 +18,16 @@ from scalekit.logs.otlp.records import (
     Malformed,
     Record,
     Scope,
+    Shared,
     bytes_value,
     check_width,
     float_value,
     id_value,
     too_deep,
 )
+
+#: More of a record that cannot be taken is not kept.
+_TEXT_BYTES = 16 * 1024
 
 
 def read_request(document: bytes) -> Iterator[Record | Malformed]:
@@ -35,15 +40,22 @@ def read_request(document: bytes) -> Iterator[Record | Malformed]:
 
 
 def _records(request: ExportLogsServiceRequest) -> Iterator[Record | Malformed]:
+    check_width(len(request.resource_logs))
     for group in request.resource_logs:
+        resource = Shared(partial(_attributes, group.resource.attributes, DEPTH_LIMIT))
+        check_width(len(group.scope_logs))
         for part in group.scope_logs:
-            shared = None
+            scope = Shared(partial(_scope, part.scope))
             for record in part.log_records:
                 try:
-                    shared = shared or (_attributes(group.resource.attributes, DEPTH_LIMIT), _scope(part.scope))
-                    yield _record(record, *shared)
+                    yield _record(record, resource.get(), scope.get())
                 except ClientFault as fault:
-                    yield Malformed(fault.detail, str(record).encode())
+                    yield Malformed(fault.detail, _text(record))
+
+
+def _text(record: LogRecord) -> bytes:
+    """For people; a large one as it came, as its text takes a second for each two megabytes."""
+    return str(record).encode() if record.ByteSize() <= _TEXT_BYTES else record.SerializeToString()[:_TEXT_BYTES]
 
 
 def _record(said: LogRecord, resource: dict[str, Any], scope: Scope) -> Record:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from scalekit.errors import ClientFault
 from scalekit.logs.entry import DEPTH_LIMIT
+
+T = TypeVar("T")
 
 INT64 = range(-(1 << 63), 1 << 63)
 UINT32 = range(1 << 32)
@@ -94,3 +97,28 @@ def bytes_value(value: bytes) -> str:
 def id_value(text: str) -> str:
     """A trace's or span's id in hex as a value: all zeros mean that there is none."""
     return text.lower() if text.strip("0") else ""
+
+
+class Shared(Generic[T]):
+    """
+    What many records have in common: read once, when the first of them wants it, good or bad.
+
+    :param read: raises `ClientFault`.
+    """
+
+    def __init__(self, read: Callable[[], T]) -> None:
+        self._read = read
+        self._found: T | None = None
+        self._fault: ClientFault | None = None
+
+    def get(self) -> T:
+        """It; raises `ClientFault` each time if it cannot be read."""
+        if self._fault is not None:
+            raise self._fault.with_traceback(None)
+        if self._found is None:
+            try:
+                self._found = self._read()
+            except ClientFault as fault:
+                self._fault = fault
+                raise
+        return self._found

@@ -205,3 +205,19 @@ class ProtobufTests(SynchronousTestCase):
             if count == 16:
                 self.assertIsInstance(self.read(deep), Record)
         self.assertIsInstance(self.read(deep), Malformed)
+
+    def test_many_groups(self) -> None:
+        """Of nothing: they are not gone through."""
+        for body in (b"\x0a\x00" * 20_000, b"\x0a\xc0\xb8\x02" + b"\x12\x00" * 20_000):
+            with self.assertRaises(ClientFault) as caught:
+                list(protobuf_form.read_request(body))
+            self.assertEqual(caught.exception.status, 400)
+
+    def test_a_large_bad_record(self) -> None:
+        """Of it only so much is kept as somebody may look at."""
+        wide = AnyValue()
+        for _ in range(20_000):
+            wide.array_value.values.add()
+        found = self.read(wide)
+        assert isinstance(found, Malformed)
+        self.assertLess(len(found.raw), 20_000)

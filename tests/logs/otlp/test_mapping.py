@@ -152,6 +152,22 @@ class BatchTests(SynchronousTestCase):
         self.assertEqual(fault.status, 413)
         self.assertEqual(len(batch_of([Malformed("odd", b"")] * 200).rejected), 100)
 
+    def test_a_wide_resource(self) -> None:
+        """More than an entry can have is not gone over for each of its records; nor are they kept beyond the first."""
+        looks: list[int] = []
+
+        class Wide(dict[str, Any]):
+            def items(self) -> Any:
+                looks.append(1)
+                return super().items()
+
+        wide = Wide({f"a{number}": number for number in range(FIELD_LIMIT + 2)})
+        for resource, scope in ((wide, Scope()), (SHOP, Scope(attributes=wide))):
+            batch = batch_of([Record(resource=resource, scope=scope)] * 200)
+            self.assertEqual((batch.rejected_count, len(batch.bad)), (200, 100))
+            self.assertEqual(batch.rejected[0], (1, f"The entry has more than {FIELD_LIMIT} fields."))
+        self.assertEqual(looks, [])
+
 
 class RecordOfTests(SynchronousTestCase):
     """`record_of`."""
