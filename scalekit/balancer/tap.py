@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from prometheus_client.registry import Collector
-from twisted.application.service import Service
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -76,7 +75,7 @@ from scalekit.kit.daemons import open_figures, open_logging
 from scalekit.logs.panel import LogsPanel
 from scalekit.net.addresses import local_names
 from scalekit.net.contexts import HTTP, HTTP_1
-from scalekit.net.deadlines import Wheel
+from scalekit.net.deadlines import Ticking, Wheel
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.listening import HTTPListening
 from scalekit.net.pem import locked, made_secret
@@ -160,7 +159,7 @@ def add_balancer(
     """
     config = settings.balancer
     wheel = Wheel(reactor)
-    _Ticking(wheel).setServiceParent(daemon)
+    Ticking(wheel).setServiceParent(daemon)
     roster = Roster(random.random, health_rules_of(config), config.drain.deadline, config.health.panic)
     routing = Routing(claims_of(config))
     roster.observe_claims(routing.settle)
@@ -383,21 +382,6 @@ def _add_http_cache(
     wheel.every_tick(cache.front.tick)
     daemon.on_reload(lambda fresh: cache.public_purge.adopt(tokens(fresh)), "registration.token_file")
     return cache
-
-
-class _Ticking(Service):
-    """Starts and stops a wheel with its daemon."""
-
-    def __init__(self, wheel: Wheel) -> None:
-        self._wheel = wheel
-
-    def startService(self) -> None:
-        super().startService()
-        self._wheel.start()
-
-    def stopService(self) -> None:
-        self._wheel.stop()
-        super().stopService()
 
 
 def _tell(change: Transition | Notice) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -194,3 +195,18 @@ class Timeouts:
     answer_progress: float = 60.0
     idle: float = 60.0
     tunnel_idle: float = 3600.0
+
+
+class Ticking(Service):
+    """Starts and stops a wheel with its daemon."""
+
+    def __init__(self, wheel: Wheel) -> None:
+        self._wheel = wheel
+
+    def startService(self) -> None:
+        super().startService()
+        self._wheel.start()
+
+    def stopService(self) -> None:
+        self._wheel.stop()
+        super().stopService()
