@@ -7,12 +7,12 @@ here: an error has to be said in it also where the extra for protobuf is missing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from scalekit.logs.otlp.forms import PROTOBUF
+from scalekit.logs.otlp.wire import parts, varint
 
 #: Of google.rpc.Code, by HTTP's status; the clients go by the latter.
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 10, 413: 8, 415: 3, 429: 8, 500: 13, 503: 14}
@@ -48,7 +48,7 @@ def response(media_type: bytes, told: Told) -> bytes:
     """An ExportLogsServiceResponse; without rejected records and text it is empty, which means that all were taken."""
     if media_type == PROTOBUF:
         part = _pair(told)
-        return b"\x0a" + _varint(len(part)) + part if part else b""
+        return b"\x0a" + varint(len(part)) + part if part else b""
     if not told.number and not told.text:
         return b"{}"
     # ProtoJSON has numbers of 64 bits as text.
@@ -69,8 +69,8 @@ def read_response(media_type: bytes, body: bytes) -> Told:
     """What an ExportLogsServiceResponse says of records that were rejected; a body that is none says nothing."""
     try:
         if media_type == PROTOBUF:
-            parts = [part for field, part in _parts(body) if field == 1 and isinstance(part, bytes)]
-            return _read_pair(parts[0]) if parts else Told()
+            told = [part for field, part in parts(body) if field == 1 and isinstance(part, bytes)]
+            return _read_pair(told[0]) if told else Told()
         said = msgspec.json.decode(body, type=_Response).partialSuccess if body else None
         if said is None:
             return Told()
@@ -93,56 +93,15 @@ def read_status(media_type: bytes, body: bytes) -> str:
 
 def _pair(told: Told) -> bytes:
     text = told.text[:TEXT_LIMIT].encode()
-    number = b"\x08" + _varint(told.number) if told.number else b""
-    return number + (b"\x12" + _varint(len(text)) + text if text else b"")
+    number = b"\x08" + varint(told.number) if told.number else b""
+    return number + (b"\x12" + varint(len(text)) + text if text else b"")
 
 
 def _read_pair(body: bytes) -> Told:
     number, text = 0, ""
-    for field, value in _parts(body):
+    for field, value in parts(body):
         if field == 1 and isinstance(value, int):
             number = value
         elif field == 2 and isinstance(value, bytes):
             text = value.decode("utf-8", "replace")
     return Told(number, text)
-
-
-def _varint(number: int) -> bytes:
-    pieces = bytearray()
-    while number > 0x7F:
-        pieces.append(number & 0x7F | 0x80)
-        number >>= 7
-    pieces.append(number)
-    return bytes(pieces)
-
-
-def _parts(body: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a message that are numbers or bytes; raises ValueError if it is none."""
-    position = 0
-    while position < len(body):
-        tag, position = _read_varint(body, position)
-        if tag & 7 == 0:
-            number, position = _read_varint(body, position)
-            yield tag >> 3, number
-        elif tag & 7 == 2:
-            length, position = _read_varint(body, position)
-            if position + length > len(body):
-                raise ValueError("it ends within a field")
-            yield tag >> 3, body[position : position + length]
-            position += length
-        else:
-            raise ValueError("a field of another kind")
-
-
-def _read_varint(body: bytes, position: int) -> tuple[int, int]:
-    """A number, and where it ends."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if position >= len(body):
-            raise ValueError("it ends within a number")
-        byte = body[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-    raise ValueError("a number of more than 64 bits")

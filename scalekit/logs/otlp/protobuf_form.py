@@ -2,41 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from scalekit.errors import ClientFault
 from scalekit.logs.entry import DEPTH_LIMIT
+from scalekit.logs.otlp.mapping import RECORDS_LIMIT
 from scalekit.logs.otlp.records import (
     INT64,
     Malformed,
     Record,
     Scope,
     Shared,
+    bad_value,
     bytes_value,
     check_width,
     float_value,
     id_value,
     too_deep,
 )
+from scalekit.logs.otlp.wire import parts
 
+M = TypeVar("M", bound=Message)
+
+#: A request that is longer is read one record at a time, and a record that is longer is not taken: of
+#: messages of two bytes each, seventy times as much is in memory.
+_WHOLE_BYTES = 1024 * 1024
 #: More of a record that cannot be taken is not kept.
 _TEXT_BYTES = 16 * 1024
 
 
 def read_request(document: bytes) -> Iterator[Record | Malformed]:
     """The records of an ExportLogsServiceRequest; raises `ClientFault` 400 if it is none."""
+    if len(document) > _WHOLE_BYTES:
+        return _records_apart(document)
+    return _records(_parsed(ExportLogsServiceRequest, document))
+
+
+def _parsed(kind: type[M], data: bytes) -> M:
+    if len(data) > _WHOLE_BYTES:
+        raise bad_value(f"found {len(data)} bytes, expected at most {_WHOLE_BYTES}.")
     try:
-        request = ExportLogsServiceRequest.FromString(document)
+        return kind.FromString(data)
     except DecodeError:
         raise ClientFault(400, "bad-protobuf", "This is no ExportLogsServiceRequest in protobuf.") from None
-    return _records(request)
+
+
+def _records_apart(document: bytes) -> Iterator[Record | Malformed]:
+    """As `_records`, each parsed when its turn comes."""
+    count = 0
+    for group in _fields(document)[1]:
+        of_group = _fields(group)
+        resource = Shared(partial(_resource_of, of_group[1]))
+        # Groups without a record count as well: nobody sends thousands of them.
+        count += 1 + len(of_group[2])
+        _check_count(count)
+        for part in of_group[2]:
+            of_part = _fields(part)
+            scope = Shared(partial(_scope_of, of_part[1]))
+            for data in of_part[2]:
+                try:
+                    yield _record(_parsed(LogRecord, data), resource.get(), scope.get())
+                except ClientFault as fault:
+                    yield Malformed(fault.detail, data[:_TEXT_BYTES])
+
+
+def _fields(message: bytes) -> dict[int, list[bytes]]:
+    """What a message has as its first field, and as its second; raises `ClientFault` for one that has too many."""
+    found: dict[int, list[bytes]] = {1: [], 2: []}
+    try:
+        for count, (field, value) in enumerate(parts(message), 1):
+            _check_count(count)
+            if field in found and isinstance(value, bytes):
+                found[field].append(value)
+    except ValueError:
+        raise ClientFault(400, "bad-protobuf", "This is no ExportLogsServiceRequest in protobuf.") from None
+    return found
+
+
+def _check_count(count: int) -> None:
+    if count > RECORDS_LIMIT + 1:  # records, and the scope
+        raise ClientFault(413, "too-many-entries", f"The request has more than {RECORDS_LIMIT} records.")
+
+
+def _resource_of(pieces: Sequence[bytes]) -> dict[str, Any]:
+    return _attributes(_parsed(Resource, b"".join(pieces)).attributes, DEPTH_LIMIT)
+
+
+def _scope_of(pieces: Sequence[bytes]) -> Scope:
+    return _scope(_parsed(InstrumentationScope, b"".join(pieces)))
 
 
 def _records(request: ExportLogsServiceRequest) -> Iterator[Record | Malformed]:

@@ -221,3 +221,30 @@ class ProtobufTests(SynchronousTestCase):
         found = self.read(wide)
         assert isinstance(found, Malformed)
         self.assertLess(len(found.raw), 20_000)
+
+    def test_a_long_request(self) -> None:
+        """One record at a time, and the same ones; a record that is longer than all should be is told of."""
+        given = [
+            Record(1, body="x" * 600_000, resource={"service.name": "shop"}, scope=Scope("a")),
+            Record(2, body="y" * 600_000, resource={"service.name": "till"}),
+        ]
+        found = list(protobuf_form.read_request(protobuf_form.write_request(given)))
+        self.assertEqual(found, given)
+        long = [Record(3, body="z" * 1_100_000), Record(4)]
+        wrong, good = protobuf_form.read_request(protobuf_form.write_request(long))
+        assert isinstance(wrong, Malformed)
+        self.assertIn("at most 1048576", wrong.error)
+        self.assertLess(len(wrong.raw), 20_000)
+        self.assertEqual(good, Record(4))
+
+    def test_a_long_request_of_nothing(self) -> None:
+        """Records, groups and parts without end are not gone through, and not all in memory: 413; nonsense is 400."""
+        many = b"\x12\x00" * 600_000
+        length = b"\x80\x9f\x49"
+        for body in (many.replace(b"\x12", b"\x0a"), b"\x0a" + length + many):
+            with self.assertRaises(ClientFault) as caught:
+                list(protobuf_form.read_request(body))
+            self.assertEqual(caught.exception.status, 413)
+        with self.assertRaises(ClientFault) as caught:
+            list(protobuf_form.read_request(b"\xff" * 2_000_000))
+        self.assertEqual(caught.exception.status, 400)
