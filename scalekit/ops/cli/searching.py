@@ -191,12 +191,18 @@ def entry_line(entry: dict[str, Any]) -> Text:
         " ",
         (plain(entry["Source"]), "cyan"),
         " ",
-        plain(entry["Message"]),
+        _lines(entry["Message"]),
     )
     for name, value in entry.get("Fields", {}).items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        line.append(f" {plain(name)}={plain(text)}", "dim")
+        line.append(f" {plain(name)}={_lines(text)}", "dim")
     return line
+
+
+def _lines(text: str) -> str:
+    """As `plain`; a text of several lines, such as a traceback, keeps them, where none looks like another entry."""
+    lines = [plain(line) for line in text.split("\n")]
+    return lines[0] if len(lines) == 1 else "".join(f"\n    {line}" for line in lines)
 
 
 def stats_lines(said: dict[str, Any]) -> list[Text | Table]:

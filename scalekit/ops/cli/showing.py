@@ -27,4 +27,5 @@ def show(*lines: Text | Table) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, emoji=False, markup=False, width=_WIDE)
     for line in lines:
-        console.print(line)
+        # A line stays one, however long: for grep, and for whoever copies it out of a terminal.
+        console.print(line, soft_wrap=isinstance(line, Text))

@@ -60,10 +60,13 @@ class WithLogTests(CommandCase):
 
     def test_all(self) -> None:
         self.write("one \x1b[31mred", "two id=ab-1 200", "three id=ab-12")
-        self.write("four ab-1", level="ERROR", source="app")
+        self.write("four ab-1" + " and more" * 30, level="ERROR", source="app")
         lines = self.command("logs", "query").stdout.splitlines()
         self.assertEqual([line.split()[3] for line in lines], ["one", "two", "three", "four"])
         self.assertIn("INFO  shop one \ufffd[31mred n=7", lines[0])
+        line = {"Timestamp": "2026-11-23T11:06:52.000000000Z", "Level": "ERROR", "Source": "shop", "Message": "bad"}
+        told = searching.entry_line({**line, "Fields": {"traceback": "Traceback:\n  \x1b[2J1/0", "n": 7}}).plain
+        self.assertEqual(told.partition("bad ")[2], "traceback=\n    Traceback:\n      \ufffd[2J1/0 n=7")
         self.assertIn("four", self.command("logs", "query", "level>=warn", "-n", "1", "--from", "1h").stdout)
         self.assertEqual(json.loads(self.command("logs", "query", "--json", "*red").stdout)["Sequence"], 1)
 
