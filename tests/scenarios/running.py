@@ -202,8 +202,10 @@ class Demo(Daemon):
         arguments = ["scalekit-all", "--demo", str(blogs), "--config", str(path), "--state-directory", state]
         super().__init__(directory, *arguments, has_terminal=has_terminal)
 
-    def greeted(self) -> Demo:
-        self.wait_for(GREETING)
+    def greeted(self, times: int = 1) -> Demo:
+        """Wait until it serves; the greeting is about the blogs only."""
+        self.wait_for(GREETING, times)
+        until(lambda: is_listening(self.data), "the data service listens")
         return self
 
     def ask(

@@ -66,7 +66,7 @@ class EndTests(DemoCase):
         self.assert_ended_well(demo)
         again = Demo(demo.directory, 1, has_terminal=True)
         self.addCleanup(again.clean_up)
-        again.wait_for("scalekit is running", times=2)
+        again.greeted(times=2)
         self.assertIn(b"Kept", again.ask(again.public, "GET", "/").body)
         self.assertEqual((again.state / "tls" / "ca.pem").read_bytes(), ca)
         again.hang_up()
