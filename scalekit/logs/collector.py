@@ -83,6 +83,8 @@ class Collector(Service):
         self._loop.clock = clock
         self.counts = Counts()
         self.room = Room(settings)
+        #: Of bodies of which the end has not come yet; whoever receives them adds and subtracts.
+        self.receiving_bytes = 0
         self._budget = Budget(settings.source_rate)
         # When the appends that the journal still has were received, oldest first, by their numbers.
         self._received: dict[int, int] = {}

@@ -27,15 +27,23 @@ class Room:
 
     def look(self, directory: Directory, waiting_bytes: int) -> None:
         """
-        Look again; raises OSError.
+        Look again.  A disk that cannot be asked has no room: what was taken is written all the same, if it can be.
 
         :param waiting_bytes: what was taken, and is not yet in the volumes.
         """
         settings = self._settings
         needed = settings.reserve_bytes + settings.segment_bytes + LINES_PER_BYTE * waiting_bytes
-        free = self.free_bytes = directory.free()
+        why: OSError | None = None
+        try:
+            free = directory.free()
+        except OSError as found:
+            free, why = 0, found
+        self.free_bytes = free
         was_short, self.is_short = self.is_short, free < needed
-        if self.is_short and not was_short:
+        if why is not None:
+            if not was_short:
+                _log.error("the log's disk does not say what is free; entries are refused: {why}", why=why)
+        elif self.is_short and not was_short:
             text = "the log's disk is nearly full: {free} bytes are free, {needed} are needed; entries are refused"
             _log.error(text, free=free, needed=needed)
         elif was_short and not self.is_short:

@@ -24,10 +24,13 @@ from scalekit.logs.batches import parse_batch_name
 from scalekit.logs.bodies import BODY_LIMIT, Batch, check_values, decode_body, parse_array, parse_lines
 from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry, parse_entry
+from scalekit.logs.journal import Unavailable
 
 JSON = (b"application/json",)
 NDJSON = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl")
 _TYPE = (b"Content-Type", b"application/json")
+#: Of all bodies together whose end has not come: two of the largest, and a thousand of the kit's beside them.
+RECEIVING_LIMIT = 2 * BODY_LIMIT + 1000 * 64 * 1024
 
 _log = Logger()
 
@@ -177,13 +180,19 @@ class _Receiving:
             return
         self._size += len(piece)
         self._pieces.append(piece)
+        collector = self._taking.collector
+        collector.receiving_bytes += len(piece)
         if self._size > BODY_LIMIT:
             self._fail(_too_big())
+        elif collector.receiving_bytes > RECEIVING_LIMIT:
+            collector.counts.refused["memory"] += 1  # how many entries it has, nobody knows yet
+            self._fail(Unavailable("memory", "More is being sent at once than the log holds."))
 
     def end(self, trailers: Fields) -> None:
         if self._exchange is None:
             return
-        pieces, self._pieces = self._pieces, []
+        pieces = self._pieces
+        self._let_go()
         head: RequestHead = self._exchange.head
         collector = self._taking.collector
         try:
@@ -212,14 +221,18 @@ class _Receiving:
 
     def _fail(self, fault: Fault) -> None:
         exchange, self._exchange = self._exchange, None
-        self._pieces = []
+        self._let_go()
         if exchange is not None:
             self._taking.refuse(exchange, fault)
 
     def aborted(self, fault: Exception) -> None:
         """The client is gone; what was handed over stays on its way."""
         self._exchange = None
-        self._pieces = []
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._taking.collector.receiving_bytes -= self._size
+        self._pieces, self._size = [], 0
 
     def pause(self) -> None:
         """Nothing is being sent yet."""

@@ -13,8 +13,9 @@ import zstandard
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.http.heads import RequestHead
 from scalekit.interfaces import IResponder
-from scalekit.logs import quarantine
+from scalekit.logs import quarantine, taking
 from scalekit.logs.bodies import BODY_LIMIT, VALUES_LIMIT
 from scalekit.logs.budget import Budget
 from scalekit.logs.collector import Collector
@@ -22,7 +23,7 @@ from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.resource import LogResource
 from scalekit.logs.settings import Settings
 from scalekit.logs.taking import Front
-from scalekit.web.memory import MemoryExchange, ask
+from scalekit.web.memory import MemoryExchange, ask, respond
 from scalekit.web.site import Site
 from tests.logs.lanes import SteppedLane
 
@@ -211,3 +212,27 @@ class FrontTests(LogResourceTests):
             left = weakref.ref(exchange)
             del exchange
             self.assertIsNone(left(), body)
+
+    def test_bodies_on_their_way_have_a_bound(self) -> None:
+        """Who sends more than there is room for gets 503, whoever is done or gone leaves room."""
+        self.patch(taking, "RECEIVING_LIMIT", 100_000)
+
+        def begin(size: int) -> MemoryExchange:
+            head = RequestHead(b"POST", b"/", [], host=b"localhost", length=1_000_000)
+            exchange = MemoryExchange(head, b" " * size, is_ended=False)
+            respond(self.site, exchange)
+            return exchange
+
+        first, second = begin(60_000), begin(30_000)
+        self.assertEqual(begin(20_000).status, 503)
+        self.assertEqual(self.collector.counts.refused["memory"], 1)
+        second.feed(b" " * 20_000)
+        self.assertEqual((second.status, first.status), (503, 0))
+        third = begin(30_000)
+        first.leave()
+        begin(60_000).end()  # 400: it is empty
+        self.assertEqual((third.status, self.collector.receiving_bytes), (0, 30_000))
+        third.feed(GOOD)
+        third.end()
+        self.assertEqual(self.done(third), (200, {"accepted": 1}))
+        self.assertEqual(self.collector.receiving_bytes, 0)

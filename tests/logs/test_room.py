@@ -32,3 +32,20 @@ class RoomTests(SynchronousTestCase):
             self.assertEqual((room.is_short, room.free_bytes), (is_short, free))
             told.append([event["log_level"] for event in events])
         self.assertEqual(told, [[], [LogLevel.error], [], [], [LogLevel.info], []])
+
+    def test_a_disk_that_cannot_be_asked(self) -> None:
+        """It has no room, is told of once, and nobody who looks fails."""
+        directory = MemoryDirectory()
+        room = Room(Settings(reserve_bytes=1000, segment_bytes=100))
+        told = []
+
+        def broken() -> int:
+            raise OSError("Input/output error")
+
+        for free in (broken, broken, lambda: 5000):
+            self.patch(directory, "free", free)
+            with capturedLogs() as events:
+                room.look(directory, 0)
+            self.assertEqual((room.is_short, room.free_bytes), (True, 0) if free is broken else (False, 5000))
+            told.append([event["log_level"] for event in events])
+        self.assertEqual(told, [[LogLevel.error], [], [LogLevel.info]])
