@@ -24,6 +24,7 @@ class FakeCollector:
         self.gate = threading.Event()
         self.gate.set()
         self.delay_seconds = 0.0
+        self._lock = threading.Lock()
         collector = self
 
         class Answering(BaseHTTPRequestHandler):
@@ -61,9 +62,11 @@ class FakeCollector:
         if self.answers:
             return self.answers.pop(0)
         name = fields["X-Scalekit-Batch"]
-        if name not in [each for each, _ in self.batches]:
-            lines = zlib.decompress(body, 31).splitlines()
-            self.batches.append((name, [json.loads(line) for line in lines]))
+        lines = zlib.decompress(body, 31).splitlines()
+        entries = [json.loads(line) for line in lines]
+        with self._lock:  # the same batch may come twice at once
+            if name not in [each for each, _ in self.batches]:
+                self.batches.append((name, entries))
         return 200, {}, b"{}"
 
     @property
