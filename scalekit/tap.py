@@ -132,7 +132,7 @@ class _Demo:
     def _greet(self, balancer: Balancer, cache: ListeningService) -> None:
         try:
             up = [each for each in balancer.roster.available(self._settings.blog.service) if each.state is State.UP]
-            if len(up) < len(self._blogs):
+            if len(up) < len(self._blogs) or not _listens(self._data):
                 return
             self._greeting.stop()
             self._tell(balancer, cache, sorted(f"{each.scheme}://{each.id}/" for each in up))
@@ -158,6 +158,15 @@ class _Demo:
         if terminal is not None:
             terminal.write(f"\nscalekit is running; Ctrl-C ends it\n{lines}\n")
             terminal.flush()
+
+
+def _listens(url: ListenURL) -> bool:
+    """Whether somebody does there; on this machine that is told at once."""
+    try:
+        socket.create_connection((url.host, url.port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _first_port(section: str, listen: tuple[ListenURL, ...]) -> ListenURL:

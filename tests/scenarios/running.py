@@ -203,9 +203,8 @@ class Demo(Daemon):
         super().__init__(directory, *arguments, has_terminal=has_terminal)
 
     def greeted(self, times: int = 1) -> Demo:
-        """Wait until it serves; the greeting is about the blogs only."""
+        """Wait until it serves."""
         self.wait_for(GREETING, times)
-        until(lambda: is_listening(self.data), "the data service listens")
         return self
 
     def ask(
