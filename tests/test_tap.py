@@ -61,6 +61,8 @@ class DemoCase(SynchronousTestCase):
         self.daemon = Daemon()
         self.patch(tap, "reactor", self.clock)
         self.patch(tap, "ChildService", self.children)
+        self.data_listens = True
+        self.patch(tap, "_listens", lambda url: self.data_listens)
         self.terminal = io.StringIO()
         self.patch(sys, "__stdout__", self.terminal)
         self.up: list[Any] = []
@@ -138,6 +140,10 @@ class StartTests(DemoCase):
         self.clock.advance(1)
         self.assertEqual(self.terminal.getvalue(), "")
         self.up[1].state = State.UP
+        self.data_listens = False
+        self.clock.advance(1)
+        self.assertEqual(self.terminal.getvalue(), "")
+        self.data_listens = True
         self.clock.advance(1)
         self.assertIn("scalekit is running; Ctrl-C ends it", self.terminal.getvalue())
         rows = dict(line.strip().split("  ", 1) for line in self.terminal.getvalue().splitlines() if "  " in line)
