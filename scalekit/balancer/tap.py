@@ -228,13 +228,7 @@ def add_balancer(
         forwarder.via,
     )
     public = HTTPListening(
-        config.listen,
-        factory,
-        reactor,
-        certificate,
-        config.limits.max_connections,
-        fail_start=fail_start,
-        gathers=True,
+        config.listen, factory, reactor, certificate, config.limits.max_connections, fail_start=fail_start
     )
 
     def listeners() -> list[tuple[str, int]]:
