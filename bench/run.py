@@ -84,7 +84,7 @@ def main() -> int:
             try:
                 place = folder / "caches"
                 place.mkdir()
-                for case in caches.measure(_place(place), rounds, 1):  # a second is ten thousand requests and more
+                for case in caches.measure(_place(place), 3 * rounds, 1):  # a second is ten thousand requests and more
                     results.cases.append(case)
                     print(case_table(case), end="\n\n", flush=True)
             except FAULTS as fault:
