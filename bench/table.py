@@ -135,9 +135,9 @@ def report(results: Results) -> str:
         'each "to nginx" is how much the column before it is worth, more is better. Handshakes (X25519, ECDSA with '
         "P-256) are made by a client in Python, in rounds of 1 s, without a request; where a proxy was not busy all "
         "the time, its CPU time counts and not how many it took. An idle connection is one that was used for one "
-        "request; its memory is what the proxy's RSS grew by. What is kept or static is asked for in three times as many "
-        "rounds, of 1 s; "
-        "neither nginx nor ours writes an access log of static answers and of key/value, Varnish never."
+        "request; its memory is what the proxy's RSS grew by. What is kept or static is asked for in three times as "
+        "many rounds, of 1 s; neither nginx nor ours writes an access log of static answers and of key/value, Varnish "
+        "never."
     )
     story = (
         f"The transaction is the blog's list out of a database of {POSTS:,} posts and {COMMENTS:,} comments, all over "
