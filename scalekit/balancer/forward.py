@@ -25,7 +25,8 @@ from scalekit.http.upgrade import Handshake, handshake_of
 from scalekit.interfaces import IAnswerObserver, IAnswerReceiver
 from scalekit.net.h2_stream import H2Stream
 from scalekit.net.pool import Pool
-from scalekit.net.upstream import UNUSED, UpstreamConnection
+from scalekit.net.pooled import UNUSED
+from scalekit.net.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from scalekit.balancer.proxy import ReverseProxy

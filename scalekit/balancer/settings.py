@@ -12,7 +12,7 @@ from scalekit.config.model import Balancer
 from scalekit.config.urls import ServerURL
 from scalekit.http.h2.limits import Limits
 from scalekit.net.deadlines import Timeouts
-from scalekit.net.upstream import UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
 
 
 def claims_of(settings: Balancer) -> tuple[Claim, ...]:

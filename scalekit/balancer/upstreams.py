@@ -24,9 +24,9 @@ from scalekit.net.connecting import connect
 from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import HTTP_1_REQUIRED, H2Stream
 from scalekit.net.pool import Pool
+from scalekit.net.pooled import UpstreamTimeouts
 from scalekit.net.shared_pool import SharedPool, Wish
 from scalekit.net.tls import ClientTLS
-from scalekit.net.upstream import UpstreamTimeouts
 
 _LEAVING = (State.DRAINING, State.GONE)
 #: Schemes whose app servers speak nothing else.
@@ -136,9 +136,8 @@ class Upstreams:
                 self._checked, self._unchecked, callbackArgs=(instance,), errbackArgs=(instance,)
             )
         asked = self._ping(instance)
-        if (
-            instance.scheme not in _HTTP_1 and not instance.secret
-        ):  # gRPC's health checking has no place for a challenge
+        # gRPC's health checking has no place for a challenge.
+        if instance.scheme not in _HTTP_1 and not instance.secret:
             asked.addBoth(self._pinged, instance)
         return asked
 

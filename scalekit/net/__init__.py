@@ -15,7 +15,8 @@ Start with `server` (a client's connection: bytes to exchanges; `server_waits`: 
   certificate for which name; `quick_tls`: pyOpenSSL's connection with less around it.
 * `listening`: the listeners of a daemon, made of `ports` and `unix_ports`; `greeting`: what a load balancer says first,
   by the `proxy_protocol`; `connecting`: opening a connection, with its deadline.
-* `h2_upstream`, `h2_stream`: a connection to an app server of HTTP/2, and one request on it.
+* `h2_upstream`, `h2_stream`: a connection to an app server of HTTP/2, and one request on it; `pooled`: what it has in
+  common with one of HTTP/1.1.
 * `pool`: idle upstream connections, the latest first; `shared_pool`: the same where one carries many requests.
 * `redis`: connections to Redis that are kept up.
 * `deadlines`: every wait of every connection, in one wheel.

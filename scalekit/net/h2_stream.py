@@ -28,8 +28,8 @@ from scalekit.http.heads import Fields, ResponseHead
 from scalekit.http.responses import malformed
 from scalekit.http.upgrade import Handshake
 from scalekit.net.deadlines import FAR, Wheel
+from scalekit.net.pooled import UpstreamTimeouts
 from scalekit.net.tunnel import HALF_CLOSED_SECONDS
-from scalekit.net.upstream import UpstreamTimeouts
 
 if TYPE_CHECKING:
     from scalekit.net.h2_upstream import H2Upstream

@@ -30,7 +30,7 @@ from scalekit.http.h2.session import ClientSession, ErrorCode, FieldList, Noise
 from scalekit.http.heads import Fields
 from scalekit.net.deadlines import FAR, Wheel
 from scalekit.net.h2_stream import H2Stream
-from scalekit.net.upstream import UNUSED, Pooled, UpstreamTimeouts
+from scalekit.net.pooled import UNUSED, Pooled, UpstreamTimeouts
 
 #: At once on one connection, if the server takes as many (RFC 9113 section 6.5.2 recommends no fewer; nginx, HAProxy
 #: and Go's server take 128, 100 and 250; gRPC's any number).

@@ -12,7 +12,8 @@ from typing import Any
 
 from scalekit.errors import UpstreamFault
 from scalekit.net.deadlines import FAR, Wheel
-from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
+from scalekit.net.upstream import UpstreamConnection
 
 #: Idle connections kept to one app server: what two HTTP/2 clients ask at once with all their streams.  Fewer, and each
 #: such burst opens the rest anew (15 us each); those that are not used close after their idle time anyway.

@@ -19,7 +19,8 @@ from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import H2Stream, new_stream
 from scalekit.net.h2_upstream import STREAMS, H2Upstream, Soon
 from scalekit.net.pool import MOST_OPENING, Failed, Opener, Pool, Waiting
-from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
+from scalekit.net.upstream import UpstreamConnection
 
 #: HTTP/2 connections to one app server.  One is the rule; more are for servers that take few streams on each: gRPC's
 #: and Go's servers would be at 6400 requests, one that takes a single stream is used as if it spoke HTTP/1.

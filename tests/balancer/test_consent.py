@@ -12,7 +12,7 @@ from scalekit.balancer.consent import CHALLENGE, RESPONSE, ConsentAnswer, respon
 from scalekit.balancer.health import HealthRules
 from scalekit.errors import UpstreamFault
 from scalekit.http.heads import ResponseHead
-from scalekit.net.upstream import UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
 from tests.balancer import test_upstreams
 
 

@@ -18,7 +18,7 @@ from scalekit.config.model import Timeouts as TimeoutsTable
 from scalekit.config.urls import parse_server_url
 from scalekit.http.h2.limits import Limits
 from scalekit.net.deadlines import Timeouts
-from scalekit.net.upstream import UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
 
 
 class SettingsTests(SynchronousTestCase):

@@ -18,10 +18,11 @@ from scalekit.http.h2.session import ErrorCode
 from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
+from scalekit.net.pooled import UpstreamTimeouts
 from scalekit.net.ports import Admission, Port
 from scalekit.net.tls import ClientTLS
 from scalekit.net.unix_ports import UnixPort
-from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+from scalekit.net.upstream import UpstreamConnection
 from tests.net.app_server import Receiver
 from tests.net.wire import WireTestCase
 

@@ -13,7 +13,8 @@ from scalekit.errors import UpstreamFault
 from scalekit.net.connecting import CONNECT_SECONDS
 from scalekit.net.deadlines import Wheel
 from scalekit.net.pool import Pool
-from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
+from scalekit.net.upstream import UpstreamConnection
 from tests.net.conversation import MemoryTransport
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.http.h2.session import FieldList, ServerSession
 from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import H2Stream
+from scalekit.net.pooled import UpstreamTimeouts
 from scalekit.net.shared_pool import SharedPool, Wish
-from scalekit.net.upstream import UpstreamTimeouts
 from tests.http.h2.recorder import Recorder
 from tests.net.app_server import AppServer, Attempt, Receiver
 from tests.net.conversation import MemoryTransport

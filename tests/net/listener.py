@@ -30,8 +30,8 @@ from scalekit.http.heads import Fields, ResponseHead
 from scalekit.interfaces import IBodyReceiver, IResponder
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory
+from scalekit.net.pooled import UpstreamTimeouts
 from scalekit.net.ports import Admission, Port
-from scalekit.net.upstream import UpstreamTimeouts
 from tests.http.input_table import Got, Row
 
 REACTOR: Any = _reactor

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.net import pool
 from scalekit.net.deadlines import Wheel
 from scalekit.net.pool import MOST_IDLE, MOST_OPENING, YOUNG_SECONDS
-from scalekit.net.upstream import UpstreamConnection, UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
+from scalekit.net.upstream import UpstreamConnection
 from tests.net.app_server import AppServer, Receiver
 from tests.net.conversation import MemoryTransport
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 
-from scalekit.net.upstream import UNUSED
+from scalekit.net.pooled import UNUSED
 from tests.net.app_server import GET, OK, Case, Receiver
 
 

@@ -37,7 +37,7 @@ from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.resource import LogResource
 from scalekit.logs.threads import ThreadLane
 from scalekit.net.deadlines import Wheel
-from scalekit.net.upstream import UpstreamTimeouts
+from scalekit.net.pooled import UpstreamTimeouts
 from scalekit.web.compress import Compress
 from scalekit.web.resource import ResponderResource
 
