@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, DeferredList
@@ -37,6 +38,11 @@ _log = Logger(namespace="scalekit.all")
 
 #: A laptop runs that many blogs at once, and nobody needs more to see how it works.
 MOST_BLOGS = 50
+
+# Ports of other protocols that browsers load nothing from, of those that need no root (Fetch, 2.9 "Port blocking").
+_REFUSED = frozenset(
+    (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080)
+)
 
 
 def _blogs(text: str) -> int:
@@ -108,7 +114,7 @@ class _Demo:
         for listen in self._blogs:
             self._add(f"the blog on {listen}", "scalekit-blog", [*peers, "--listen", str(listen)])
         self._daemon.on_drain(self._end, is_first=True)
-        self._greeting = LoopingCall(self._greet, balancer, cache)
+        self._greeting = LoopingCall(self._greet, balancer, cache, logs)
         self._greeting.clock = reactor
         self._greeting.start(0.2)
 
@@ -129,17 +135,17 @@ class _Demo:
         blogs = DeferredList([child.end(is_hurried) for child in self._children[1:]])
         return blogs.addCallback(lambda _: self._children[0].end(is_hurried))
 
-    def _greet(self, balancer: Balancer, cache: ListeningService) -> None:
+    def _greet(self, balancer: Balancer, cache: ListeningService, logs: ListeningService) -> None:
         try:
             up = [each for each in balancer.roster.available(self._settings.blog.service) if each.state is State.UP]
             if len(up) < len(self._blogs) or not _listens(self._data):
                 return
             self._greeting.stop()
-            self._tell(balancer, cache, sorted(f"{each.scheme}://{each.id}/" for each in up))
+            self._tell(balancer, cache, logs, sorted(f"{each.scheme}://{each.id}/" for each in up))
         except Exception:
             _log.failure("greeting")
 
-    def _tell(self, balancer: Balancer, cache: ListeningService, blogs: list[str]) -> None:
+    def _tell(self, balancer: Balancer, cache: ListeningService, logs: ListeningService, blogs: list[str]) -> None:
         settings = self._settings
         public = balancer.public.bound_urls()[0].replace("[::]", "localhost").replace("0.0.0.0", "localhost")
         rows = [
@@ -148,6 +154,7 @@ class _Demo:
             ("who is registered", f"{_bound(balancer.private)}/"),
             ("a page in the cache", f"{_bound(cache)}/?key=/"),
             ("the log of all", f"{settings.logs.directory}/log.txt"),
+            *(("its page", f"{url}/") for url in _for_browsers(logs)),
         ]
         if not settings.tls.certificate:
             rows.append(("the CA to trust", str(tls_directory(settings) / "ca.pem")))
@@ -188,6 +195,11 @@ def _numbered(first: ListenURL, number: int) -> ListenURL:
 def _dialled(url: ListenURL) -> ListenURL:
     """How to reach a listener from this machine."""
     return ListenURL(url.scheme, "127.0.0.1", url.port) if url.host in ("::", "0.0.0.0") else url
+
+
+def _for_browsers(listening: ListeningService) -> list[str]:
+    """The same of the first that a browser would load; none, if it refuses all."""
+    return [url for url in listening.bound_urls() if url.startswith("http") and urlsplit(url).port not in _REFUSED][:1]
 
 
 def _bound(listening: ListeningService) -> str:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit import tap
 from scalekit.balancer.instance import State
+from scalekit.config.model import Logs
 from scalekit.errors import ConfigurationFault
 
 
@@ -66,6 +67,7 @@ class DemoCase(SynchronousTestCase):
         self.terminal = io.StringIO()
         self.patch(sys, "__stdout__", self.terminal)
         self.up: list[Any] = []
+        self.logs = [str(url) for url in Logs().listen]
         self.balancer: Any = SimpleNamespace(
             roster=SimpleNamespace(available=lambda service: self.up),
             public=listening("https://[::]:2000"),
@@ -82,7 +84,7 @@ class DemoCase(SynchronousTestCase):
         return tap._Demo(self.daemon, options, options.settings, count)  # type: ignore[arg-type]
 
     def start(self, count: int, toml: str = "") -> None:
-        cache, logs = listening("https://[::]:5000"), listening("https://127.0.0.1:6000")
+        cache, logs = listening("https://[::]:5000"), listening(*self.logs)
         self.demo(count, toml).start(self.balancer, cache, logs)
 
     def value(self, child: int, flag: str) -> str:
@@ -152,10 +154,19 @@ class StartTests(DemoCase):
         self.assertEqual(places["app server 1"], "https://127.0.0.1:3000/")
         self.assertEqual(places["app server 2"], "https://127.0.0.1:3001/")
         self.assertEqual(places["who is registered"], "https://127.0.0.1:2001/")
+        self.assertEqual(places["its page"], "https://127.0.0.1:6001/")  # browsers refuse 6000
         self.assertEqual(places["the CA to trust"], f"{self.settings.state_directory}/tls/ca.pem")
         self.terminal.truncate(0)
         self.clock.advance(10)
         self.assertEqual((self.terminal.getvalue(), self.clock.getDelayedCalls()), ("", []))
+
+    def test_a_page_that_browsers_refuse_is_not_told_of(self) -> None:
+        self.logs = ["unix:///run/l", "https://127.0.0.1:6000"]
+        self.start(1)
+        self.up.append(SimpleNamespace(state=State.UP, scheme="https", id="127.0.0.1:3000"))
+        self.clock.advance(1)
+        self.assertIn("the log of all", self.terminal.getvalue())
+        self.assertNotIn("its page", self.terminal.getvalue())
 
     def test_a_greeting_that_fails_once_is_tried_again(self) -> None:
         self.start(1)

@@ -246,7 +246,8 @@ class LogSink(Table, frozen=True, kw_only=True):
 class Logs(Table, frozen=True, kw_only=True):
     """``[logs]``: the log collector."""
 
-    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(6000)
+    # Browsers do not ask port 6000, X11's, for anything (Fetch, 2.9 "port blocking"): the page is for the other.
+    listen: Annotated[tuple[ListenURL, ...], LISTENERS] = _loopback(6000) + _loopback(6001)
     syslog: Annotated[tuple[ListenURL, ...], SYSLOG_LISTENERS] = ()  # whoever wants it names the ports: 514 is root's
     directory: Annotated[str, kinds.PATH] = ""
     delay: Annotated[float, kinds.DURATION_OR_ZERO] = 2.0  # the tutorial's: late entries still find their place
