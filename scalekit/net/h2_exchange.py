@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault, OurFault
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.http.h2.responses import plain_fields, response_fields
-from scalekit.http.h2.session import ErrorCode
 from scalekit.http.heads import Amend, Client, Fields, Outcome, RequestHead
 from scalekit.interfaces import IExchange
 from scalekit.net.answering import NOWHERE, Answering

@@ -24,9 +24,10 @@ from zope.interface import implementer
 
 from scalekit.errors import ClientFault
 from scalekit.http.h2.budget import Budget
+from scalekit.http.h2.owner import ErrorCode, FieldList, Noise
 from scalekit.http.h2.requests import Malformed, request_head, trailer_fields
 from scalekit.http.h2.responses import response_fields
-from scalekit.http.h2.session import ErrorCode, FieldList, Noise, ServerSession
+from scalekit.http.h2.session import ServerSession
 from scalekit.http.heads import RequestHead
 from scalekit.http.problems import problem_answer
 from scalekit.net.answering import tell_aborted

@@ -22,8 +22,8 @@ from twisted.logger import Logger
 from scalekit.errors import Fault, OurFault, UpstreamFault
 from scalekit.http.h2.answers import answer_head, interim_head
 from scalekit.http.h2.outgoing import connect_fields, request_fields, trailer_list
+from scalekit.http.h2.owner import ErrorCode, FieldList
 from scalekit.http.h2.requests import Malformed, trailer_fields
-from scalekit.http.h2.session import ErrorCode, FieldList
 from scalekit.http.heads import Fields, ResponseHead
 from scalekit.http.responses import malformed
 from scalekit.http.upgrade import Handshake

@@ -26,7 +26,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from scalekit.errors import UpstreamFault
-from scalekit.http.h2.session import ClientSession, ErrorCode, FieldList, Noise
+from scalekit.http.h2.client_session import ClientSession
+from scalekit.http.h2.owner import ErrorCode, FieldList, Noise
 from scalekit.http.heads import Fields
 from scalekit.net.deadlines import FAR, Wheel
 from scalekit.net.h2_stream import H2Stream

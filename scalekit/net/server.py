@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault
-from scalekit.http.h2.session import PREFACE_HEAD
+from scalekit.http.h2.owner import PREFACE_HEAD
 from scalekit.http.heads import Fields, RequestHead
 from scalekit.http.limits import DRAINED_BODY_BYTES
 from scalekit.http.problems import problem_answer

@@ -15,7 +15,7 @@ from scalekit.balancer.health import HealthRules
 from scalekit.balancer.instance import Endpoint, Instance, State
 from scalekit.balancer.tunnels import ANSWER_SECONDS, LONGEST_GAP_SECONDS, MESSAGE_SECONDS, Tunnels, plan_turns
 from scalekit.errors import Fault
-from scalekit.http.h2.session import ClientSession
+from scalekit.http.h2.client_session import ClientSession
 from scalekit.http.heads import Outcome
 from scalekit.http.upgrade import accept_of, made_key
 from scalekit.http.websocket import close_frame

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scalekit.http.h2.session import ClientSession
+from scalekit.http.h2.client_session import ClientSession
 from tests.balancer.proxied import HELLO, Case, Proxied, requests_on
 from tests.http.h2.recorder import Recorder
 from tests.net.h2_conversation import POST

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.http.upgrade import accept_of
 from scalekit.net.tunnel import HALF_CLOSED_SECONDS
 from tests.balancer.proxied import Case, Proxied, get, requests_on, send

@@ -14,7 +14,7 @@ from scalekit.balancer.instance import Endpoint, Instance, State, Transition
 from scalekit.balancer.per_service import PerService
 from scalekit.balancer.upstreams import Upstreams
 from scalekit.errors import ClientFault, UpstreamFault
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Wheel
 from scalekit.net.factory import HTTPFactory

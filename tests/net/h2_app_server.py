@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.http.h2.session import FieldList, ServerSession
+from scalekit.http.h2.owner import FieldList
+from scalekit.http.h2.session import ServerSession
 from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import H2Stream
 from scalekit.net.pooled import UpstreamTimeouts

@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from scalekit.http.h2.client_session import ClientSession
 from scalekit.http.h2.limits import Limits
-from scalekit.http.h2.session import ClientSession
 from scalekit.http.heads import ResponseHead
 from scalekit.net.deadlines import Timeouts
 from scalekit.net.h2_server import H2Connection

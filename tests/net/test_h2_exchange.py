@@ -9,7 +9,7 @@ from zope.interface.verify import verifyClass
 
 from scalekit.errors import ClientFault, OurFault
 from scalekit.http.h2.limits import CONNECTION_WINDOW, STREAM_WINDOW
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.interfaces import IExchange
 from scalekit.net.h2_exchange import H2Exchange
 from tests.http.h2.frames import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.h2.limits import UPSTREAM_STREAM_WINDOW
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.net.h2_exchange import STREAM_QUEUE
 from scalekit.net.h2_server import CONNECTION_QUEUE, H2Connection
 from tests.http.h2.frames import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.net.deadlines import Timeouts
 from tests.net.h2_conversation import GET, OK, H2Conversation, head, say_hello
 

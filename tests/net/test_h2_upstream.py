@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.net.h2_upstream import MOST_RESETS
 from tests.net.h2_app_server import GET, OK, POST, Asked, Case, Peer
 

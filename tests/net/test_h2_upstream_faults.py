@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from scalekit.net.h2_upstream import PATIENCE_SECONDS, SILENCE_SECONDS
 from scalekit.net.pooled import UNUSED, UpstreamTimeouts
 from tests.http.h2.frames import (

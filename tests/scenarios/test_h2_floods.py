@@ -17,7 +17,7 @@ from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 from scalekit.http.h2.limits import Limits
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from tests.http.h2.conformance import Comes
 from tests.http.h2.frames import (
     CONTINUATION,

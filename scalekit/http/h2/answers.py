@@ -8,7 +8,7 @@ is what it leaves open, so that an answer is held to the rules of HTTP/1.1's (`s
 
 from __future__ import annotations
 
-from scalekit.http.h2.session import FieldList
+from scalekit.http.h2.owner import FieldList
 from scalekit.http.heads import Fields, ResponseHead
 from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES
 from scalekit.http.responses import malformed

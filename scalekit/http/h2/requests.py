@@ -14,7 +14,7 @@ from itertools import chain
 
 from scalekit.errors import ClientFault
 from scalekit.http.grammar import CONTENT_LENGTH, FIELD_NAME, FIELD_VALUE, METHOD, TARGET
-from scalekit.http.h2.session import FieldList
+from scalekit.http.h2.owner import FieldList
 from scalekit.http.heads import Fields, RequestHead
 from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES, REQUEST_LINE_BYTES
 from scalekit.http.targets import check_authority, normalise

@@ -1,25 +1,25 @@
 """
-One end of an HTTP/2 connection, without its socket: libnghttp2 through ``ngh2``, which nothing else here imports.
+One end of an HTTP/2 connection, without its socket: libnghttp2 through ``ngh2``, which only this and `client_session`
+import.  Here are what both ends share, and the server's.
 
 What is received is told to the session's owner by calls, in the order of the frames; what is submitted waits until
 `Session.output` is asked for it.  The owner may call the session from inside those calls, except `Session.receive`.
 A session that has ended (`Session.is_over`) may still have bytes to send: the GOAWAY that says why.
 
-The seam is these classes and `Owner`: what passes tests/http/h2/test_session.py can take libnghttp2's place.
+The seam is `ServerSession`, `ClientSession` and their `Owner`: what passes tests/http/h2/test_session.py can take
+libnghttp2's place.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any
 
 from ngh2 import (
     Configuration,
     Connection,
-    ConnectionClosed,
     ConnectionClosingError,
     ConnectionStateError,
     DataReceived,
@@ -50,14 +50,10 @@ from scalekit.http.h2.limits import (
     OUTBOUND_ACKS,
     SETTINGS_ENTRIES,
     STREAM_WINDOW,
-    UPSTREAM_CONNECTION_WINDOW,
-    UPSTREAM_STREAM_WINDOW,
 )
+from scalekit.http.h2.owner import ErrorCode, Noise, Owner
 from scalekit.http.h2.watch import UPDATE_BYTES, Breach, FrameWatch, LargeUpdate
 from scalekit.http.limits import HEAD_BYTES
-
-#: What a client sends first (RFC 9113 section 3.4), up to where it looks like a request head of HTTP/1.
-PREFACE_HEAD = b"PRI * HTTP/2.0\r\n\r\n"
 
 #: RFC 9113 section 6.9.1.
 WINDOW_MAXIMUM = 2**31 - 1
@@ -66,76 +62,12 @@ WINDOW_MAXIMUM = 2**31 - 1
 Unindexed = NeverIndexedHeader
 
 #: What is submitted for a stream, or a connection, that is over in the meantime.
-_GONE = (StreamUnavailableError, ConnectionStateError, ConnectionClosingError)
-
-FieldList = Sequence[tuple[bytes, bytes]]
-
-
-class ErrorCode(IntEnum):
-    """RFC 9113 section 7."""
-
-    NO_ERROR = 0
-    PROTOCOL_ERROR = 1
-    INTERNAL_ERROR = 2
-    FLOW_CONTROL_ERROR = 3
-    SETTINGS_TIMEOUT = 4
-    STREAM_CLOSED = 5
-    FRAME_SIZE_ERROR = 6
-    REFUSED_STREAM = 7
-    CANCEL = 8
-    COMPRESSION_ERROR = 9
-    CONNECT_ERROR = 10
-    ENHANCE_YOUR_CALM = 11
-    INADEQUATE_SECURITY = 12
-    HTTP_1_1_REQUIRED = 13
-
-
-class Noise(IntEnum):
-    """Frames that carry neither a head nor a body."""
-
-    SETTINGS = 0
-    PING = 1
-    WINDOW_UPDATE = 2
-
-
-class Owner(Protocol):
-    """Who is told what a session receives."""
-
-    def requested(self, stream: int, fields: FieldList, has_ended: bool) -> None:
-        """A request's head; to servers only.  Not of one that the client has taken back in the same read."""
-
-    def answered(self, stream: int, fields: FieldList, has_ended: bool) -> None:
-        """A final answer's head; to clients only."""
-
-    def informed(self, stream: int, fields: FieldList) -> None:
-        """An interim answer's head; to clients only."""
-
-    def data(self, stream: int, piece: bytes, has_ended: bool) -> None:
-        """A piece of a body, which may be empty; every byte of it has to be `Session.acknowledge`\\ d once."""
-
-    def trailers(self, stream: int, fields: FieldList) -> None:
-        """The end of a body, with trailers."""
-
-    def reset(self, stream: int, code: int) -> None:
-        """The peer has reset the stream, whose head need not have been told; `closed` follows."""
-
-    def closed(self, stream: int, code: int) -> None:
-        """
-        The stream is over: both sides have ended, or it was reset by either (``code`` is not 0 then, as a rule).
-
-        Also for streams whose head was never told, because it broke a rule.
-        """
-
-    def heard(self, noise: Noise) -> None:
-        """A frame without content."""
-
-    def going_away(self, last_stream: int, code: int) -> None:
-        """The peer takes no streams after ``last_stream``."""
+GONE = (StreamUnavailableError, ConnectionStateError, ConnectionClosingError)
 
 
 class Session:
     """
-    What both ends share; see `ServerSession` and `ClientSession`.
+    What both ends share; see `ServerSession` and `client_session`.
 
     :ivar is_ending: whether its GOAWAY is said or waits to be, as far as is known: after an error of the peer's, at the
         next that it sends.
@@ -227,8 +159,7 @@ class Session:
                 owner.heard(Noise.PING)
             elif kind is GoAwayReceived:
                 owner.going_away(event.last_stream_id, event.error_code)
-            elif kind is ConnectionClosed:
-                pass  # `is_over` says so.
+            # `is_over` tells of the last one, ConnectionClosed.
 
     def acknowledge(self, stream: int, size: int) -> None:
         """So many bytes of a stream's body have been used, or thrown away: the peer may send as many more."""
@@ -294,7 +225,7 @@ class Session:
         """Submit a piece of a body; ignored if the stream is over."""
         try:
             self._connection.send_data(stream, data, end_stream=has_ended)
-        except (*_GONE, StreamProtocolError):
+        except (*GONE, StreamProtocolError):
             pass
 
     def end(self, stream: int, trailers: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -305,14 +236,14 @@ class Session:
                 self._connection.send_trailers(stream, trailers)
             else:
                 self._connection.end_stream(stream)
-        except (*_GONE, StreamProtocolError):
+        except (*GONE, StreamProtocolError):
             pass
 
     def reset(self, stream: int, code: ErrorCode) -> None:
         """End a stream at once, both ways; ignored if it is over."""
         try:
             self._connection.reset_stream(stream, code)
-        except _GONE:
+        except GONE:
             pass
 
     def terminate(self, code: ErrorCode) -> None:
@@ -391,7 +322,7 @@ class ServerSession(Session):
         """Submit a final answer's head, ``:status`` first; ignored if the stream is over."""
         try:
             self._connection.send_response(stream, fields, end_stream=has_ended)
-        except _GONE:
+        except GONE:
             pass
 
     def answer(self, stream: int, fields: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
@@ -400,83 +331,26 @@ class ServerSession(Session):
             self._connection.send_response(stream, fields, end_stream=not body)
             if body:
                 self._connection.send_data(stream, body, end_stream=True)
-        except _GONE:
+        except GONE:
             pass
 
     def inform(self, stream: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Submit an interim answer's head."""
         try:
             self._connection.send_informational_response(stream, fields)
-        except _GONE:
+        except GONE:
             pass
 
     def announce_end(self) -> None:
         """GOAWAY with the highest stream number: the client shall open no more, those on their way are still taken."""
         try:
             self._connection.send_shutdown_notice()
-        except _GONE:
+        except GONE:
             pass
 
     def refuse_more(self) -> None:
         """GOAWAY with the last stream that was taken; the open ones go on."""
         try:
             self._connection.send_goaway(ErrorCode.NO_ERROR, last_stream_id=self._newest)
-        except _GONE:
+        except GONE:
             pass
-
-
-class ClientSession(Session):
-    """
-    A client's end.
-
-    :param streams: how many streams it opens before the server has said how many it takes.
-    """
-
-    def __init__(self, owner: Owner, streams: int) -> None:
-        settings = {Setting.ENABLE_PUSH: 0, Setting.INITIAL_WINDOW_SIZE: UPSTREAM_STREAM_WINDOW}
-        super().__init__(Role.CLIENT, owner, settings, streams)
-        self._connection.set_local_window_size(UPSTREAM_CONNECTION_WINDOW)
-
-    def request(self, fields: Iterable[tuple[bytes, bytes]], has_ended: bool) -> int:
-        """
-        Open a stream with a request's head, the pseudo fields first.
-
-        :returns: the stream; 0 if no stream can be opened any more on this connection.
-        """
-        try:
-            return self._connection.send_request(fields, end_stream=has_ended)
-        except NGH2Error:
-            return 0
-
-    def hasten(self, size: int, write: Callable[[bytes], object]) -> None:
-        """Send what `output` would give, for who cannot be told anything now; `output` has to follow."""
-        if self._last_words is None:
-            try:
-                data = self._connection.data_to_send(size)
-            except NGH2Error:
-                self._die(ErrorCode.INTERNAL_ERROR)
-                return
-            if data:
-                write(data)
-
-    def ping(self) -> None:
-        """Ask for a sign of life: the server has to answer with as many bytes (RFC 9113 section 6.7)."""
-        try:
-            self._connection.ping(b"scalekit")
-        except _GONE:
-            pass
-
-    @property
-    def can_request(self) -> bool:
-        """Whether `request` would open a stream."""
-        return self._last_words is None and self._connection.can_send_request
-
-    @property
-    def server_streams(self) -> int:
-        """How many streams the server takes at once, as far as is known."""
-        return self._connection.remote_settings.get(Setting.MAX_CONCURRENT_STREAMS, 2**32 - 1)
-
-    @property
-    def has_connect_protocol(self) -> bool:
-        """Whether the server takes extended CONNECT (RFC 8441)."""
-        return bool(self._connection.remote_settings.get(Setting.ENABLE_CONNECT_PROTOCOL, 0))

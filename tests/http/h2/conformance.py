@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scalekit.http.h2.limits import Limits
-from scalekit.http.h2.session import ErrorCode
+from scalekit.http.h2.owner import ErrorCode
 from tests.http.h2.frames import (
     ACK,
     CONTINUATION,

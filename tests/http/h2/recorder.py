@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scalekit.http.h2.session import ClientSession, FieldList, Noise, ServerSession
+from scalekit.http.h2.client_session import ClientSession
+from scalekit.http.h2.owner import FieldList, Noise
+from scalekit.http.h2.session import ServerSession
 
 
 class Recorder:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.h2.limits import CONNECTION_WINDOW, STREAM_WINDOW
-from scalekit.http.h2.session import ErrorCode, Noise, ServerSession, Unindexed
+from scalekit.http.h2.owner import ErrorCode, Noise
+from scalekit.http.h2.session import ServerSession, Unindexed
 from tests.http.h2.frames import (
     ACK,
     CONTINUATION,
