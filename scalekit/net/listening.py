@@ -86,8 +86,6 @@ class ListeningService(Service):
                 self._fail_start(str(refusal))
                 return
             self._ports.append((url, port))
-        if self._ports:
-            _log.info("listening on {urls}", urls=", ".join(self.bound_urls()))
 
     def _port(self, url: Where) -> Port:
         if url.scheme == "unix":
@@ -101,6 +99,9 @@ class ListeningService(Service):
         if not self._ports:
             # Under a service that was already running, whose children are started only.
             self.privilegedStartService()
+        # Said here: what was added before us may have refused to start, and then we do not listen for long.
+        if self._ports:
+            _log.info("listening on {urls}", urls=", ".join(self.bound_urls()))
 
     def addresses(self) -> list[Any]:
         """Where it listens: Twisted's addresses, with the real ports, in the order of the URLs."""

@@ -265,6 +265,14 @@ class StoppingTests(ListeningCase):
             [f"listening on {urls}", f"no longer listening on {urls}"],
         )
 
+    async def test_a_start_that_goes_no_further_says_nothing(self) -> None:
+        """What the daemon needs beside it may still refuse to start."""
+        service = ListeningService([LOCAL], Factory.forProtocol(Echo), reactor)
+        with capturedLogs() as captured:
+            service.privilegedStartService()
+            await service.stopService()
+        self.assertEqual([event for event in captured if event["log_namespace"].startswith("scalekit")], [])
+
     async def test_again(self) -> None:
         """Twice is once, and a stopped one can be started."""
         service = self.listen(LOCAL)

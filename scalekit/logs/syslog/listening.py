@@ -135,12 +135,13 @@ class DatagramListening(Service):
             self._fail_start(str(refusal))
             return
         self._port = port
-        _log.info("listening on {urls}", urls=", ".join(self.bound_urls()))
 
     def startService(self) -> None:
         super().startService()
         if self._port is None:
             self.privilegedStartService()
+        if self._port is not None:
+            _log.info("listening on {urls}", urls=", ".join(self.bound_urls()))
 
     def drain(self) -> Deferred[Any]:
         """Read what has come and no more; fires when it is on disk."""
