@@ -251,6 +251,8 @@ class Collector(Service):
             if is_due or self._buffer.weight > HURRY_BYTES:
                 self._flush()
             self.upkeep.look(seconds, self._now())
+            if not self.room.is_short:
+                self._journal.probe()
         except Exception:
             _log.failure("flushing the log")
 

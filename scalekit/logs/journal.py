@@ -9,7 +9,7 @@ spare one is taken, so that no entry waits for it.
 
 A descriptor whose write or sync failed is never used again (after a failed fsync, Linux has dropped the data and calls
 the next one a success): the group goes to the spare segment.  If that fails as well, it is refused with 503, and the
-next group begins with a fresh segment again.
+next group begins with a fresh segment again.  If nothing comes that could find out, `Journal.probe` does.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from scalekit.logs.threads import Lane
 SEGMENT_BYTES = 16 * 1024 * 1024
 # One group in writing and one waiting, each with the largest body there is (20 MiB).
 WAITING_BYTES = 40 * 1024 * 1024
+# How long a disk that took nothing is left alone when nobody sends anything: health is asked for about as often.
+PROBE_SECONDS = 5.0
 PREFIX = "journal-"
 
 _log = Logger()
@@ -161,12 +163,22 @@ class Journal:
             self._write_next()
         return done
 
+    def probe(self) -> None:
+        """
+        Find out, if the last group could not be written, whether the disk takes anything now; call it now and then.
+
+        It writes a group without entries, as far apart as `PROBE_SECONDS`.
+        """
+        if self.failed and not self._is_writing and self._clock.seconds() - self._began >= PROBE_SECONDS:
+            self._write_next()
+
     def _write_next(self) -> None:
         group, self._waiting = self._waiting, []
+        first = group[0].first if group else max((segment.last for segment in self._segments), default=0) + 1
         self._is_writing = True
         self._began = self._clock.seconds()
         data = b"".join([append.frame for append in group])
-        writing = self._lane.run(lambda: self._commit(data, group[0].first))
+        writing = self._lane.run(lambda: self._commit(data, first))
         writing.addCallbacks(self._committed, self._refused, (group, len(data)), errbackArgs=(group, len(data)))
         writing.addErrback(lambda failure: _log.failure("after a group of the journal", failure))
         writing.addCallback(lambda _: self._go_on())
@@ -238,6 +250,8 @@ class Journal:
         if error is not None:
             self.failures += 1
             _log.error("the journal could not be written ({error}); going on in {name}", error=error, name=segment.name)
+        elif self.failed:
+            _log.info("the journal can be written again")
         self.failed = False
         self.waiting_bytes -= size
         self.groups += 1
@@ -252,10 +266,11 @@ class Journal:
             append.done.callback(None)
 
     def _refused(self, failure: Failure, group: list[_Append], size: int) -> None:
+        if group or not self.failed:  # a probe is told of when it goes well
+            _log.error("the journal cannot be written: {error}; refusing", error=failure.value)
         self.failed = True
         self.failures += 2
         self.waiting_bytes -= size
-        _log.error("the journal cannot be written: {error}; refusing", error=failure.value)
         for append in group:
             append.done.errback(Unavailable("disk", "The log's disk does not take entries."))
 

@@ -143,6 +143,26 @@ class BoundTests(CollectorCase):
             (self.messages(), self.collector.counts.refused, self.collector.counts.accepted), ("b", {"disk": 1}, 1)
         )
 
+    def test_a_disk_that_works_again(self) -> None:
+        """Is found out without any traffic, and an entry that comes then is taken; also after a crash."""
+        self.append("a")
+        self.work()
+        refused = self.append("b")
+        self.directory.fail_after(0, error=FULL, times=9)
+        self.work()
+        self.failureResultOf(refused, Unavailable)
+        self.directory.fail_after(0, error=FULL, times=0)
+        for _ in range(24):
+            self.clock.advance(0.25)
+            self.work()
+        self.assertIsNone(self.collector.trouble)
+        self.append("c")
+        self.work()
+        self.crash()
+        self.append("d")
+        self.stop()
+        self.assertEqual(self.messages(), "acd")
+
     def test_memory_has_a_bound(self) -> None:
         """Beyond it 503, until the flush has made room."""
         self.append("x" * 10_000)

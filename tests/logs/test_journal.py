@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.checkpoint import Checkpoint
-from scalekit.logs.journal import Hold, Journal, Segment, Unavailable, segment_numbers
+from scalekit.logs.journal import PROBE_SECONDS, Hold, Journal, Segment, Unavailable, segment_numbers
 from scalekit.logs.memory import MemoryDirectory
 from tests.logs.lanes import SteppedLane
 
@@ -22,7 +22,8 @@ class JournalTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = MemoryDirectory()
         self.lane = SteppedLane()
-        self.journal = Journal(self.directory, self.lane, Clock(), segment_bytes=10, waiting_limit=100)
+        self.clock = Clock()
+        self.journal = Journal(self.directory, self.lane, self.clock, segment_bytes=10, waiting_limit=100)
 
     def append(self, frame: bytes, last: int = 1, latest: int = 1) -> Deferred[None]:
         """Append, and note nothing else."""
@@ -113,6 +114,31 @@ class JournalTests(SynchronousTestCase):
         self.successResultOf(taken)
         self.assertFalse(self.journal.failed)
         self.assertEqual(self.used()["3"], b"b")
+
+    def test_a_probe(self) -> None:
+        """Finds out that the disk works again, though nobody sends anything; what comes then is as always."""
+        self.append(b"a", 1)
+        self.work()
+        self.directory.fail_after(0, error=FULL, times=9)
+        refused = self.append(b"b", 2)
+        self.work()
+        self.failureResultOf(refused, Unavailable)
+        self.journal.probe()
+        self.assertFalse(self.lane.step())  # too early
+        for is_well in (False, True):
+            self.clock.advance(PROBE_SECONDS)
+            self.journal.probe()
+            self.work()
+            self.assertEqual(self.journal.failed, not is_well)
+            self.directory.fail_after(0, error=FULL, times=0)
+        steps = self.directory.steps
+        self.clock.advance(PROBE_SECONDS)
+        self.journal.probe()
+        self.assertEqual((self.lane.step(), self.directory.steps), (False, steps))  # it is well: there is no need
+        taken = self.append(b"c", 3)
+        self.work()
+        self.successResultOf(taken)
+        self.assertEqual("".join(data.decode() for _, data in sorted(self.used().items())), "ac")
 
     def test_segments_go_when_they_are_written(self) -> None:
         """The oldest, whose numbers and times are covered; never the one that is written to."""
