@@ -48,8 +48,8 @@ class Delivery:
     :ivar limit: how many entries the next batch may have.
     :ivar sent: entries that were taken.
     :ivar rejected: those that the other side said it did not take; ``refused``: those that were put aside.
-    :ivar retries: how often something was sent again because nobody took it.
-    :ivar trouble: what the other side, or its absence, said last; empty: it takes what it gets.
+    :ivar retries: how often something was sent again because nobody took it, or could not be read yet.
+    :ivar trouble: what the other side, or its absence, or our own disk said last; empty: it takes what it gets.
     """
 
     def __init__(self, random: Callable[[], float]) -> None:
@@ -74,12 +74,12 @@ class Delivery:
             self.sent += count - min(outcome.rejected, count)
             self.limit = min(BATCH_ENTRIES, 2 * max(self.limit, 1))
             self._in_a_row = 0
-            self._end_trouble()
+            self.end_trouble()
             return Step.DONE
         if isinstance(outcome, Refused):
             if count > 1:
                 self.limit = count // 2
-                self._end_trouble()
+                self.end_trouble()
                 return Step.AGAIN
             self.refused += 1
             self._in_a_row += 1
@@ -87,14 +87,22 @@ class Delivery:
                 self.trouble = outcome.text
                 self._next_try = now + self._backoff.failed()
             else:
-                self._end_trouble()
+                self.end_trouble()
             return Step.ASIDE
-        self.retries += 1
-        self.trouble = outcome.text
-        self._next_try = now + max(self._backoff.failed(), min(outcome.seconds, LATER_MOST_SECONDS))
+        self._try_later(outcome.text, now, min(outcome.seconds, LATER_MOST_SECONDS))
         return Step.AGAIN
 
-    def _end_trouble(self) -> None:
+    def unread(self, text: str, now: float) -> None:
+        """What is to be sent could not be read."""
+        self._try_later(text, now, 0.0)
+
+    def _try_later(self, text: str, now: float, at_least: float) -> None:
+        self.retries += 1
+        self.trouble = text
+        self._next_try = now + max(self._backoff.failed(), at_least)
+
+    def end_trouble(self) -> None:
+        """Go on as if there had been none."""
         self.trouble = ""
         self._backoff.succeeded()
 

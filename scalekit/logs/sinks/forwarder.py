@@ -155,8 +155,8 @@ class Forwarder(Service):
             try:
                 await self._turn()
             except OSError as error:
-                _log.error("sink {name}: the log cannot be read: {error}", name=self.sink, error=error)
-                await self._pause(MISTAKE_SECONDS)
+                self.delivery.unread(f"the log cannot be read: {error}", self._clock.seconds())
+                self._tell()
             except Exception:
                 _log.failure("sink {name}", name=self.sink)
                 await self._pause(MISTAKE_SECONDS)
@@ -178,17 +178,19 @@ class Forwarder(Service):
             self._saved = found
         self._cursor = found
         self._is_open = True
+        self.delivery.end_trouble()
+        self._tell()
         # Before anything is sent: a crash must not give entries other names.
         await self._save()
 
     async def _turn(self) -> None:
         """Send a batch, or wait until there is something to send."""
-        if not self._is_open:
-            await self._open()
         seconds = self.delivery.wait(self._clock.seconds())
         if seconds:
             await self._pause(seconds)
             return
+        if not self._is_open:
+            await self._open()
         if not self.lag:
             self._oldest = None
             await self._save()
@@ -265,9 +267,9 @@ class Forwarder(Service):
         """Of trouble when it begins, and when it ends."""
         trouble = self.delivery.trouble
         if trouble and not self._is_told:
-            _log.warn("sink {name}: nobody takes entries, they wait: {trouble}", name=self.sink, trouble=trouble)
+            _log.warn("sink {name}: entries wait: {trouble}", name=self.sink, trouble=trouble)
         elif self._is_told and not trouble:
-            _log.info("sink {name}: entries are taken again", name=self.sink)
+            _log.info("sink {name}: entries go out again", name=self.sink)
         self._is_told = bool(trouble)
 
     async def _save(self) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.collector import Collector
@@ -250,10 +251,19 @@ class ForwarderTests(SynchronousTestCase):
         """Is waited for."""
         self.log.stop()
         self.log.before_sink = lambda: self.patch(self.log.directory, "read", self.broken)
-        self.log.start()
-        del self.log.directory.read
+        with capturedLogs() as captured:
+            self.log.start()
+            self.log.pass_time(4)  # after half a second, and one more, and two
+            found = self.log.sink.delivery
+            self.assertEqual((found.retries, found.trouble), (4, f"the log cannot be read: {self.error}"))
+            self.assertEqual(self.log.sink.figures()["trouble"], found.trouble)
+            del self.log.directory.read
+            self.log.pass_time(4)
+        self.assertIsNone(self.log.sink.figures()["trouble"])  # though there was nothing to send
+        told = [event["log_format"] for event in captured if event["log_namespace"].startswith("scalekit.logs.sinks")]
+        self.assertEqual(told, ["sink {name}: entries wait: {trouble}", "sink {name}: entries go out again"])
         self.log.write("a")
-        self.log.pass_time(11)
+        self.log.pass_time(1)
         self.assertEqual(self.log.messages, ["a"])
 
     def test_a_crash_before_the_cursor_is_written(self) -> None:
@@ -375,8 +385,10 @@ class ForwarderTests(SynchronousTestCase):
             pass
         self.assertEqual(self.log.messages, ["a"])
 
+    error = OSError(errno.EIO, "Input/output error")
+
     def broken(self, *_: object) -> None:
-        raise OSError(errno.EIO, "Input/output error")
+        raise self.error
 
     def answered(self, outcome: Outcome | None, batch: Named) -> Outcome | None:
         return outcome
