@@ -55,8 +55,8 @@ TOO_MUCH_HELD = 500.0
 MOST_TRIES = 3
 FINE = "fine"
 
-#: What shares the core of those who measure comes after them: it is the balancer that is to be seen.
-_BEHIND = ("chrt", "--other", "0", "nice", "-n", "5")
+#: What shares the core of those who measure runs when they do not: it is the balancer that is to be seen.
+_BEHIND = ("chrt", "--idle", "0")
 
 Kept = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
 
@@ -293,7 +293,7 @@ def be_neighbours(port: str, kind: str, began: str, pairs: str) -> None:
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="bench.neighbours", description=__doc__)
-    parser.add_argument("--turns", type=int, default=4, help="beside each (%(default)s)")
+    parser.add_argument("--turns", type=int, default=8, help="beside each (%(default)s)")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="this one (may be given again)")
     parser.add_argument("--ask", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
