@@ -137,7 +137,7 @@ class ServicesResource(ProblemResource):
             return service
         if name in self._listing.names():
             return ServiceResource(self._listing, name, self._forget)
-        return Absent()
+        return Absent(f"There is no service {name}.") if is_service_name(name) else Absent()
 
     def render_GET(self, request: Request) -> bytes:
         views = [self._listing.service_view(name) for name in self._listing.names()]

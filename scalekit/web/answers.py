@@ -176,5 +176,9 @@ class Absent(Resource):
 
     isLeaf = True
 
+    def __init__(self, detail: str = "There is nothing at this path.") -> None:
+        super().__init__()
+        self._detail = detail
+
     def render(self, request: Request) -> bytes:
-        return problem(request, 404, "not-found", "There is nothing at this path.")
+        return problem(request, 404, "not-found", self._detail)

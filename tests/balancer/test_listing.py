@@ -53,6 +53,7 @@ class ListingTests(RegistrarCase):
                 self.assertEqual(
                     (answer.status, answer.fields["content-type"]), (404, "application/problem+json"), target
                 )
+        self.assertEqual(self.ask("/v1/services/x").value["detail"], "There is no service x.")
 
     def test_methods(self) -> None:
         """Looking is GET and HEAD."""

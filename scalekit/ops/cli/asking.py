@@ -103,7 +103,10 @@ class Asking(NamedTuple):
         :raises click.ClickException: there is no answer, or it says no (`Refused`); one line.
         """
         sent = None if body is None else json.dumps(body).encode()
-        told = self.fetch(method, target, seconds, roles, sent, {"Accept": "application/json"})
+        return self.said(self.fetch(method, target, seconds, roles, sent, {"Accept": "application/json"}))
+
+    def said(self, told: Told) -> dict[str, Any]:
+        """The JSON of an answer; raises `click.ClickException`: it has none."""
         said = _json(told.body)
         if said is None:
             raise click.ClickException(f"{self.url}: answered {told.status}, and not with what a daemon of ours says")
@@ -195,7 +198,7 @@ def asking(peer: Peer) -> Callable[[F], F]:
                 "-c", "--config", metavar="FILE", help="The daemon's: where it listens, and its state directory."
             ),
             click.option(
-                "--token-file", metavar="FILE", help=f"What a {peer.name} elsewhere wants; or SCALEKIT_TOKEN_FILE."
+                "--token-file", metavar="FILE", help="What one elsewhere wants to be shown; or SCALEKIT_TOKEN_FILE."
             ),
             click.option(
                 "--ca", metavar="FILE", help="What signs its certificate; or SCALEKIT_CA.  [default: the local CA]"

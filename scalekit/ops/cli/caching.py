@@ -34,7 +34,9 @@ def get(surroundings: Surroundings, /, key: str, **asked: Any) -> int:
 @cache.command()
 @click.argument("key")
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("--max-age", type=click.IntRange(0), required=True, help="For how many seconds it is fresh.")
+@click.option(
+    "--max-age", type=click.IntRange(0), help="For how many seconds it is fresh; needed, if the cache has no default."
+)
 @click.option("--while-revalidating", type=click.IntRange(0), help="Then: seconds while one client makes it anew.")
 @click.option("--if-error", type=click.IntRange(0), help="Then: seconds in which it is better than nothing.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="By which it can be purged; repeatable.")
@@ -45,19 +47,19 @@ def put(
     /,
     key: str,
     file: IO[bytes],
-    max_age: int,
+    max_age: int | None,
     while_revalidating: int | None,
     if_error: int | None,
     tags: tuple[str, ...],
     **asked: Any,
 ) -> int:
     """Store what stands in a file, or comes from the standard input, under a key."""
-    control = [f"max-age={max_age}"]
+    control = [] if max_age is None else [f"max-age={max_age}"]
     if while_revalidating is not None:
         control.append(f"stale-while-revalidate={while_revalidating}")
     if if_error is not None:
         control.append(f"stale-if-error={if_error}")
-    fields = {"Cache-Control": ", ".join(control)}
+    fields = {"Cache-Control": ", ".join(control)} if control else {}
     if tags:
         # RFC 9875 section 2: a list of strings.
         fields["Cache-Groups"] = ", ".join('"' + tag.replace("\\", "\\\\").replace('"', '\\"') + '"' for tag in tags)
@@ -89,8 +91,10 @@ def purge(
     named = {"keys": list(keys), "tags": list(tags), "all": is_all, "soft": is_soft}
     if prefix is not None:
         named["prefix"] = prefix
-    said = whom(CACHE, surroundings, **asked).ask("POST", "/v1/purge", roles=("write",), body=named)
-    click.echo(f"purged; it was the cache's purge number {said['purge']}")
+    cache = whom(CACHE, surroundings, **asked)
+    told = cache.fetch("POST", "/v1/purge", roles=("write",), body=json.dumps(named).encode())
+    where = "purged here, other caches hear of it once Redis is back" if told.status == 202 else "purged"
+    click.echo(f"{where}; it was the cache's purge number {cache.said(told)['purge']}")
     return 0
 
 

@@ -14,20 +14,25 @@ from tests.ports import free_ports
 from tests.scenarios.running import Daemon
 
 
-class WithCacheTests(CommandCase):
+class WithCacheCase(CommandCase):
+    toml = ""
+
     def setUp(self) -> None:
         super().setUp()
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
-        self.daemon = Daemon(
-            self.folder / "cache", "scalekit-cache", "--listen", self.url, "--state-directory", str(self.state)
-        )
+        config = self.folder / "scalekit.toml"
+        config.write_text(self.toml)
+        where = ("--listen", self.url, "--state-directory", str(self.state), "--config", str(config))
+        self.daemon = Daemon(self.folder / "cache", "scalekit-cache", *where)
         self.addCleanup(self.daemon.clean_up)
         self.daemon.wait_for("listening on http")
 
     def command(self, *arguments: str) -> Done:
         return self.run_command("cache", *arguments, "--cache", self.url)
 
+
+class WithCacheTests(WithCacheCase):
     def test_all(self) -> None:
         file = Path(self.folder, "value")
         file.write_bytes(b"<p>\xc3\xa9</p>\n")
@@ -49,10 +54,23 @@ class WithCacheTests(CommandCase):
             (("get", key), "404: There is nothing under this key."),
             (("purge",), "400: There is nothing to purge"),
             (("put", key, str(file), "--max-age", "60", "--tag", "é"), "400: "),
+            (("put", key, str(file)), "400: "),
         ):
             done = self.command(*arguments)
             self.assertEqual((done.status, done.stdout), (1, ""), done)
             self.assertTrue(done.stderr.startswith(f"scalekit: {self.url}: {text}"), done.stderr)
+
+
+class WithoutRedisTests(WithCacheCase):
+    # Port 1 (tcpmux) is nobody's.
+    toml = '[cache]\ndefault_max_age = "1h"\n[redis]\nurl = "redis://127.0.0.1:1"\n'
+
+    def test_what_others_are_told_later(self) -> None:
+        file = Path(self.folder, "value")
+        file.write_bytes(b"value")
+        self.assertEqual(self.command("put", "/a", str(file))[:2], (0, "stored: 5 bytes\n"))
+        said = "purged here, other caches hear of it once Redis is back; it was the cache's purge number 1\n"
+        self.assertEqual(self.command("purge", "--all")[:2], (0, said))
 
 
 class RefusalTests(CommandCase):
