@@ -6,8 +6,9 @@ Start with `server` (a client's connection: bytes to exchanges; `server_waits`: 
 
 * `exchange`: a request and its answer on a client's connection, as responders see it; `tunnel`: what is left of a
   connection, on either side, when it has switched protocols.
-* `factory`: what the connections of a listener share; `h2_server`, `h2_exchange`: a client's connection of HTTP/2;
-  `answering`: what is the same in both versions; `lingering`: how a connection ends whose client still takes an answer.
+* `factory`: what the connections of a listener share; `h2_server`, `h2_exchange`: a client's connection of HTTP/2, and
+  `h2_patience`: what it bears with, and how it ends; `answering`: what is the same in both versions; `lingering`: how a
+  connection ends whose client still takes an answer.
 * `transports`: TCP and unix connections that write at once; `tls_transports`: the same over TLS, whose bytes go through
   OpenSSL in `tls_descriptor`; `gathering`: those that are read and written together.
 * `tls`: the certificates of a listener, and how those of others are checked; `pairs`: certificates and their keys;

@@ -1,17 +1,9 @@
 """
 A client's HTTP/2 connection: frames to exchanges, many at a time (RFC 9113).
 
-The session (`scalekit.http.h2.session`) knows the protocol; here are the socket, the deadlines, the budgets and the
-streams' exchanges.  Whatever the answers of one turn of the loop are, they leave in one write at its end;
-one that is the only one under way leaves at once.
-
-========== =========================================== ====================================================
-deadline   while                                       what it is for
-========== =========================================== ====================================================
-IDLE       no stream is open                           the next request, whatever else arrives
-LOOK       streams are open                            bodies that come too slowly, answers that are not taken
-LINGER     GOAWAY is out, our direction is closed      the client is to take the rest and close, or is cut
-========== =========================================== ====================================================
+The session (`scalekit.http.h2.session`) knows the protocol; here are the socket and the streams' exchanges, and in
+`scalekit.net.h2_patience` deadlines and budgets.  Whatever the answers of one turn of the loop are, they leave in one
+write at its end; one that is the only one under way leaves at once.
 """
 
 from __future__ import annotations
@@ -19,12 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
-from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
 from scalekit.errors import ClientFault
 from scalekit.http.h2.budget import Budget
-from scalekit.http.h2.owner import ErrorCode, FieldList, Noise
+from scalekit.http.h2.owner import ErrorCode, FieldList
 from scalekit.http.h2.requests import Malformed, request_head, trailer_fields
 from scalekit.http.h2.responses import response_fields
 from scalekit.http.h2.session import ServerSession
@@ -34,7 +25,7 @@ from scalekit.net.answering import tell_aborted
 from scalekit.net.deadlines import FAR
 from scalekit.net.exchange import CLIENT_GONE
 from scalekit.net.h2_exchange import STREAM_QUEUE, H2Exchange, new_exchange
-from scalekit.net.lingering import LINGER_SECONDS, Lingering, untaken_bytes
+from scalekit.net.h2_patience import IDLE, LINGER, NOTICE_TICKS, PatientConnection
 from scalekit.net.transports import client_of
 
 if TYPE_CHECKING:
@@ -44,93 +35,42 @@ if TYPE_CHECKING:
 OUTPUT_BYTES = 256 * 1024
 #: Of all answers of a connection, waiting for the client: more, and each source is paused at its first piece.
 CONNECTION_QUEUE = 1024 * 1024
-#: Streams are looked at this often; their limits are tens of seconds.
-_LOOK_SECONDS = 5.0
-#: From the first GOAWAY to the real one: what is on its way meanwhile is still taken (RFC 9113 section 6.8).
-_NOTICE_TICKS = 4
-
-#: gRPC's clients open windows several times a call, however small it is.
-UPDATES_PER_REQUEST = 8
-
-IDLE, LOOK, LINGER = range(3)
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
-class H2Connection(Protocol):
-    """
-    One client's connection.
+class H2Connection(PatientConnection):
+    """One client's connection."""
 
-    :ivar session: see `scalekit.http.h2.session`.
-    :ivar streams: the open ones: whose exchange is over, too, until all of the answer is sent.
-    """
-
-    # They are more than the 30 that Python finds quickly in a dictionary of an object's own.
     __slots__ = (
-        "_controls",
-        "_credit_requests",
-        "_empties",
-        "_is_calmed",
-        "_is_closing",
         "_is_flush_due",
         "_is_flushing",
-        "_is_parting",
         "_is_receiving",
-        "_is_stuck",
         "_last_ended",
         "_last_fields",
         "_last_head",
-        "_limits",
-        "_lingering",
-        "_notice_ticks",
-        "_reset",
-        "_resets",
-        "_stuck",
-        "_taken_at",
-        "_taken_bytes",
         "_unwanted",
-        "_updates",
-        "_useless_bytes",
-        "_wait",
-        "_wheel",
-        "_written_bytes",
-        "client",
-        "deadline",
-        "factory",
-        "scheduled",
-        "session",
-        "streams",
     )
-
-    transport: Any
 
     def __init__(self, factory: HTTPFactory) -> None:
         self.factory = factory
         self.deadline = self.scheduled = FAR
-        self.streams: dict[int, H2Exchange] = {}
+        self.streams = {}
         self._wheel = factory.wheel
         self._wait = IDLE
         self._last_fields: FieldList = ()
         self._last_ended = False
         self._last_head: RequestHead | None = None
-        #: Streams that were reset and counted, until the session tells that they are closed.
-        self._reset: set[int] = set()
-        #: Exchanges that were told to pause.
-        self._stuck: set[H2Exchange] = set()
+        self._reset = set()
+        self._stuck = set()
         #: Answered before their request was complete: what the client still sends of it is not wanted.
         self._unwanted: set[int] = set()
         self._is_stuck = self._is_parting = self._is_closing = self._is_calmed = False
         self._is_flushing = self._is_flush_due = self._is_receiving = False
         self._useless_bytes = self._credit_requests = 0
         self._notice_ticks = 0
-        self._lingering: Lingering | None = None
-        #: Bytes given to the transport, and how many of them the client had taken when it was looked last, or at first.
+        self._lingering = None
         self._written_bytes = self._taken_bytes = 0
         self._taken_at = factory.wheel.now
-
-    @property
-    def now(self) -> float:
-        """The wheel's seconds, a tick old at most."""
-        return self._wheel.now
 
     # What the transport tells.
 
@@ -168,28 +108,10 @@ class H2Connection(Protocol):
         if self._unwanted or self._stuck or not self.session.is_quiet:
             self.flush()
 
-    def readConnectionLost(self) -> None:
-        # Who cannot open a window any more, nor acknowledge anything, is gone.
-        self._leave()
-        self._await_end(self.factory.timeouts.answer_progress)
-        self.transport.loseConnection()
-
-    def writeConnectionLost(self) -> None:
-        """The last words are out; the deadline for the rest is armed already."""
-
     def connectionLost(self, reason: Any = None) -> None:
         self._leave()
         self._wheel.forget(self)
         self.factory.lost(self)
-
-    def _leave(self) -> None:
-        """No exchange goes on from here."""
-        if not self._is_closing:
-            self._is_closing = True
-            self.transport.unregisterProducer()
-        for exchange in list(self.streams.values()):
-            self._abort(exchange, CLIENT_GONE)
-        self.streams.clear()
 
     def pauseProducing(self) -> None:
         self._is_stuck = True
@@ -325,41 +247,12 @@ class H2Connection(Protocol):
         if not self.streams and not self._is_closing and self._wait != LINGER:
             self._wait = IDLE
             self._wheel.arm(self, self.factory.timeouts.idle)
-            if self._notice_ticks > _NOTICE_TICKS:
+            if self._notice_ticks > NOTICE_TICKS:
                 self._part()
                 self.flush_soon()
 
-    def heard(self, noise: Noise) -> None:
-        """A frame without content."""
-        now = self.factory.seconds()
-        self._useless_bytes = 0  # It has a budget of its own.
-        if noise is Noise.WINDOW_UPDATE:
-            if not self._updates.spend(now):
-                # Credit for the requests since the last time, given only when it is needed.
-                self._updates.earn(self._credit_requests * UPDATES_PER_REQUEST)
-                self._credit_requests = 0
-                if not self._updates.spend(now):
-                    self._calm("window-updates")
-        elif not self._controls.spend(now):
-            self._calm("control-frames")
-
     def going_away(self, last_stream: int, code: int) -> None:
         """The client opens no more streams."""
-
-    def _count_premature(self) -> None:
-        if not self._resets.spend(self.factory.seconds()):
-            self._calm("resets")
-
-    def _calm(self, reason: str) -> None:
-        """Too much of what brings nothing: it costs the client its connection (RFC 9113 section 10.5)."""
-        if self._is_closing or self._is_calmed:
-            return
-        self._is_calmed = True
-        self.factory.refused(ClientFault(429, reason, "Over budget."), self.client)
-        for exchange in list(self.streams.values()):
-            self._abort(exchange, CLIENT_GONE)
-        self.session.terminate(ErrorCode.ENHANCE_YOUR_CALM)
-        self.flush_soon()
 
     # Faults.
 
@@ -459,120 +352,6 @@ class H2Connection(Protocol):
                 exchange.observer.resume()
                 return True
         return False
-
-    # Waiting and ending.
-
-    def _look_later(self) -> None:
-        self._wait = LOOK
-        timeouts = self.factory.timeouts
-        self._wheel.arm(self, min(_LOOK_SECONDS, timeouts.body_grace, timeouts.answer_progress))
-
-    def deadline_passed(self) -> None:
-        """See the module."""
-        if self._wait == LOOK:
-            self._look()
-            if self.streams and not self._is_closing:
-                self._look_later()
-        elif self._wait == LINGER:
-            assert self._lingering is not None
-            if self._lingering.goes_on(self._wheel.now):
-                self._wheel.arm(self, LINGER_SECONDS)
-            else:
-                self.transport.abortConnection()
-        else:
-            self._part()
-            if self._is_stuck:
-                # GOAWAY follows what it still takes.
-                self._await_end(self.factory.timeouts.answer_progress)
-            self.flush()
-
-    def _look(self) -> None:
-        now, timeouts, session = self._wheel.now, self.factory.timeouts, self.session
-        queued = getattr(self.transport, "queued_bytes", 0)
-        # What was taken counts, not how much waits: that is filled up as fast as it is taken.
-        taken = self._written_bytes - untaken_bytes(self.transport)
-        if not queued or taken > self._taken_bytes:
-            self._taken_bytes, self._taken_at = taken, now
-        elif now - self._taken_at >= timeouts.answer_progress:
-            self._leave()
-            self.transport.abortConnection()
-            return
-        for exchange in list(self.streams.values()):
-            waiting = session.queued(exchange.stream)
-            taken = exchange.record.sent - waiting
-            # While the connection is what is full, nobody can say what the stream's own window would let through.
-            if not waiting or taken > exchange.taken_bytes or self._is_stuck:
-                exchange.taken_bytes, exchange.taken_at = taken, now
-            elif now - exchange.taken_at >= timeouts.answer_progress:
-                self._give_up(exchange, "answer-stalled", "The client took nothing of its answer for too long.")
-                continue
-            if exchange.connection is None:
-                continue
-            if exchange.is_tunnel and now - exchange.moved_at >= timeouts.tunnel_idle:
-                self._give_up(exchange, "tunnel-idle", "Nobody has said anything for too long.")
-                continue
-            if not exchange.is_awaited:
-                continue
-            elapsed = now - exchange.body_since
-            if elapsed >= timeouts.body_grace and exchange.body_bytes < timeouts.body_rate * elapsed:
-                if exchange.is_conversation:
-                    # Messages come when there is something to say; once the answer has begun, how long both sides may
-                    # be silent is for the app server's limits.
-                    if exchange.has_begun or elapsed < timeouts.answer_progress:
-                        continue
-                    if exchange.body_bytes:
-                        exchange.body_since, exchange.body_bytes = now, 0
-                        continue
-                fault = ClientFault(408, "body-timeout", "The body of the request came too slowly.")
-                if exchange.has_begun:
-                    self._give_up(exchange, fault.reason, fault.detail)
-                else:
-                    self.failed(exchange, fault)
-        self.flush()
-
-    def _give_up(self, exchange: H2Exchange, reason: str, detail: str) -> None:
-        self._reset.add(exchange.stream)
-        self.session.reset(exchange.stream, ErrorCode.CANCEL)
-        self._abort(exchange, ClientFault(408, reason, detail))
-
-    def close_when_idle(self) -> None:
-        """End after what is under way (RFC 9113 section 6.8): say so, and mean it a second later."""
-        if not self._is_closing and not self._notice_ticks:
-            for exchange in list(self.streams.values()):
-                if exchange.is_tunnel and exchange.connection is not None:
-                    exchange.receiver.go_away()
-            self.session.announce_end()
-            self.flush()
-            self._count_notice()
-
-    def _count_notice(self) -> None:
-        self._notice_ticks += 1
-        if self._is_closing:
-            return
-        if self._notice_ticks <= _NOTICE_TICKS:
-            self._wheel.at_next_tick(self._count_notice)
-        elif self.streams:
-            self.session.refuse_more()
-            self.flush()
-        else:
-            self._part()
-            self.flush()
-
-    def _part(self) -> None:
-        """No stream is open, and none shall be: no fault of the client's."""
-        self._is_parting = True
-        self.session.terminate(ErrorCode.NO_ERROR)
-
-    def _linger(self) -> None:
-        """All is said: close our direction, and the whole once the client has, or soon."""
-        self._leave()
-        self._await_end(self.factory.timeouts.answer_progress)
-        self.transport.loseWriteConnection()
-
-    def _await_end(self, patience: float) -> None:
-        self._wait = LINGER
-        self._lingering = Lingering(self.transport, self._wheel.now, patience)
-        self._wheel.arm(self, LINGER_SECONDS)
 
     def __repr__(self) -> str:
         return f"<H2Connection {len(self.streams)} streams{' closing' if self._is_closing else ''}>"

@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net import h2_server, server_waits
+from scalekit.net import h2_patience, server_waits
 from scalekit.net.factory import HTTPFactory
 from scalekit.net.lingering import Lingering
 from scalekit.net.ports import Admission, Port
@@ -119,7 +119,7 @@ class OnSockets(WireTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        for module in (server_waits, h2_server):
+        for module in (server_waits, h2_patience):
             self.patch(module, "LINGER_SECONDS", 0.0)
         self.looks = 0
         self.is_holding, self.held = False, list[Any]()
