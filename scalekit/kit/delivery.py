@@ -89,6 +89,15 @@ class Delivery:
             since = min(since, self._trouble_at)
         return now - since >= AWAY_SECONDS
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something is sent of which nothing has come back yet."""
+        return self._sent is not None
+
+    def hurry(self) -> None:
+        """Send the next one without a pause: it is the last chance, and the collector may be back."""
+        self._next_try = float("-inf")
+
     def is_stuck(self, now: float) -> bool:
         """Whether what is under way is to be given up."""
         return self._sent is not None and now - self._sent_at >= PATIENCE_SECONDS

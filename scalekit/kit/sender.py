@@ -95,6 +95,7 @@ class LogSender:
         self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
         self._close_at: float | None = None
+        self._has_hurried = False  # at the end, without a pause
         self._is_closed = False
 
     def log(
@@ -119,7 +120,7 @@ class LogSender:
         """
         Send what is left for so many seconds, then spool the rest.
 
-        Blocks as long; entries that come later go to the spool at once.
+        Blocks as long; entries that come later go to the spool at once.  A collector that was away is tried once more.
         """
         with self._starting:
             thread = self._thread
@@ -191,10 +192,16 @@ class LogSender:
             else:
                 delivery.answered(answer, now)
         is_closing = self._close_at is not None
-        if self._close_at is not None and (delivery.is_done or now >= self._close_at or delivery.is_away(now)):
-            with self._starting:
-                self._end(now)
-            return True
+        if self._close_at is not None:
+            if not self._has_hurried and not delivery.is_under_way:
+                self._has_hurried = True
+                delivery.hurry()
+            elif delivery.is_away(now) and not (self._has_hurried and delivery.is_under_way):
+                self._close_at = now
+            if delivery.is_done or now >= self._close_at:
+                with self._starting:
+                    self._end(now)
+                return True
         batch = delivery.next(now, is_closing)
         if batch is not None:
             self._outgoing.put(batch)

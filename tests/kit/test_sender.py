@@ -6,6 +6,7 @@ import itertools
 import queue
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,7 +14,8 @@ from zope.interface.verify import verifyObject
 
 from scalekit.interfaces import ILogSink
 from scalekit.kit.posting import Answer
-from scalekit.kit.sender import LogSender, Surroundings
+from scalekit.kit.queue import BATCH_ENTRIES
+from scalekit.kit.sender import CLOSE_SECONDS, LogSender, Surroundings
 from scalekit.kit.spool import Batch
 
 PATIENCE_SECONDS = 30.0
@@ -49,10 +51,8 @@ class LogSenderTests(SynchronousTestCase):
         self.poster = FakePoster()
         self.sender = self.make()
 
-    def make(self) -> LogSender:
-        around = Surroundings(
-            time.monotonic, lambda: 0.0, lambda: 0.0, lambda: f"n{next(self.names)}", self.told.append
-        )
+    def make(self, now: Callable[[], float] = time.monotonic, tell: Callable[[str], None] | None = None) -> LogSender:
+        around = Surroundings(now, lambda: 0.0, lambda: 0.0, lambda: f"n{next(self.names)}", tell or self.told.append)
         sender = LogSender("shop", lambda: self.poster, str(self.directory), around)
         self.addCleanup(sender.close, 0.0)
         self.addCleanup(self.poster.answers.put, OSError("the test is over"))
@@ -90,6 +90,34 @@ class LogSenderTests(SynchronousTestCase):
         self.sender.close(PATIENCE_SECONDS)
         self.assertEqual(sum(len(self.sent()) for _ in range(self.poster.batches.qsize())), 3000)
         self.assertEqual(list(self.directory.glob("*")), [])
+
+    def test_close_tries_once_more_however_long_it_was_to_wait(self) -> None:
+        """The collector may be back; if it is not, all of it is spooled, and nobody waits any longer."""
+        for seconds, is_back in ((0.0, True), (0.0, False), (5.0, True), (5.0, False)):
+            passed = [0.0]
+            told: queue.SimpleQueue[str] = queue.SimpleQueue()
+            sender = self.make(lambda passed=passed: passed[0], told.put)  # type: ignore[misc]
+            for number in range(BATCH_ENTRIES):
+                sender.log("INFO", str(number))
+            first = self.sent()
+            self.poster.answers.put(Answer(503, "busy", "busy", 60.0))
+            self.assertIn("busy", told.get(timeout=PATIENCE_SECONDS))
+            passed[0] = seconds  # 5: it counts as away
+            closing = threading.Thread(target=sender.close)
+            closing.start()
+            self.assertEqual(self.sent(), first)
+            self.poster.answers.put(Answer(200) if is_back else OSError("away"))
+            if not seconds and not is_back:
+                # It has not been away for long: there may be time for yet another one.
+                passed[0] = CLOSE_SECONDS
+            closing.join(PATIENCE_SECONDS)
+            self.assertFalse(closing.is_alive())
+            self.assertTrue(self.poster.batches.empty())
+            left = list(self.directory.glob("*.spool"))
+            self.assertEqual([file.read_bytes().count(b'"Message"') for file in left], [] if is_back else [len(first)])
+            sender._spool.close()  # as the end of the process does
+            for file in left:
+                file.unlink()
 
     def test_what_is_left_at_the_end_and_what_comes_later_is_spooled_and_adopted(self) -> None:
         self.sender.log("INFO", "left")
