@@ -5,7 +5,8 @@ An event's ``id`` is the entry's sequence number, its data the line of the log's
 ``Last-Event-ID``, or ``after=`` where that cannot be set, goes on from there.  See `scalekit.logs.tailing` for gaps.
 
 A client that takes nothing is parked: it costs its place here and nothing else.  When it takes something again it is
-told from the disk what has come meanwhile.
+told from the disk what has come meanwhile.  One that has taken nothing for a minute is gone: that is the listener's to
+say (`scalekit.net.deadlines.Timeouts.answer_progress`), which knows of each byte.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scalekit.http.problems import problem_answer
 from scalekit.interfaces import IAnswerObserver, IResponder
 from scalekit.logs.collector import Collector
 from scalekit.logs.frames import Frame
-from scalekit.logs.search.asking import Parameters
+from scalekit.logs.search.asking import SPAN, Parameters
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.tailing import Recent, Told, gap, tell
 from scalekit.logs.threads import Lane
@@ -72,7 +73,7 @@ class Tails:
             exchange.record.reason = fault.reason
             exchange.answer(*problem_answer(fault, head, exchange.request_id, allowed=b"GET, HEAD"))
             return
-        asked = Parameters(head.query, int(self._wall() * 1e9))
+        asked = Parameters(head.query, int(self._wall() * 1e9), (*SPAN, "after"))
         matcher = Matcher(asked.query())
         last = (head.get(b"last-event-id") or b"").strip().decode("latin-1") or asked.one("after")
         if last and not (last.isascii() and last.isdecimal() and len(last) < 19):

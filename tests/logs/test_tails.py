@@ -204,6 +204,7 @@ class TailTests(SynchronousTestCase):
             (b"/v1/tail", b"HEAD", [], 200),
             (b"/v1/tail?q=%22", b"GET", [], 400),
             (b"/v1/tail?after=x", b"GET", [], 400),
+            (b"/v1/tail?query=error", b"GET", [], 400),
             (b"/v1/tail", b"GET", [(b"Last-Event-ID", b"-1")], 400),
         ):
             exchange = ask(log.tails, method, target, fields)

@@ -6,6 +6,8 @@
     /v1/query?q=level>=warn source:shop-*&from=15m&limit=100&order=asc
 
 ``from`` and ``to`` are RFC 3339 or a time ago (``15m``); what they leave out of is what ``q`` says (see `language`).
+Any other parameter is a mistake and answered with 400.
+
 The answer is NDJSON, the lines of the log's truth (see `scalekit.logs.records`), the newest first unless ``order=asc``.
 If it is not complete, a last line ``{"Partial":…,"Until":…,"Bytes":…}`` says what ran out, up to which time all is
 there, and how much was looked at; where ``Partial`` is ``damaged``, some of the log cannot be read.
@@ -13,7 +15,7 @@ there, and how much was looked at; where ``Partial`` is ``damaged``, some of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -46,6 +48,9 @@ BUCKETS = 60
 MOST_BUCKETS = 500
 #: Each may take `TIME_SECONDS`: whoever is the last of them waits longer than anybody does.
 WAITING_LIMIT = 8
+
+#: What says which entries are meant.
+SPAN = ("q", "from", "to")
 
 _NDJSON = (b"Content-Type", b"application/x-ndjson")
 _JSON = (b"Content-Type", b"application/json")
@@ -124,7 +129,13 @@ class Searches:
 
 @implementer(IResponder)
 class Asking:
-    """What all that read in the searches' thread have in common."""
+    """
+    What all that read in the searches' thread have in common.
+
+    :cvar known: the parameters that they take.
+    """
+
+    known: tuple[str, ...] = ()
 
     def __init__(self, searches: Searches) -> None:
         self.searches = searches
@@ -139,7 +150,7 @@ class Asking:
             exchange.answer(*problem_answer(fault, head, exchange.request_id, allowed=b"GET, HEAD"))
             return
         budget = self.searches.budget()
-        waiting = self.begin(budget, Parameters(head.query, self.searches.now))
+        waiting = self.begin(budget, Parameters(head.query, self.searches.now, self.known))
         exchange.observe(_Waiting(budget))
         waiting.addCallback(lambda found: exchange.answer(*self.answer(found))).addErrback(_explain, exchange, budget)
 
@@ -154,6 +165,8 @@ class Asking:
 
 class QueryLines(Asking):
     """``GET /v1/query``."""
+
+    known = (*SPAN, "limit", "order")
 
     def begin(self, budget: Budget, asked: Parameters) -> Deferred[Answer]:
         order = asked.one("order", "desc")
@@ -177,6 +190,8 @@ class QueryHistogram(Asking):
     ``{"from":…,"seconds":…,"levels":[…],"counts":[[…],…],"partial":null,"until":null,"bytes":…}``
     """
 
+    known = (*SPAN, "buckets")
+
     def begin(self, budget: Budget, asked: Parameters) -> Deferred[Histogram]:
         return self.searches.histogram(budget, asked.query(), asked.number("buckets", BUCKETS, MOST_BUCKETS))
 
@@ -194,13 +209,26 @@ class QueryHistogram(Asking):
 
 
 class Parameters:
-    """The query of a target; raises `ClientFault` 400 for what is wrong in it."""
+    """
+    The query of a target; raises `ClientFault` 400 for what is wrong in it.
 
-    def __init__(self, query: bytes | None, now: int) -> None:
+    :param known: the names of those that are taken.  Another one is a mistake in typing, and an answer without it would
+        be all of the log; so would one without the second of two.
+    """
+
+    def __init__(self, query: bytes | None, now: int, known: Sequence[str]) -> None:
         try:
             found = parse_qs((query or b"").decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20)
         except ValueError:  # UnicodeDecodeError too
             raise ClientFault(400, "bad-query", "The query of the URL is not percent-encoded UTF-8.") from None
+        for name, values in found.items():
+            if name not in known:
+                expected = f"one of {', '.join(known)}" if known else "none"
+                raise ClientFault(
+                    400, "bad-parameter", f"The URL has the parameter {name[:40]!r}, expected {expected}."
+                )
+            if len(values) > 1:
+                raise ClientFault(400, "bad-parameter", f"{name}: given {len(values)} times, expected it once.")
         self._values = {name: values[0] for name, values in found.items()}
         self._now = now
 

@@ -79,6 +79,10 @@ class AskingTests(SynchronousTestCase):
             (b"/v1/query?limit=1e3", "from 1 to 10000"),
             (b"/v1/query?order=up", "asc or desc"),
             (b"/v1/query?q=%ff", "UTF-8"),
+            (b"/v1/query?Q=error", "'Q', expected one of q, from, to, limit, order"),
+            (b"/v1/query?q=error&buckets=", "'buckets'"),
+            (b"/v1/query?from=1h&from=2h", "from: given 2 times"),
+            (b"/v1/histogram?limit=1", "'limit', expected one of q, from, to, buckets"),
             (b"/v1/histogram?buckets=501", "from 1 to 500"),
         ):
             exchange = self.ask(target)
