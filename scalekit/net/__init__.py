@@ -1,8 +1,8 @@
 """
 Everything that touches a socket.
 
-Start with `server` (a client's connection: bytes to exchanges; `server_waits`: what it waits for, and how it ends) and
-`upstream` (a connection to an app server).
+Start with `server` (a client's connection: bytes to exchanges; `server_body`: how the body of a request flows;
+`server_waits`: what it waits for, and how it ends) and `upstream` (a connection to an app server).
 
 * `exchange`: a request and its answer on a client's connection, as responders see it; `tunnel`: what is left of a
   connection, on either side, when it has switched protocols.

@@ -1,5 +1,5 @@
 """
-What a client's HTTP/2 connection bears with, and for how long, and how it ends: the half of `scalekit.net.h2_server`
+What a client's HTTP/2 connection bears with, and for how long, and how it ends: the part of `scalekit.net.h2_server`
 that has to do with limits.
 
 ========== =========================================== ====================================================

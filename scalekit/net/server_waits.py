@@ -1,5 +1,5 @@
 """
-What a client's HTTP/1.1 connection waits for, whether it reads, and how it ends: the half of `scalekit.net.server` that
+What a client's HTTP/1.1 connection waits for, whether it reads, and how it ends: the part of `scalekit.net.server` that
 has to do with time.
 
 ======== =============================================== ============================== ======================
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scalekit.net.exchange import WireExchange
     from scalekit.net.factory import HTTPFactory
 
-#: How the body of a request stands, see `scalekit.net.server`; and what is waited for.
+#: How the body of a request stands, see `scalekit.net.server_body`; and what is waited for.
 NO_BODY, UNCLAIMED, FLOWING, HELD, DRAINING = range(5)
 IDLE, HEAD, BODY, PROGRESS, LINGER = range(5)
 
