@@ -223,7 +223,9 @@ class Collector(Service):
         if batch is not None:
             self._batches.written(batch, frame.received)
         if times:
-            counts.restamped += sum(map(ne, frame.said, times))
+            untimed = frame.said.count(None)
+            counts.untimed += untimed
+            counts.restamped += sum(map(ne, frame.said, times)) - untimed
             counts.late += self._buffer.add(Chunk(frame, times))
         self._applied = max(self._applied, frame.last)
         answer.callback(True)

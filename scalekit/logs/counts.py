@@ -15,7 +15,8 @@ class Counts:
     :ivar accepted: acknowledged.
     :ivar refused: answered with 503, or not taken from a sink, by reason.
     :ivar rejected: malformed.
-    :ivar restamped: sorted by when they were received, as they said nothing believable.
+    :ivar restamped: sorted by when they were received, as the time that they said is not believable.
+    :ivar untimed: likewise, as they said none.
     :ivar late: came when their place was already written.
     :ivar written: lines of ``log.txt``.
     :ivar written_late: lines of ``log.txt.late``.
@@ -51,6 +52,7 @@ class Counts:
         "restamped",
         "sealed",
         "syslog",
+        "untimed",
         "written",
         "written_late",
     )
@@ -74,6 +76,7 @@ class Counts:
         self.restamped = 0
         self.sealed = 0
         self.syslog: dict[str, Counter[str]] = {name: Counter() for name in ("udp", "tcp", "tls")}
+        self.untimed = 0
         self.written = 0
         self.written_late = 0
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from scalekit.errors import ClientFault
-from scalekit.logs.moments import parse_timestamp, parse_timestamps
+from scalekit.logs.moments import Beyond, parse_timestamp, parse_timestamps
 
 # More is not a line of a log any more; Loki and Vector cut at the same size.
 MESSAGE_LIMIT = 256 * 1024
@@ -27,6 +27,10 @@ FIELDS_LIMIT = 64 * 1024
 # What people nest on purpose stays below; a guard for what later reads the fields recursively.
 DEPTH_LIMIT = 16
 FIELD_LIMIT = 128
+
+#: The field that has a Timestamp as it was sent, if `Entry.time` cannot hold it: of year 1 or 9999, which programs say
+#: that know none.
+SAID = "Said"
 
 # Characters that are within the message's limit, and the fields', whichever they are.
 _SURELY_SHORT = MESSAGE_LIMIT // 4
@@ -182,14 +186,28 @@ def entry_of(value: object) -> Entry:
             _refuse("bad-field", f"{name}: given twice.")
         else:
             found[name] = field
-    timestamp = found.get("Timestamp")
+    time = None if found.get("Timestamp") is None else _time(_text(found, "Timestamp"))
+    fields = fields_of(others)
+    if isinstance(time, Beyond):
+        time, fields = time.nearest, _with_said(fields, found["Timestamp"])
     return Entry(
-        None if timestamp is None else _time(_text(found, "Timestamp")),
-        _level(_text(found, "Level")),
-        _source(_text(found, "Source")),
-        _message(_text(found, "Message")),
-        fields_of(others),
+        time, _level(_text(found, "Level")), _source(_text(found, "Source")), _message(_text(found, "Message")), fields
     )
+
+
+def _with_said(fields: str | None, text: str) -> str:
+    """An entry's fields with the time that it says, which its own `Entry.time` cannot hold."""
+    said = _encoder.encode({SAID: text}).decode()
+    return said if fields is None else f"{fields[:-1]},{said[1:]}"
+
+
+def take_said(fields: str | None) -> tuple[str | None, str | None]:
+    """The fields without that time, and the time; None: there is none."""
+    found = {} if fields is None else _any_decoder.decode(fields)
+    said = found.pop(SAID, None)
+    if not isinstance(said, str):
+        return fields, None
+    return (_encoder.encode(found).decode() if found else None), said
 
 
 def fields_of(others: dict[str, Any]) -> str | None:
@@ -251,9 +269,11 @@ def _level(text: str) -> str:
     return level
 
 
-def _time(text: str) -> int:
+def _time(text: str) -> int | Beyond:
     try:
         return parse_timestamp(text)
+    except Beyond as beyond:
+        return beyond
     except ValueError as error:
         _refuse("bad-field", f"Timestamp: {error}.")
 

@@ -35,9 +35,12 @@ class LogMetrics(MetricsCollector):
         written.add_metric(["log.txt.late"], counts.written_late)
         yield written
         yield CounterMetricFamily("scalekit_logs_late", "Entries that came after their place was written.", counts.late)
-        yield CounterMetricFamily(
-            "scalekit_logs_restamped", "Entries sorted by when they were received.", counts.restamped
+        received = CounterMetricFamily(
+            "scalekit_logs_restamped", "Entries sorted by when they were received.", labels=["said"]
         )
+        received.add_metric(["nothing"], counts.untimed)
+        received.add_metric(["unbelievable"], counts.restamped)
+        yield received
         redacted = CounterMetricFamily("scalekit_logs_redacted", "Secrets taken out of entries.", labels=["rule"])
         for rule in RULES:
             redacted.add_metric([rule], counts.redacted[rule])

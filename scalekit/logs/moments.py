@@ -16,8 +16,17 @@ _TIMESTAMP = re.compile(
     r"(?:[Zz]|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
-_EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1  # what msgpack can carry
+#: What msgpack can carry: moments in 1677 and in 2262.
+EARLIEST, LATEST = -(1 << 63), (1 << 63) - 1
 _BILLION = 1_000_000_000
+
+
+class Beyond(ValueError):
+    """A moment that 64 bits cannot hold; ``nearest``: the nearest that they can, `EARLIEST` or `LATEST`."""
+
+    def __init__(self, text: str, nearest: int) -> None:
+        super().__init__(f"{text[:40]!r} is before 1678 or after 2261")
+        self.nearest = nearest
 
 
 def parse_timestamp(text: str) -> int:
@@ -26,7 +35,7 @@ def parse_timestamp(text: str) -> int:
 
     Beyond RFC 3339 section 5.6: without a zone it is UTC, a comma may stand for the point (ISO 8601) and a blank for
     the T; finer digits than nanoseconds are dropped.  A leap second is the second after it.  What 64 bits cannot hold
-    (before 1677, after 2262) becomes the nearest that they can.
+    (before 1677, after 2262) raises `Beyond`.
     """
     # Nearly every one is in UTC with a fraction, and of a second that was asked for a moment ago.
     second = _seconds.get(text[:19])
@@ -40,11 +49,19 @@ def parse_timestamp(text: str) -> int:
     ):
         return second + int(digits) * _SCALE[len(digits)]
     moment = _parse(text)
-    if _EARLIEST < moment < _LATEST - _BILLION and text[-1] == "Z" and text.isascii():
+    if EARLIEST + _BILLION < moment < LATEST - _BILLION and text[-1] == "Z" and text.isascii():
         if len(_seconds) > _SECONDS_LIMIT:
             _seconds.clear()
         _seconds[text[:19]] = moment // _BILLION * _BILLION
     return moment
+
+
+def nearest_timestamp(text: str) -> int:
+    """`parse_timestamp`, and for `Beyond` the nearest."""
+    try:
+        return parse_timestamp(text)
+    except Beyond as beyond:
+        return beyond.nearest
 
 
 def parse_timestamps(texts: Sequence[str]) -> list[int]:
@@ -66,7 +83,7 @@ def _parse_alike(texts: Sequence[str]) -> list[int] | None:
             break
         second = numbers[place - 10 : place + 9]
         moment = _parse(second + "Z") // _BILLION
-        if not 10**9 <= moment < _LATEST // _BILLION:  # ten digits: from 2001 on
+        if not 10**9 <= moment < LATEST // _BILLION:  # ten digits: from 2001 on
             return None
         numbers = numbers.replace(f",{second}.", f",{moment}")
     plain = numbers.replace(",", "")
@@ -100,7 +117,10 @@ def _parse(text: str) -> int:
         offset = int(offset_hour) * 3600 + int(offset_minute) * 60
         seconds += offset if sign == "-" else -offset
     nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
-    return min(max(seconds * _BILLION + nanoseconds, _EARLIEST), _LATEST)
+    moment = seconds * _BILLION + nanoseconds
+    if not EARLIEST < moment < LATEST:
+        raise Beyond(text, EARLIEST if moment < 0 else LATEST)
+    return moment
 
 
 @lru_cache(maxsize=64)  # clients speak of today

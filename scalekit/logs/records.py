@@ -20,8 +20,9 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from scalekit.logs.entry import take_said
 from scalekit.logs.line import escape, format_line, is_harmless, shown_source
-from scalekit.logs.moments import clock_time, format_timestamp, parse_timestamp
+from scalekit.logs.moments import EARLIEST, LATEST, clock_time, format_timestamp, parse_timestamp
 from scalekit.logs.order import EVER, Row, Span, rows_of
 
 
@@ -208,5 +209,14 @@ def _more(row: Row, is_late: bool) -> str:
     if is_late or entry.time != time:
         more += f',"Received":"{format_timestamp(received)}"'
         if entry.time is not None and entry.time != time:
+            if entry.time in (EARLIEST, LATEST):
+                return _more_beyond(entry.time, entry.fields, received)
             more += f',"Said":"{format_timestamp(entry.time)}"'
     return more
+
+
+def _more_beyond(said: int, fields: str | None, received: int) -> str:
+    """The same of an entry that says a time which none can have."""
+    fields, text = take_said(fields)
+    more = "" if fields is None else f',"Fields":{fields}'
+    return f'{more},"Received":"{format_timestamp(received)}","Said":{_quote(text or format_timestamp(said))}'

@@ -35,7 +35,7 @@ class CollectorTests(CollectorCase):
         self.assertEqual((self.messages(), self.messages("log.txt.late")), ("abc", "x"))
         counts = self.collector.counts
         self.assertEqual((counts.accepted, counts.written, counts.written_late, counts.late), (4, 3, 1, 1))
-        self.assertEqual(counts.restamped, 1)
+        self.assertEqual((counts.untimed, counts.restamped), (1, 0))
         self.stop()
 
     def test_stop_writes_everything(self) -> None:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.logs.moments import format_timestamp, parse_timestamp, parse_timestamps
+from scalekit.logs.moments import (
+    EARLIEST,
+    LATEST,
+    Beyond,
+    format_timestamp,
+    nearest_timestamp,
+    parse_timestamp,
+    parse_timestamps,
+)
 
 SECOND = 1_000_000_000
 AT = 1_136_214_245 * SECOND
@@ -45,14 +53,25 @@ class TimestampTests(SynchronousTestCase):
             ("2016-12-31T23:59:60Z", 1_483_228_800 * SECOND),
             ("1970-01-01T00:00:00Z", 0),
             ("1969-12-31T23:59:59.5Z", -SECOND // 2),
-            ("0001-01-01T00:00:00Z", -(1 << 63)),
-            ("9999-12-31T23:59:59Z", (1 << 63) - 1),
         ):
             for _ in range(2):  # the second time, its second is known
                 if time is None:
                     self.assertRaises(ValueError, parse_timestamp, text)
                 else:
                     self.assertEqual(parse_timestamp(text), time, text)
+
+    def test_beyond(self) -> None:
+        """What 64 bits cannot hold is an error that has the nearest that they can."""
+        for text, nearest in (
+            ("0001-01-01T00:00:00Z", EARLIEST),
+            ("1677-09-21T00:12:43Z", EARLIEST),
+            ("2262-04-11T23:47:17.5Z", LATEST),
+            ("9999-12-31T23:59:59.999-23:59", LATEST),
+        ):
+            self.assertEqual(self.assertRaises(Beyond, parse_timestamp, text).nearest, nearest)
+            self.assertRaises(Beyond, parse_timestamps, [text])
+            self.assertEqual(nearest_timestamp(text), nearest)
+        self.assertEqual(nearest_timestamp("2006-01-02T15:04:05Z"), AT)
 
     @given(
         st.datetimes(datetime.datetime(1700, 1, 1), datetime.datetime(2260, 1, 1)),

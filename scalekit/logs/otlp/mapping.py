@@ -31,6 +31,7 @@ from scalekit.logs.entry import (
     FIELD_LIMIT,
     FIELDS_LIMIT,
     MESSAGE_LIMIT,
+    SAID,
     SOURCE_LIMIT,
     Entry,
     cut,
@@ -38,7 +39,8 @@ from scalekit.logs.entry import (
     level_of,
     nearest_level,
 )
-from scalekit.logs.otlp.records import INT64, Malformed, Record, Scope
+from scalekit.logs.moments import LATEST, format_timestamp
+from scalekit.logs.otlp.records import Malformed, Record, Scope
 
 #: What the specification has of a record's identity: those with the same one are the same.
 UID = "log.record.uid"
@@ -142,8 +144,10 @@ def _entry_of(record: Record, shared: _Shared) -> Entry:
     if "request_id" not in fields and _REQUEST_ID_HEADER in fields:
         fields["request_id"] = _first(fields[_REQUEST_ID_HEADER])
     time = record.time or record.observed
+    if time > LATEST:
+        fields[SAID] = format_timestamp(time)
     return Entry(
-        min(time, INT64[-1]) if time else None,
+        min(time, LATEST) if time else None,
         level,
         source,
         message if len(message) <= _SURELY_SHORT else cut(message, MESSAGE_LIMIT),

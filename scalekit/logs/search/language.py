@@ -25,7 +25,7 @@ from typing import NamedTuple, NoReturn
 
 from scalekit.errors import ClientFault
 from scalekit.logs.entry import LEVELS, level_of
-from scalekit.logs.moments import parse_timestamp
+from scalekit.logs.moments import nearest_timestamp
 from scalekit.logs.order import EVER, NEVER
 
 #: What somebody types is some dozen terms; each costs something for every line that is looked at.
@@ -128,7 +128,7 @@ def parse_moment(text: str, now: int) -> int:
     short = _SHORT_TIME.fullmatch(text)
     if short is not None:
         text = f"{short[1]}T{short[2] or '00:00'}:00Z"
-    return parse_timestamp(text)
+    return nearest_timestamp(text)
 
 
 class _Parser:

@@ -28,8 +28,8 @@ from typing import Any
 import msgspec
 
 from scalekit.errors import ClientFault
-from scalekit.logs.entry import FIELDS_LIMIT, MESSAGE_LIMIT, SOURCE_LIMIT, Entry, cut
-from scalekit.logs.moments import parse_timestamp
+from scalekit.logs.entry import FIELDS_LIMIT, MESSAGE_LIMIT, SAID, SOURCE_LIMIT, Entry, cut
+from scalekit.logs.moments import Beyond, parse_timestamp
 from scalekit.logs.syslog.stamps import STAMP, OffsetAt, resolve
 
 #: What of one message is kept: with a header of usual size the message's own limit is not reached.
@@ -139,7 +139,7 @@ def _modern(header: re.Match[str], said: dict[str, Any]) -> tuple[int | None, st
     time = None
     if stamp is not None:
         try:
-            time = parse_timestamp(stamp)
+            time = _time(stamp, said)
         except ValueError:
             said["malformed"] = f"timestamp {stamp}"
     if process is not None:
@@ -163,6 +163,15 @@ def _modern(header: re.Match[str], said: dict[str, Any]) -> tuple[int | None, st
         # rsyslog's own template has a second blank there: the one behind the TAG of what it has received.
         message = message[1:] if message.startswith(("\ufeff", " ")) else message
     return time, host or "", program or "", message
+
+
+def _time(stamp: str, said: dict[str, Any]) -> int:
+    """Raises ValueError."""
+    try:
+        return parse_timestamp(stamp)
+    except Beyond as beyond:
+        said[SAID] = stamp
+        return beyond.nearest
 
 
 def _structured_data(text: str, position: int) -> tuple[dict[str, Any], int]:
@@ -196,7 +205,7 @@ def _old(
             time = resolve(stamp, now, offset_at)
         else:
             try:
-                time = parse_timestamp(stamp["iso"])
+                time = _time(stamp["iso"], said)
             except ValueError:
                 pass
         if time is None:

@@ -35,7 +35,8 @@ class EntryOfTests(SynchronousTestCase):
         self.assertEqual(entry, Entry(7, "WARN", "shop", "sold"))
         self.assertEqual(entry_of(Record(0, 8)), Entry(8, "INFO", "unknown_service", ""))
         self.assertEqual(entry_of(Record()).time, None)
-        self.assertEqual(entry_of(Record((1 << 64) - 1)).time, (1 << 63) - 1)
+        late = entry_of(Record((1 << 64) - 1))
+        self.assertEqual((late.time, late.fields), ((1 << 63) - 1, '{"Said":"2554-07-21T23:34:33.709551615Z"}'))
 
     def test_levels(self) -> None:
         """By the number, else by the text; what the level does not say is a field."""

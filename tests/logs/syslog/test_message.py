@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.logs.entry import FIELDS_LIMIT, LEVELS, MESSAGE_LIMIT, SOURCE_LIMIT, Entry
-from scalekit.logs.moments import format_timestamp, parse_timestamp
+from scalekit.logs.moments import EARLIEST, format_timestamp, parse_timestamp
 from scalekit.logs.syslog.message import FACILITIES, SEVERITIES, SyslogFault, parse_message
 from tests.logs.syslog.test_stamps import utc
 
@@ -99,6 +99,12 @@ class ModernTests(SynchronousTestCase):
         entry = parse(b"<14>1 2026-13-01T00:00:00Z h a - - - m")
         self.assertEqual((entry.time, entry.message), (None, "m"))
         self.assertEqual(fields(entry), {"host": "h", "malformed": "timestamp 2026-13-01T00:00:00Z"})
+
+    def test_a_time_that_nobody_can_hold(self) -> None:
+        for data in (b"<14>1 0001-01-01T00:00:00Z h a - - - m", b"<14>0001-01-01T00:00:00Z h a: m"):
+            entry = parse(data)
+            self.assertEqual((entry.time, entry.message), (EARLIEST, "m"))
+            self.assertEqual(fields(entry), {"host": "h", "Said": "0001-01-01T00:00:00Z"})
 
     def test_request_id(self) -> None:
         """Of structured data, else of the message: the field by which entries of a request are found."""
