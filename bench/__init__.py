@@ -23,5 +23,7 @@ memory.py       what a full cache takes, the store's and the HTTP cache's (origi
 logs.py         the log: entries a second, memory, replay, beside rsyslog (``make bench-logs``); log_writers.py is the
                 client, log_kills.py kills it, examined.py finds what is wrong then, logged.py: its figures and tables;
                 rsyslog.py: the same entries to rsyslog
+refusals.py     what it costs to refuse the nastiest 64 KiB; emit.py: what a call of logging costs; both store nothing
+results.py      results.json and the table in the README
 servers.py      processes, ports; machine.py: what it all ran on
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from scalekit.errors import ClientFault
 from scalekit.http import diagnosis
-from scalekit.http.grammar import BARE_LF, CHUNK_LINE, FIELDS
+from scalekit.http.grammar import BARE_LF, CHUNK_LINE, FIELDS, SMALL_CHUNK, SMALL_CHUNKS
 from scalekit.http.heads import Fields
 from scalekit.http.limits import CHUNK_EXTENSION_BYTES, FIELD_COUNT, HEAD_BYTES
 
@@ -136,6 +136,10 @@ class ChunkedDecoder:
 
     def _whole_chunks(self, data: bytes, position: int, out: list[bytes]) -> int:
         """Take the chunks that are here to their end: small ones, which cost most, in as few steps as can be."""
+        small = SMALL_CHUNKS.match(data, position)
+        if small is not None:
+            out += SMALL_CHUNK.findall(data, position, small.end())
+            position = small.end()
         match_line, append = CHUNK_LINE.match, out.append
         while (match := match_line(data, position)) is not None:
             digits, extension = match.groups()

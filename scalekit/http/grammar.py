@@ -41,6 +41,14 @@ BARE_LF = re.compile(rb"(?<!\r)\n")
 #: chunk-size with an optional extension (RFC 9112 section 7.1); no white space, at most 16 digits.
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t \x21-\x7e\x80-\xff]++)?\r\n")
 
+#: A run of whole chunks of one to nine bytes, and the data of each in it: what costs most for its bytes, at once.
+SMALL_CHUNKS = re.compile(
+    b"(?:%b)++" % b"|".join(rb"%d\r\n[\x00-\xff]{%d}\r\n" % (size, size) for size in range(1, 10)),
+)
+SMALL_CHUNK = re.compile(
+    rb"[1-9]\r\n(%b)\r\n" % b"|".join(rb"(?<=%d\r\n)[\x00-\xff]{%d}" % (size, size) for size in range(1, 10)),
+)
+
 TOKEN_LIST_ITEM = re.compile(TOKEN + rb"++")
 
 #: One protocol in Upgrade (RFC 9110 section 7.8), such as ``websocket`` or ``HTTP/2.0``; longer ones nobody speaks.

@@ -1,10 +1,12 @@
 from typing import Any
+from unittest.mock import Mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.errors import ClientFault
+from scalekit.http import bodies
 from scalekit.http.bodies import ChunkedDecoder, CloseDecoder, LengthDecoder
 from scalekit.http.heads import Fields
 from scalekit.http.limits import HEAD_BYTES
@@ -80,6 +82,18 @@ class ChunkedTests(SynchronousTestCase):
         self.assertEqual(b"abc", decoder.decode(b"5\r\nabc"))
         self.assertEqual(b"d", decoder.decode(b"d"))
         self.assertEqual(b"ef", decoder.decode(b"e\r\n1\r\nf"))
+
+    def test_runs_of_small_chunks_are_taken_at_once(self) -> None:
+        """What costs most for its bytes: no step of ours for each of them."""
+        lines = Mock(wraps=bodies.CHUNK_LINE)
+        self.patch(bodies, "CHUNK_LINE", lines)
+        sizes = [1, 2, 9] * 100 + [10, 1]
+        decoder = ChunkedDecoder()
+        # Data that looks like the end of a chunk, or like the next one.
+        pieces = [b"1\r\n\r\n1\r\n1"[:size] for size in sizes]
+        self.assertEqual(decoder.decode(b"".join(map(chunk, pieces)) + last_chunk([])), b"".join(pieces))
+        self.assertTrue(decoder.is_complete)
+        self.assertLess(lines.match.call_count, 9)
 
     def test_a_whole_chunk_needs_no_copy(self) -> None:
         decoder = ChunkedDecoder()
