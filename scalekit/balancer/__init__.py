@@ -26,7 +26,8 @@ Data path, what reads the immutable view of it:
 * ``waiting``: the line of those for whom no instance has room;
 * ``sticky``: brings clients back to the instance that they have been at;
 * ``traffic``: all of these for one service, ``policies``: as the configuration says; ``metrics``: their numbers;
-* ``proxy``: takes each request in; ``forward``: sends it there, on a connection of ``upstreams``; ``upload``: its body;
+* ``proxy``: takes each request in; ``forward``: it on its way, and its answer; ``attempts``: sends it there, on a
+  connection of ``upstreams``; ``upload``: its body;
 * ``caching``: what an HTTP cache in front of the proxy asks of the balancer;
 * ``tunnels``: the WebSockets that have come of it, and how they end when their app server leaves;
 * ``explain``, ``explaining``: where a request would go, and why; ``explained``: the same, with the answer of one;

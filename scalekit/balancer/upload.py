@@ -16,7 +16,7 @@ from scalekit.net.h2_stream import H2Stream
 from scalekit.net.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
-    from scalekit.balancer.forward import Forward
+    from scalekit.balancer.attempts import Attempts
 
 #: What is kept of a body so that it can be sent again; a form or a JSON call fits, an upload does not.
 REPLAYED_BODY_BYTES = 64 * 1024
@@ -38,7 +38,7 @@ class Upload:
 
     __slots__ = ("_forward", "_limit", "_size", "has_ended", "kept", "trailers")
 
-    def __init__(self, forward: Forward, limit: int | None) -> None:
+    def __init__(self, forward: Attempts, limit: int | None) -> None:
         self._forward = forward
         self._limit = limit
         self._size = 0

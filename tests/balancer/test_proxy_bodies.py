@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scalekit.balancer.forward import CONTINUE_SECONDS
+from scalekit.balancer.attempts import CONTINUE_SECONDS
 from scalekit.balancer.upload import REPLAYED_BODY_BYTES
 from scalekit.net.transports import QUEUE_BYTES
 from tests.balancer.proxied import GET, HELLO, OK, Case, Proxied, get, requests_on, send
