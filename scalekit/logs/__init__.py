@@ -4,6 +4,7 @@ The central log: a 200 means that the entry is on disk, and ``log.txt`` is in ti
 An entry's way, pure unless said otherwise; open `collector` first:
 
 * `entry`: JSON -> `Entry`, or a fault that names the field; `moments`: timestamps.
+  `columns`: many entries at once, a list for each field; `plain_lines`: NDJSON -> these.
 * `redaction`: secrets, which are taken out before anything is written.
 * `frames`: entries <-> the journal's frames, each with a checksum; `batches`: which a client has sent before.
 * `journal` (I/O): group commit: one thread writes all that waits, syncs once, acknowledges all of it.

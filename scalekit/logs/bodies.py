@@ -5,7 +5,7 @@ Bodies of ``POST /v1/entries``: what they are coded with, and the entries of a b
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,7 +13,8 @@ import msgspec
 import zstandard
 
 from scalekit.errors import ClientFault
-from scalekit.logs.entry import Entry, entry_of, parse_entries, parse_entry, parse_plain_lines
+from scalekit.logs.entry import Entry, entry_of, parse_entries, parse_entry
+from scalekit.logs.plain_lines import parse_plain_lines
 
 # Of one body, decoded: 80 times what the kit's client sends at once.
 BODY_LIMIT = 20 * 1024 * 1024
@@ -47,7 +48,7 @@ class Batch(NamedTuple):
     :ivar bad: the bad ones themselves, as far as they are in `rejected`.
     """
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     rejected: list[tuple[int, str]]
     rejected_count: int
     bad: list[bytes]

@@ -27,6 +27,7 @@ from scalekit.logs.batches import BatchName, BatchTable
 from scalekit.logs.bodies import Batch
 from scalekit.logs.budget import Budget
 from scalekit.logs.clock import LogClock
+from scalekit.logs.columns import Columns
 from scalekit.logs.counts import Counts
 from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
@@ -200,7 +201,8 @@ class Collector(Service):
 
         0.0: they may come now, and are charged to their sources.
         """
-        wait = self._budget.take((entry.source for entry in entries), self._clock.seconds())
+        sources = entries.sources() if isinstance(entries, Columns) else (entry.source for entry in entries)
+        wait = self._budget.take(sources, self._clock.seconds())
         if wait:
             self.counts.over_budget += len(entries)
         return wait

@@ -8,15 +8,14 @@ begins with the name of the field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from scalekit.errors import ClientFault
-from scalekit.logs.moments import Beyond, parse_timestamp, parse_timestamps
+from scalekit.logs.moments import Beyond, parse_timestamp
 
 # More is not a line of a log any more; Loki and Vector cut at the same size.
 MESSAGE_LIMIT = 256 * 1024
@@ -32,11 +31,9 @@ FIELD_LIMIT = 128
 #: that know none.
 SAID = "Said"
 
-# Characters that are within the message's limit, and the fields', whichever they are.
-_SURELY_SHORT = MESSAGE_LIMIT // 4
-_SURELY_FEW = FIELDS_LIMIT // 4
-# Of fewer entries, to look at their timestamps together takes longer than to parse each.
-_WORTH_A_LOOK = 8
+#: Characters that are within the message's limit, and the fields', whichever they are.
+SURELY_SHORT = MESSAGE_LIMIT // 4
+SURELY_FEW = FIELDS_LIMIT // 4
 
 LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "PANIC")
 _LEVEL_NAMES = {
@@ -66,7 +63,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fields: str | None = None
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """
     The four fields in their usual spelling, and Fields without anything nested: what nearly every client sends.
 
@@ -80,7 +77,7 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     Fields: dict[str, str | int | float | bool | None] | UnsetType = UNSET
 
 
-_plain_decoder = msgspec.json.Decoder(_Plain)
+_plain_decoder = msgspec.json.Decoder(Plain)
 _any_decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
@@ -89,58 +86,17 @@ def _refuse(reason: str, detail: str) -> NoReturn:
     raise ClientFault(400, reason, detail) from None
 
 
-def parse_plain_lines(document: bytes) -> list[Entry] | None:
-    """The entries of NDJSON in which each line is as `_Plain` says and nothing is wrong; None for any other."""
-    try:
-        return _entries_of(_plain_decoder.decode_lines(document))
-    except (ValueError, RecursionError, ClientFault):
-        return None
-
-
-def _entries_of(plains: Sequence[_Plain]) -> list[Entry]:
-    levels = _LEVEL_NAMES
-    return [
-        Entry(
-            time,
-            levels.get(plain.Level) or _level(plain.Level),
-            plain.Source if len(plain.Source) <= SOURCE_LIMIT else _source(plain.Source),
-            plain.Message if len(plain.Message) <= _SURELY_SHORT else _message(plain.Message),
-            fields,
-        )
-        for time, plain, fields in zip(_times_of_all(plains), plains, _fields_of_all(plains), strict=False)
-    ]
-
-
-def _times_of_all(plains: Sequence[_Plain]) -> Sequence[int | None]:
-    """Raises ValueError."""
-    given = [plain.Timestamp for plain in plains if plain.Timestamp is not None]
-    if len(given) == len(plains) and len(given) >= _WORTH_A_LOOK:
-        return parse_timestamps(given)
-    return [None if plain.Timestamp is None else parse_timestamp(plain.Timestamp) for plain in plains]
-
-
-def _fields_of_all(plains: Sequence[_Plain]) -> Iterable[str | None]:
-    """What `fields_of` says of each, for all of them at once; raises `ClientFault` if one has too many."""
-    given = [plain.Fields for plain in plains if plain.Fields]
-    if not given:
-        return repeat(None)
-    if max(map(len, given)) > FIELD_LIMIT:
-        _refuse_width()
-    # The encoder writes a newline behind each, and none within.
-    texts = _encoder.encode_lines(given).decode().split("\n")
-    del texts[-1]
-    if max(map(len, texts)) > _SURELY_FEW:
-        texts = [_short_fields(text.encode()) for text in texts]
-    if len(given) == len(plains):
-        return texts
-    left = iter(texts)
-    return [next(left) if plain.Fields else None for plain in plains]
-
-
 def parse_entry(document: bytes) -> Entry:
     """The entry that a JSON object holds; raises `ClientFault` 400 that names the field."""
     try:
-        return _entries_of([_plain_decoder.decode(document)])[0]
+        plain = _plain_decoder.decode(document)
+        return Entry(
+            None if plain.Timestamp is None else parse_timestamp(plain.Timestamp),
+            level_named(plain.Level),
+            checked_source(plain.Source),
+            short_message(plain.Message),
+            fields_of(plain.Fields) if plain.Fields else None,
+        )
     except (ValueError, RecursionError, ClientFault):
         return entry_of(_decode(document))
 
@@ -191,7 +147,11 @@ def entry_of(value: object) -> Entry:
     if isinstance(time, Beyond):
         time, fields = time.nearest, _with_said(fields, found["Timestamp"])
     return Entry(
-        time, _level(_text(found, "Level")), _source(_text(found, "Source")), _message(_text(found, "Message")), fields
+        time,
+        level_named(_text(found, "Level")),
+        checked_source(_text(found, "Source")),
+        short_message(_text(found, "Message")),
+        fields,
     )
 
 
@@ -223,20 +183,22 @@ def fields_of(others: dict[str, Any]) -> str | None:
     if not others:
         return None
     if len(others) > FIELD_LIMIT:
-        _refuse_width()
+        refuse_width()
     for key, field in others.items():
         if isinstance(field, dict | list) and _is_deeper(field, DEPTH_LIMIT - 1):
             _refuse("bad-field", f"{key[:64]!r}: nested more than {DEPTH_LIMIT} deep.")
-    return _short_fields(_encoder.encode(others))
+    return short_fields(_encoder.encode(others))
 
 
-def _short_fields(coded: bytes) -> str:
+def short_fields(coded: bytes) -> str:
+    """Fields as JSON; if that is longer than `FIELDS_LIMIT`, a note of how long it was."""
     if len(coded) > FIELDS_LIMIT:
         coded = _encoder.encode({"cut": f"{len(coded)} bytes of fields"})
     return coded.decode()
 
 
-def _refuse_width() -> NoReturn:
+def refuse_width() -> NoReturn:
+    """An entry has more than `FIELD_LIMIT` fields: a `ClientFault` 400."""
     _refuse("bad-entry", f"The entry has more than {FIELD_LIMIT} fields.")
 
 
@@ -262,7 +224,8 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return value
 
 
-def _level(text: str) -> str:
+def level_named(text: str) -> str:
+    """The level of this name; raises `ClientFault` 400 for a name that nobody uses."""
     level = _LEVEL_NAMES.get(text) or _LEVEL_NAMES.get(text.upper())
     if level is None:
         _refuse("bad-field", f"Level: found {text[:40]!r}, expected one of {', '.join(LEVELS)}.")
@@ -288,14 +251,16 @@ def nearest_level(text: str) -> str:
     return level_of(text) or "INFO"
 
 
-def _source(text: str) -> str:
+def checked_source(text: str) -> str:
+    """The source; raises `ClientFault` 400 if it is longer than `SOURCE_LIMIT`."""
     if len(text) > SOURCE_LIMIT:
         _refuse("bad-field", f"Source: longer than {SOURCE_LIMIT} characters.")
     return text
 
 
-def _message(text: str) -> str:
-    return text if len(text) <= _SURELY_SHORT else cut(text, MESSAGE_LIMIT)
+def short_message(text: str) -> str:
+    """The message, cut at `MESSAGE_LIMIT`."""
+    return text if len(text) <= SURELY_SHORT else cut(text, MESSAGE_LIMIT)
 
 
 def cut(text: str, limit: int) -> str:

@@ -24,6 +24,10 @@ from scalekit.logs.threads import Lane
 _log = Logger()
 
 
+def _hurry() -> None:
+    """No pause."""
+
+
 class Flushing:
     """
     See the module.
@@ -87,7 +91,9 @@ class Flushing:
         self.writing = release
         flushing: Deferred[None] = Deferred()
         self.under_way = flushing
-        writing: Deferred[Any] = self._lane.run(lambda: self._output.write(release, sequence, journal))
+        # At leisure, unless that is too slow.
+        pause = _hurry if self.has_more else self._lane.give_way
+        writing: Deferred[Any] = self._lane.run(lambda: self._output.write(release, sequence, journal, pause))
         writing.addCallbacks(self._written, self._take_back, errbackArgs=(release,))
         writing.addCallback(lambda is_written: self._keep_older(disposing) if is_written else None)
         writing.addErrback(lambda failure: _log.failure("after a flush of the log", failure))

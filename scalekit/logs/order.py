@@ -7,8 +7,9 @@ The buffer in which entries wait until those that came slower have found their p
 * A release takes everything at or below W, sorted by (time, sequence number).
 * What comes at or below W is *late*: it has missed its place and goes to a file of its own, in the next release.
 
-Entries wait as they stand in their frames, encoded, each frame in one piece: a tenth of the memory that objects take,
-and nothing for the garbage collector to look at.  `rows_of` decodes what is released.
+Entries wait as they stand in their frames, encoded: a tenth of the memory that objects take, and nothing for the
+garbage collector to look at.  `take` decodes what is released.  Small frames that follow one another are one chunk, so
+that a release has a few hundred things to look at, and not one for each request.
 
 Times are nanoseconds since the epoch.
 """
@@ -16,12 +17,13 @@ Times are nanoseconds since the epoch.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-from itertools import compress, count, repeat
+from collections.abc import Iterable, Sequence
+from itertools import chain, compress, repeat
 from typing import NamedTuple
 
+from scalekit.logs.columns import Columns, decode_columns, together
 from scalekit.logs.entry import Entry
-from scalekit.logs.frames import Frame, decode_entries, decode_some
+from scalekit.logs.frames import Frame
 
 # A clock that is set by NTP is never that far off; more would hold the entry back, and what is released after it.
 AHEAD_LIMIT = 5_000_000_000
@@ -32,10 +34,13 @@ NEVER = -(1 << 63)
 EVER = (1 << 63) - 1
 # The objects of a `Chunk` without its payload and times, measured in CPython 3.11.
 _CHUNK_BYTES = 400
+# The payload of one more frame in it, and its place in the list.
+_PIECE_BYTES = 100
+#: Of frames that become one chunk: entries, so that decoding them takes half a millisecond, and bytes.
+GATHERED_ENTRIES = 250
+_GATHERED_BYTES = 64 * 1024
 
-
-# An entry to be written: its effective time, its sequence number, itself, and when it was received.  A plain tuple: to
-# make a named one takes as long as everything else until it is written.
+# An entry to be written: its effective time, its sequence number, itself, and when it was received.
 Row = tuple[int, int, Entry, int]
 
 
@@ -51,25 +56,38 @@ def effective_times(said: Iterable[int | None], received: int) -> array[int]:
 
 class Chunk:
     """
-    The entries of a frame in the buffer.
+    The entries of a frame in the buffer, or of some that follow one another.
 
     :ivar first: the first sequence number.
     :ivar times: the effective time of each.
+    :ivar pieces: of each frame the payload, how many entries it has, and when it was received.
+    :ivar received: when the first one was.
     :ivar weight: bytes of memory, estimated.
     :ivar spans: how many `Span` in the buffer are of it.
     """
 
-    __slots__ = ("earliest", "first", "latest", "payload", "received", "spans", "times", "weight")
+    __slots__ = ("earliest", "first", "latest", "pieces", "received", "spans", "times", "weight")
 
     def __init__(self, frame: Frame, times: array[int]) -> None:
         self.first = frame.first
         self.received = frame.received
-        self.payload = frame.payload
+        self.pieces = [(frame.payload, len(times), frame.received)]
         self.times = times
         self.earliest = min(times)
         self.latest = max(times)
         self.weight = _CHUNK_BYTES + len(frame.payload) + 8 * len(times)
         self.spans = 0
+
+    def absorb(self, other: Chunk) -> int:
+        """Take in a chunk whose numbers follow on; by how much the weight is more then."""
+        more = other.weight - _CHUNK_BYTES + _PIECE_BYTES
+        self.pieces += other.pieces
+        self.times += other.times
+        self.earliest = min(self.earliest, other.earliest)
+        self.latest = max(self.latest, other.latest)
+        self.received = min(self.received, other.received)
+        self.weight += more
+        return more
 
     def __repr__(self) -> str:
         return f"<Chunk {len(self.times)} from {self.first}>"
@@ -111,17 +129,26 @@ def _oldest(*lists: list[Span]) -> int:
     return min((span.chunk.received for spans in lists for span in spans), default=EVER)
 
 
-def rows_of(span: Span) -> list[Row]:
+class Taken(NamedTuple):
+    """Of entries their times, their numbers, when each was received, and themselves."""
+
+    times: Sequence[int]
+    numbers: Sequence[int]
+    received: Sequence[int]
+    columns: Columns
+
+
+def take(span: Span) -> Taken:
     """The entries of this span, in the order of their numbers."""
     chunk, low, high = span
+    columns = together([decode_columns(payload) for payload, _, _ in chunk.pieces])
+    numbers = range(chunk.first, chunk.first + len(chunk.times))
+    received = list(chain.from_iterable(repeat(moment, count) for _, count, moment in chunk.pieces))
     if low < chunk.earliest and chunk.latest <= high:
-        numbers = range(chunk.first, chunk.first + len(chunk.times))
-        return list(zip(chunk.times, numbers, decode_entries(chunk.payload), repeat(chunk.received), strict=False))
-    # To pass over an entry takes a third of what decoding it does.
+        return Taken(chunk.times, numbers, received, columns)
     is_due = [low < time <= high for time in chunk.times]
-    entries = decode_some(chunk.payload, is_due)
-    times = compress(chunk.times, is_due)
-    return list(zip(times, compress(count(chunk.first), is_due), entries, repeat(chunk.received), strict=False))
+    times = list(compress(chunk.times, is_due))
+    return Taken(times, list(compress(numbers, is_due)), list(compress(received, is_due)), columns.chosen(is_due))
 
 
 class ReorderBuffer:
@@ -138,6 +165,7 @@ class ReorderBuffer:
         self.weight = 0
         self._waiting: list[Span] = []
         self._late: list[Span] = []
+        self._open: Chunk | None = None  # the last one that was added, while others may be absorbed by it
 
     def add(self, chunk: Chunk, low: int = NEVER) -> int:
         """
@@ -146,6 +174,17 @@ class ReorderBuffer:
         :param low: only those above it.
         """
         watermark = self.watermark
+        gathering = self._open
+        if (
+            gathering is not None
+            and low <= watermark < chunk.earliest
+            and chunk.first == gathering.first + len(gathering.times)
+            and len(gathering.times) + len(chunk.times) <= GATHERED_ENTRIES
+            and gathering.weight + chunk.weight <= _GATHERED_BYTES
+        ):
+            self.weight += gathering.absorb(chunk)
+            return 0
+        self._open = chunk if low <= watermark < chunk.earliest else None
         late = 0
         if low < watermark and chunk.earliest <= watermark:
             span = Span(chunk, low, watermark)
@@ -181,6 +220,7 @@ class ReorderBuffer:
 
         :param limit: about so many bytes at once; then the watermark rises only as far as they reach.
         """
+        self._open = None
         self.watermark = watermark = self._reach(max(self.watermark, now - self.delay), limit)
         due: list[Span] = []
         kept: list[Span] = []

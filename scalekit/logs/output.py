@@ -12,7 +12,7 @@ goes on from, no entry gets into it that was not there when it was sealed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -99,7 +99,9 @@ class Output:
             if self._directory.size(name) > length:
                 self._directory.write_from(name, length, b"")
 
-    def write(self, release: Release, sequence: int, journal: int = 0) -> tuple[int, int]:
+    def write(
+        self, release: Release, sequence: int, journal: int = 0, pause: Callable[[], None] = lambda: None
+    ) -> tuple[int, int]:
         """
         Append a release, and make it count: how many were on time, how many late.
 
@@ -107,24 +109,25 @@ class Output:
 
         :param sequence: the last sequence number that was in the buffer when it was released.
         :param journal: the number of the journal's first segment that holds something which is not written then.
+        :param pause: is called between steps that take less than a millisecond.
         """
         self.settle()
         self.fit()
         old = self.checkpoint
         closing = old.closing
         before = old.volume.entries
-        volume = self._append(old.volume, release.on_time, LOG, is_late=False)
+        volume = self._append(old.volume, release.on_time, LOG, pause, is_late=False)
         on_time = volume.entries - before
         late = sum(span.entry_count() for span in release.late)
         if closing is not None and not self.is_frozen:
             until = closing.until
             older = [Span(chunk, low, min(high, until)) for chunk, low, high in release.late]
             newer = [Span(chunk, max(low, until), high) for chunk, low, high in release.late]
-            extent = self._append(closing.extent, older, f"{closing.name}.txt.late", is_late=True)
+            extent = self._append(closing.extent, older, f"{closing.name}.txt.late", pause, is_late=True)
             closing = replace(closing, extent=extent)
-            volume = self._append(volume, newer, LATE, is_late=True)
+            volume = self._append(volume, newer, LATE, pause, is_late=True)
         else:
-            volume = self._append(volume, release.late, LATE, is_late=True)
+            volume = self._append(volume, release.late, LATE, pause, is_late=True)
         if volume.began == NEVER and volume.entries:
             volume = replace(volume, began=release.watermark)
         if closing is None and volume.is_full(release.watermark):
@@ -139,9 +142,11 @@ class Output:
             self.settle()
         return on_time, late
 
-    def _append(self, extent: Extent, spans: Sequence[Span], text_name: str, *, is_late: bool) -> Extent:
+    def _append(
+        self, extent: Extent, spans: Sequence[Span], text_name: str, pause: Callable[[], None], *, is_late: bool
+    ) -> Extent:
         """Write the entries of these spans to a volume; what is known of it then."""
-        found = format_spans(spans, is_late)
+        found = format_spans(spans, is_late, pause)
         if found is None:
             return extent
         extent = replace(

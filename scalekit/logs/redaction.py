@@ -27,8 +27,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
+from scalekit.logs.columns import Columns, columns_of
 from scalekit.logs.entry import Entry
 
 MARK = "[redacted]"
@@ -107,33 +107,30 @@ def suspected(text: bytes) -> list[str]:
     return rules
 
 
-def redact(entries: Sequence[Entry], counts: Counter[str]) -> Sequence[Entry]:
+def redact(entries: Sequence[Entry], counts: Counter[str]) -> Columns:
     """
-    The entries without secrets; the same ones if there were none.
+    The entries without secrets.
 
     :param counts: is added to, by rule.
     """
-    rules = suspected("\n".join([entry.message for entry in entries]).encode(errors="replace"))
-    fields = "\n".join([entry.fields for entry in entries if entry.fields is not None])
-    needs_a_look = _look_for(fields) if fields else None
+    columns = columns_of(entries)
+    rules = suspected("\n".join(columns.messages).encode(errors="replace"))
+    said = "\n".join([fields for fields in columns.fields if fields is not None])
+    needs_a_look = _look_for(said) if said else None
     if not rules and needs_a_look is None:
-        return entries
-    return [_without_secrets(entry, rules, needs_a_look, counts) for entry in entries]
+        return columns
+    messages = [_redact_text(message, rules, counts) for message in columns.messages] if rules else columns.messages
+    fields = columns.fields
+    if needs_a_look is not None:
+        fields = [_redact_fields(each, counts) if each and needs_a_look(each) else each for each in fields]
+    # What stands for a secret has no character that is to be escaped.
+    return Columns(columns.said, columns.kinds, columns.heads, messages, fields, columns.is_plain)
 
 
-def _without_secrets(
-    entry: Entry, rules: Iterable[str], needs_a_look: Callable[[str], bool] | None, counts: Counter[str]
-) -> Entry:
-    message = _redact_text(entry.message, rules, counts)
-    fields = entry.fields
-    if needs_a_look is not None and fields is not None and needs_a_look(fields):
-        decoded = msgspec.json.decode(fields)
-        cleaned = _redact_value(decoded, counts)
-        if cleaned != decoded:
-            fields = msgspec.json.encode(cleaned).decode()
-    if message is entry.message and fields is entry.fields:
-        return entry
-    return replace(entry, message=message, fields=fields)
+def _redact_fields(fields: str, counts: Counter[str]) -> str:
+    decoded = msgspec.json.decode(fields)
+    cleaned = _redact_value(decoded, counts)
+    return fields if cleaned == decoded else msgspec.json.encode(cleaned).decode()
 
 
 def _look_for(fields: str) -> Callable[[str], bool] | None:

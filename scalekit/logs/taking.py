@@ -7,7 +7,7 @@ these paths their responders, and all others to what is behind it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -79,7 +79,7 @@ class Taking:
             exchange.observe(receiving)
             exchange.receive(receiving)
 
-    def parse(self, head: RequestHead, body: bytes) -> tuple[list[Entry], Any]:
+    def parse(self, head: RequestHead, body: bytes) -> tuple[Sequence[Entry], Any]:
         """The entries of a body, and what there is to say once they are on disk; raises `ClientFault`."""
         raise NotImplementedError
 
@@ -124,7 +124,7 @@ class Taking:
 class OneEntry(Taking):
     """``POST /``: one entry as a JSON object; 400 names the field that is wrong."""
 
-    def parse(self, head: RequestHead, body: bytes) -> tuple[list[Entry], Any]:
+    def parse(self, head: RequestHead, body: bytes) -> tuple[Sequence[Entry], Any]:
         try:
             return [parse_entry(self.read(head, body)[1])], {"accepted": 1}
         except Fault:
@@ -142,7 +142,7 @@ class ManyEntries(Taking):
 
     types = NDJSON + JSON
 
-    def parse(self, head: RequestHead, body: bytes) -> tuple[list[Entry], Any]:
+    def parse(self, head: RequestHead, body: bytes) -> tuple[Sequence[Entry], Any]:
         kind, body = self.read(head, body)
         batch = parse_array(body) if kind in JSON else parse_lines(body)
         if batch.bad:

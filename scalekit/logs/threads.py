@@ -4,6 +4,7 @@ Where calls run that may wait for the disk: off the reactor's thread, one after 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -11,6 +12,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
+
+#: For how long a long call gives way, between steps that take half of it: so it takes a third of a core, and whoever
+#: waits for a socket meanwhile does not have to wait for the interpreter as well each time, with which 64 clients that
+#: send entry by entry would wait for 64 steps.
+GIVE_WAY_SECONDS = 0.001
 
 T = TypeVar("T")
 
@@ -20,6 +26,9 @@ class Lane(Protocol):
 
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         """What the call returns or raises, in the reactor's thread."""
+
+    def give_way(self) -> None:
+        """For a call that takes long, between its steps: let others have the interpreter for a while."""
 
     def close(self) -> None:
         """Nothing runs any more, and nothing will."""
@@ -31,13 +40,18 @@ class ThreadLane:
     def __init__(self, reactor: IReactorFromThreads, name: str) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
+        self._closing = threading.Event()
 
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         if not self._pool.started:
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, call)
 
+    def give_way(self) -> None:
+        self._closing.wait(GIVE_WAY_SECONDS)
+
     def close(self) -> None:
+        self._closing.set()
         if self._pool.started:
             self._pool.stop()
 
@@ -47,6 +61,9 @@ class DirectLane:
 
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         return maybeDeferred(call)
+
+    def give_way(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -12,15 +12,19 @@ T = TypeVar("T")
 
 
 class SteppedLane:
-    """See the module."""
+    """See the module; ``ways_given``: how often a call has given way."""
 
     def __init__(self) -> None:
+        self.ways_given = 0
         self._calls: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
 
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         done: Deferred[T] = Deferred()
         self._calls.append((call, done))
         return done
+
+    def give_way(self) -> None:
+        self.ways_given += 1
 
     def close(self) -> None:
         assert not self._calls

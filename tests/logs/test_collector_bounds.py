@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scalekit.logs import flushing
+from scalekit.logs import flushing, order
 from scalekit.logs.journal import Unavailable
 from scalekit.logs.order import ReorderBuffer
 from scalekit.logs.output import CHECKPOINTS, read_checkpoint
@@ -69,6 +69,7 @@ class BoundTests(CollectorCase):
     def test_more_than_one_flush_can_take(self) -> None:
         """The next begins at once; a stop writes all of it."""
         self.patch(flushing, "FLUSH_BYTES", 500)
+        self.patch(order, "GATHERED_ENTRIES", 1)
         for is_stopped in (False, True):
             for number in range(9):
                 self.append(str(number), number / 100)

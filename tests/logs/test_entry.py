@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,51 +18,14 @@ from scalekit.logs.entry import (
     SOURCE_LIMIT,
     Entry,
     cut,
-    entry_of,
     nearest_level,
     parse_entries,
     parse_entry,
-    parse_plain_lines,
 )
 
 GOOD = {"Level": "INFO", "Timestamp": "2006-01-02T15:04:05Z", "Source": "shop", "Message": "sold"}
 SECOND = 1_000_000_000
 AT = 1_136_214_245 * SECOND
-
-
-_SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"]))
-)
-_FIELD_NAMES = st.sampled_from([*GOOD, "level", "Fields", "cut"]) | st.text(st.characters(exclude_categories=["Cs"]))
-_FLAT_FIELDS = st.dictionaries(_FIELD_NAMES, _SCALARS, max_size=4)
-
-
-def _line(pairs: list[tuple[str, object]], is_ascii: bool) -> bytes:
-    """An object of these members, also if some have one name."""
-    members = (f"{json.dumps(name)} : {json.dumps(value, ensure_ascii=is_ascii)}" for name, value in pairs)
-    return f"{{{','.join(members)}}}".encode()
-
-
-_FLAT_LINE = st.builds(
-    _line,
-    st.permutations(list(GOOD.items())).flatmap(lambda four: _FLAT_FIELDS.map(lambda f: [*four, ("Fields", f)])),
-    st.booleans(),
-) | st.just(json.dumps(GOOD).encode())
-_ANY_LINE = _FLAT_LINE | st.builds(
-    _line,
-    st.lists(
-        st.sampled_from([*GOOD.items(), ("level", "x"), ("Level", "debug"), ("Message", None)])
-        | st.tuples(
-            st.just("Fields"), _SCALARS | _FLAT_FIELDS | st.dictionaries(_FIELD_NAMES, _FLAT_FIELDS, max_size=2)
-        ),
-        max_size=4,
-    ).map(lambda more: [*GOOD.items(), *more]),
-    st.booleans(),
-)
 
 
 def parse(**changes: Any) -> Entry:
@@ -95,39 +57,6 @@ class FieldTests(SynchronousTestCase):
         self.assertEqual(parse(Fields="text").fields, '{"Fields":"text"}')
         self.assertIsNone(parse(Fields={}).fields)
         self.assertIn(f"{FIELDS_LIMIT + 8} bytes", str(parse(x="y" * FIELDS_LIMIT).fields))
-
-    def test_plain_lines(self) -> None:
-        """Many at once, the same as one by one; None as soon as one needs a closer look."""
-        good = json.dumps(GOOD).encode()
-        self.assertEqual(parse_plain_lines(good + b"\n\n" + good + b"\n"), [parse(), parse()])
-        for other in (b"nonsense", b'{"Level":"INFO"}', json.dumps({**GOOD, "x": 1}).encode(), b"[" * 200_000):
-            self.assertIsNone(parse_plain_lines(good + b"\n" + other))
-        self.assertIsNone(parse_plain_lines(json.dumps({**GOOD, "Timestamp": "now"}).encode()))
-
-    def test_plain_lines_with_fields(self) -> None:
-        """Fields that are flat are no reason to look closer, long ones neither; what is to be refused is."""
-        some = [{}, {"a": 1, "Level": None}, {}, {"é\n\u2028": True, "f": 1.5}, {"x": "y" * FIELDS_LIMIT}]
-        lines = [json.dumps({**GOOD, "Fields": fields}).encode() for fields in some]
-        found = parse_plain_lines(b"\n".join([*lines, json.dumps(GOOD).encode()]))
-        self.assertEqual(found, [*(parse(Fields=fields) for fields in some), parse()])
-        wide = {str(number): 0 for number in range(FIELD_LIMIT)}
-        self.assertEqual(parse_plain_lines(json.dumps({**GOOD, "Fields": wide}).encode()), [parse(Fields=wide)])
-        others: list[object] = [{**wide, "x": 0}, None, "text", [], {"nested": []}]
-        for other in others:
-            self.assertIsNone(parse_plain_lines(lines[0] + b"\n" + json.dumps({**GOOD, "Fields": other}).encode()))
-
-    @given(st.lists(_ANY_LINE, max_size=5))
-    def test_plain_lines_are_what_they_are_one_by_one(self, lines: list[bytes]) -> None:
-        """Whatever they hold: the same entries as by the way that takes everything, unless they are left to it."""
-        found = parse_plain_lines(b"\n".join(lines))
-        if found is not None:
-            self.assertEqual(found, [entry_of(msgspec.json.decode(line)) for line in lines])
-
-    @given(st.lists(_FLAT_LINE, min_size=1, max_size=5))
-    def test_flat_lines_are_plain(self, lines: list[bytes]) -> None:
-        """Good entries with flat fields, or none, are all taken at once."""
-        expected = [entry_of(msgspec.json.decode(line)) for line in lines]
-        self.assertEqual(parse_plain_lines(b"\n".join(lines)), expected)
 
     def test_no_timestamp(self) -> None:
         """Absent or null: the collector says when it was."""

@@ -44,4 +44,5 @@ class FlushingTests(SynchronousTestCase):
         flushing.begin()
         lane.step()
         self.assertEqual([line[-1:] for line in directory.read(LOG).splitlines()], [b"1", b"2"])
+        self.assertGreater(lane.ways_given, 0)
         self.assertEqual((counts.flushes, counts.written, output.checkpoint.sequence), (2, 2, 2))

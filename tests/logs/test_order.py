@@ -13,12 +13,13 @@ from scalekit.logs.frames import make_frame
 from scalekit.logs.order import (
     ABSURD_BEFORE,
     AHEAD_LIMIT,
+    GATHERED_ENTRIES,
     NEVER,
     Chunk,
     ReorderBuffer,
     Span,
     effective_times,
-    rows_of,
+    take,
 )
 
 NOW = 1_700_000_000_000_000_000
@@ -32,7 +33,7 @@ def chunk(first: int, *times: int) -> Chunk:
 
 def shown(spans: Sequence[Span]) -> list[tuple[int, int]]:
     """The times and numbers of what comes out."""
-    return sorted((time - NOW, sequence) for span in spans for time, sequence, _, _ in rows_of(span))
+    return sorted((time - NOW, sequence) for span in spans for time, sequence in zip(*take(span)[:2], strict=True))
 
 
 class EffectiveTimeTests(SynchronousTestCase):
@@ -74,13 +75,35 @@ class ReorderBufferTests(SynchronousTestCase):
     def test_a_part_at_once(self) -> None:
         """About as many bytes as are asked for; the watermark rises that far, and nothing becomes late by it."""
         buffer = ReorderBuffer(delay=0)
-        for first, time in ((1, 10), (2, 30), (3, 20), (4, 50)):
+        for first, time in ((1, 10), (3, 30), (5, 20), (7, 50)):
             buffer.add(chunk(first, time))
         limit = buffer.weight // 4 + 1
-        for reached, expected in ((20, [(10, 1), (20, 3)]), (40, [(30, 2)])):
+        for reached, expected in ((20, [(10, 1), (20, 5)]), (40, [(30, 3)])):
             release = buffer.release(NOW + 40, limit)
             self.assertEqual((release.watermark - NOW, shown(release.on_time)), (reached, expected))
-        self.assertEqual(shown(buffer.release(NOW + 60, 1).on_time), [(50, 4)])
+        self.assertEqual(shown(buffer.release(NOW + 60, 1).on_time), [(50, 7)])
+
+    def test_small_frames_are_one_chunk(self) -> None:
+        """As long as they follow one another, are on time and nothing was released; with them all that is known."""
+        buffer = ReorderBuffer(delay=10)
+        for number, time in ((1, 7), (2, 5), (3, 6)):
+            buffer.add(chunk(number, time))
+        buffer.add(chunk(5, 8))  # of what was between, the journal knows
+        (first, second) = buffer.rest()
+        self.assertEqual((first.chunk.earliest - NOW, first.chunk.latest - NOW, len(buffer)), (5, 7, 4))
+        self.assertEqual(buffer.weight, first.chunk.weight + second.chunk.weight)
+        self.assertEqual([entry.time for entry in take(first).columns], [NOW + 7, NOW + 5, NOW + 6])
+        self.assertEqual(shown(buffer.release(NOW + 16).on_time), [(5, 2), (6, 3)])
+        self.assertEqual(buffer.add(chunk(6, 6, 9)), 1)
+        buffer.add(chunk(8, 9))
+        self.assertEqual([shown([span]) for span in buffer.rest()], [[(7, 1)], [(8, 5)], [(9, 7)], [(9, 8)]])
+
+    def test_many_are_several_chunks(self) -> None:
+        """A release takes at least one."""
+        buffer = ReorderBuffer(delay=10)
+        for number in range(2 * GATHERED_ENTRIES):
+            buffer.add(chunk(number, number))
+        self.assertEqual([len(span.chunk.times) for span in buffer.rest()], [GATHERED_ENTRIES] * 2)
 
     def test_only_what_is_above(self) -> None:
         """For what was written in part before a crash."""

@@ -61,7 +61,10 @@ class RecordTests(SynchronousTestCase):
         rows: list[Row] = []
         first = 1
         for some in drawn:
-            entries = [Entry(None if not what else T + time, "INFO", "s", message) for what, time, message in some]
+            entries = [
+                Entry(None if not what else T + time, LEVELS[what % 2], "s" * (what % 3), message)
+                for what, time, message in some
+            ]
             frame = make_frame(first, T + 1, entries)
             times = effective_times(frame.said, T + 1)
             spans.append(Span(Chunk(frame, times), T + low, EVER))

@@ -8,7 +8,7 @@ from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import make_frame
 from scalekit.logs.memory import MemoryDirectory
-from scalekit.logs.order import NEVER, rows_of
+from scalekit.logs.order import NEVER, take
 from scalekit.logs.recovery import Recovered, recover
 from scalekit.logs.volumes import Extent
 
@@ -38,7 +38,7 @@ class RecoveryTests(SynchronousTestCase):
     def recovered(self) -> tuple[Recovered, list[int]]:
         """What is found, and the numbers that are to be written yet."""
         found = recover(self.directory, 0)
-        return found, [row[1] for span in found.buffer.rest() for row in rows_of(span)]
+        return found, [number for span in found.buffer.rest() for number in take(span).numbers]
 
     def test_an_empty_directory(self) -> None:
         """The first start ever."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.logs.columns import columns_of
 from scalekit.logs.entry import MESSAGE_LIMIT, Entry
 from scalekit.logs.redaction import MARK, RULES, redact, suspected
 
@@ -63,7 +64,7 @@ class RedactTests(SynchronousTestCase):
         for text in HARMLESS:
             self.assertEqual(self.message(text), text)
         self.assertEqual(self.counts, {})
-        entries = [Entry(1, "INFO", "s", "sold", '{"n":1}')]
+        entries = columns_of([Entry(1, "INFO", "s", "sold", '{"n":1}')])
         self.assertIs(redact(entries, self.counts), entries)
 
     def test_fields(self) -> None:

@@ -8,6 +8,7 @@ cannot be taken are told of as a partial success, all other errors as a ``google
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from scalekit.errors import Fault
@@ -28,7 +29,7 @@ class ExportLogs(Taking):
 
     types = (JSON, PROTOBUF)
 
-    def parse(self, head: RequestHead, body: bytes) -> tuple[list[Entry], Any]:
+    def parse(self, head: RequestHead, body: bytes) -> tuple[Sequence[Entry], Any]:
         kind, body = self.read(head, body)
         batch = batch_of(form_of(kind).read(body))
         if batch.bad:
