@@ -28,7 +28,7 @@ from twisted.web.server import Site as StockSite
 from scalekit.config import Config, ListenURL, load
 from scalekit.kit.client import Client, make_client
 from scalekit.kit.membership import Membership
-from scalekit.kit.registration import Registration, id_for
+from scalekit.kit.registration import new_registration
 from scalekit.kit.said import said
 from scalekit.kit.second_signal import SecondSignal
 from scalekit.kit.server import DRAIN_SECONDS, BalancedServer
@@ -260,14 +260,14 @@ def open_membership(
         raise ValueError(f"scheme: found {scheme!r}, expected http, https or h2c")
     token = TokenFile(told.token_file, told.service)
     token.headers()
-    registration = Registration(
+    registration = new_registration(
         told.balancer,
         told.port,
-        int(time.time() * 1e6),
-        id_for(told.balancer, told.port, socket.gethostname()),
-        told.service,
-        scheme,
-        keep_alive,
+        socket.gethostname(),
+        time.time(),
+        service=told.service,
+        scheme=scheme,
+        keep_alive=keep_alive,
         hosts=told.hosts,
         path=told.path,
         max_in_flight=max_in_flight,

@@ -12,6 +12,7 @@ import hmac
 import ipaddress
 import json
 import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
@@ -99,6 +100,30 @@ class Registration(NamedTuple):
     @property
     def _url(self) -> str:
         return f"{self.balancer.rstrip('/')}/v1/services/{quote(self.service)}/instances/{quote(self.id, safe=':[]')}"
+
+
+def new_registration(
+    balancer: str,
+    port: int,
+    host_name: str,
+    now: float,
+    *,
+    service: str,
+    scheme: str,
+    keep_alive: float | None,
+    is_vouched: bool = False,
+    hosts: Iterable[str] = (),
+    path: str = "",
+    max_in_flight: int = 0,
+) -> Registration:
+    """
+    That of whoever is started now, in seconds since the epoch, on a machine of this name: see `Registration`, `id_for`.
+    """
+    generation = int(now * 1e6)
+    id = id_for(balancer, port, host_name)
+    return Registration(
+        balancer, port, generation, id, service, scheme, keep_alive, is_vouched, tuple(hosts), path, max_in_flight
+    )
 
 
 class Left(Enum):

@@ -21,7 +21,7 @@ from typing import Any
 
 from scalekit.kit.client import Client
 from scalekit.kit.membership import Membership
-from scalekit.kit.registration import Registration, check_balancer, id_for
+from scalekit.kit.registration import check_balancer, new_registration
 from scalekit.kit.server import DRAIN_SECONDS, BalancedServer
 from scalekit.kit.token_file import TokenFile
 from scalekit.net.deadlines import Timeouts
@@ -72,15 +72,15 @@ def app_server(
         return HTTPListening(listen, http, reactor, tls)
 
     def join(port: int) -> Membership:
-        registration = Registration(
+        registration = new_registration(
             balancer,
             port,
-            int(wall() * 1e6),
-            id_for(balancer, port, host_name or f"{int(random() * 2**32):08x}"),
-            service,
-            listen[0].scheme,
-            timeouts.idle,
-            hosts=tuple(hosts),
+            host_name or f"{int(random() * 2**32):08x}",
+            wall(),
+            service=service,
+            scheme=listen[0].scheme,
+            keep_alive=timeouts.idle,
+            hosts=hosts,
             path=path,
             max_in_flight=max_in_flight,
         )

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from scalekit.kit.client import Answer, Client, make_client, why_unreachable
 from scalekit.kit.command import WrappedCommand
 from scalekit.kit.membership import Membership
-from scalekit.kit.registration import Registration, id_for
+from scalekit.kit.registration import new_registration
 from scalekit.kit.spawning import is_answering, spawn
 from scalekit.kit.token_file import TokenFile
 from scalekit.ops.console import formatted
@@ -78,17 +78,17 @@ def run_command(terms: Terms, environ: Mapping[str, str]) -> int:
     token = TokenFile(terms.token_file, terms.service)
     token.headers()
     client = make_client(reactor, terms.ca or None)
-    registration = Registration(
+    registration = new_registration(
         terms.balancer,
         terms.port,
-        int(time.time() * 1e6),
-        id_for(terms.balancer, terms.port, socket.gethostname()),
-        terms.service,
-        terms.scheme,
-        terms.keep_alive,
-        terms.is_vouched,
-        tuple(terms.hosts),
-        terms.path,
+        socket.gethostname(),
+        time.time(),
+        service=terms.service,
+        scheme=terms.scheme,
+        keep_alive=terms.keep_alive,
+        is_vouched=terms.is_vouched,
+        hosts=terms.hosts,
+        path=terms.path,
     )
     membership = Membership(registration, client=client, clock=reactor, random=random.random, headers=token.headers)
     with TemporaryDirectory(prefix="scalekit-") as directory:

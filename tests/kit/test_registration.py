@@ -17,6 +17,7 @@ from scalekit.kit.registration import (
     check_balancer,
     doubt_in,
     id_for,
+    new_registration,
     refusal_in,
     response_to,
     secret_in,
@@ -52,6 +53,22 @@ class RegistrationTests(SynchronousTestCase):
         more = WE._replace(hosts=("shop.example", "*.shop.example"), path="/shop")
         said = members.parse_body(more.register().body or b"", members.RegistrationBody)
         self.assertEqual((said.hosts, said.path), (["shop.example", "*.shop.example"], "/shop"))
+
+    def test_of_a_new_start(self) -> None:
+        made = new_registration(
+            "https://lb:2001/",
+            3000,
+            "web1",
+            1_700_000_000.0000012,
+            service="shop",
+            scheme="http",
+            keep_alive=5.0,
+            hosts=["a.example"],
+            path="/shop",
+            max_in_flight=9,
+        )
+        expected = WE._replace(generation=1_700_000_000_000_001, keep_alive=5.0, hosts=("a.example",), path="/shop")
+        self.assertEqual(made, expected._replace(max_in_flight=9))
 
     def test_the_balancers_url(self) -> None:
         self.assertEqual(check_balancer("https://lb:2001/"), "https://lb:2001")
