@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from scalekit.kit.cache_requests import Times
-from scalekit.kit.lookup import Build, Built, Finding, GiveBack, Keep, Look, finding
+from scalekit.kit.lookup import Build, Built, Command, Finding, GiveBack, Keep, Look, finding
 from scalekit.kit.thread_cache import Cache
 
 # The cache takes 1,024 bytes; of a key that is longer its digest is taken.
@@ -119,14 +119,42 @@ class _Kept:
         )
 
 
+class _Search:
+    """
+    A value being looked for, step by step.
+
+    :ivar command: what is to be done next.
+    :ivar found: the value, once nothing is; None before.
+    """
+
+    def __init__(self, steps: Finding) -> None:
+        self._steps = steps
+        self.command: Command = next(steps)
+        self.found: bytes | Built | None = None
+
+    def came(self, what: Any) -> None:
+        """That is done."""
+        self._go_on(self._steps.send, what)
+
+    def failed(self, why: Exception) -> None:
+        """That has failed; raises it, unless there is something else to be done."""
+        self._go_on(self._steps.throw, why)
+
+    def _go_on(self, step: Callable[[Any], Any], what: Any) -> None:
+        try:
+            self.command = step(what)
+        except StopIteration as end:
+            self.found = end.value
+
+
 def _sync(cache: Cache, function: Callable[..., Any], kept: _Kept, key_of: Callable[..., str]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         key = key_of(*args, **kwargs)
 
         def found() -> bytes | Built:
-            steps = kept.find(key)
-            command = next(steps)
-            while True:
+            search = _Search(kept.find(key))
+            while search.found is None:
+                command = search.command
                 try:
                     if isinstance(command, Look):
                         came: Any = cache.look(command)
@@ -137,13 +165,10 @@ def _sync(cache: Cache, function: Callable[..., Any], kept: _Kept, key_of: Calla
                     else:
                         came = kept.put(cache, command, kept.tags_of(*args, **kwargs))
                 except Exception as why:
-                    step = functools.partial(steps.throw, why)
+                    search.failed(why)
                 else:
-                    step = functools.partial(steps.send, came)
-                try:
-                    command = step()
-                except StopIteration as end:
-                    return cast("bytes | Built", end.value)
+                    search.came(came)
+            return search.found
 
         value = found()
         if isinstance(value, Built):
@@ -163,9 +188,9 @@ def _async(cache: Any, function: Callable[..., Any], kept: _Kept, key_of: Callab
         key = key_of(*args, **kwargs)
 
         async def found() -> bytes | Built:
-            steps = kept.find(key)
-            command = next(steps)
-            while True:
+            search = _Search(kept.find(key))
+            while search.found is None:
+                command = search.command
                 try:
                     if isinstance(command, Look):
                         came: Any = await cache.look(command)
@@ -177,13 +202,10 @@ def _async(cache: Any, function: Callable[..., Any], kept: _Kept, key_of: Callab
                         came = None
                         kept.put(cache, command, kept.tags_of(*args, **kwargs))  # which nobody waits for
                 except Exception as why:
-                    step = functools.partial(steps.throw, why)
+                    search.failed(why)
                 else:
-                    step = functools.partial(steps.send, came)
-                try:
-                    command = step()
-                except StopIteration as end:
-                    return cast("bytes | Built", end.value)
+                    search.came(came)
+            return search.found
 
         value = await found()
         if isinstance(value, Built):
