@@ -157,6 +157,10 @@ class Asking(NamedTuple):
                 connection = http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=context)
             else:
                 connection = http.client.HTTPConnection(host, parts.port, timeout=seconds)
+        except FileNotFoundError:
+            raise click.ClickException(
+                f"{self.ca}: not found, expected the CA of a daemon that has run here, or --ca"
+            ) from None
         except OSError as why:
             raise click.ClickException(f"{self.ca}: {why.strerror or why}") from None
         try:

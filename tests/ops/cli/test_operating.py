@@ -132,13 +132,16 @@ class RefusalTests(CommandCase):
         said = self.refused("status", "--config", str(file), "--balancer", there)
         self.assertEqual(said, f"{there}: Connection refused")
         file.write_text('state_directory = "/nowhere"\n[registration]\nlisten = ["https://127.0.0.1:1"]\n')
-        self.assertIn("/nowhere/tls/ca.pem: No such file", self.refused("explain", "/", "-c", str(file)))
+        self.assertIn(
+            "/nowhere/tls/ca.pem: not found, expected the CA of a daemon that has run here, or --ca",
+            self.refused("explain", "/", "-c", str(file)),
+        )
         file.write_text('[registration]\nlisten = ["unix:///run/a.sock"]\n')
         self.assertIn("--balancer URL is needed", self.refused("status", "--config", str(file)))
         self.assertIn("none.toml", self.refused("status", "--config", str(self.folder / "none.toml")))
 
     def test_no_authority(self) -> None:
-        self.assertIn("No such file", self.refused("status", "--ca", "/nowhere.pem"))
+        self.assertIn("/nowhere.pem: not found", self.refused("status", "--ca", "/nowhere.pem"))
 
     def test_no_url(self) -> None:
         for url in ("127.0.0.1:2001", "unix:///run/a", "https://a:b"):
