@@ -17,7 +17,8 @@ An entry's way, pure unless said otherwise; open `collector` first:
 * `sealing` (I/O): a volume that ended, merged with its late entries; `retention`: which are removed.
   `upkeep` (I/O): when either is done.
 * `checkpoint`: the rule that tells after a crash what is already written.
-* `recovery` (I/O): the state that a start finds on disk; `quarantine` (I/O): what of it cannot be read;
+* `recovery` (I/O): the state that a start finds on disk; `starting` (I/O): also on one that takes nothing;
+  `quarantine` (I/O): what of it cannot be read;
   `rebuilding` (I/O): what is known of sealed volumes, if that is damaged.
 * `collector` (I/O): all of these together, by its `settings`; `room` (I/O): whether the disk has any;
   `in_process` (I/O) takes entries of its own process.

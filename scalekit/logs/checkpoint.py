@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -53,6 +54,22 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """A line of JSON and a line with its CRC-32."""
         document = msgspec.json.encode(self)
         return b"%s\n%08x\n" % (document, zlib.crc32(document))
+
+
+class Unwritten(NamedTuple):
+    """
+    What is in no volume, as a start has found it that had no checkpoint; until there is one that says so.
+
+    :ivar above: all numbers above this one.
+    :ivar others: and these.
+    """
+
+    above: int
+    others: frozenset[int]
+
+    def has(self, sequence: int) -> bool:
+        """Whether the entry of this number is in no volume."""
+        return sequence > self.above or sequence in self.others
 
 
 _decoder = msgspec.json.Decoder(Checkpoint)

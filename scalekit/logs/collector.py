@@ -39,10 +39,11 @@ from scalekit.logs.order import EVER, Chunk, ReorderBuffer, effective_times
 from scalekit.logs.output import Output
 from scalekit.logs.quarantine import MalformedEntries
 from scalekit.logs.reading import LogReader
-from scalekit.logs.recovery import recover
+from scalekit.logs.recovery import Recovered
 from scalekit.logs.redaction import redact
 from scalekit.logs.room import Room
 from scalekit.logs.settings import DEFAULTS, HURRY_BYTES, TICK_SECONDS, Settings
+from scalekit.logs.starting import Starting
 from scalekit.logs.threads import Lane
 from scalekit.logs.upkeep import Upkeep
 
@@ -92,6 +93,8 @@ class Collector(Service):
         self._appends = 0
         # From `startService` on:
         self._directory: Directory
+        self._starting: Starting
+        self._found: Recovered
         self._journal: Journal
         self._buffer: ReorderBuffer
         self._output: Output
@@ -109,10 +112,20 @@ class Collector(Service):
         settings = self._settings
         self._directory = directory = self._open_directory()
         self._time = LogClock(self._wall(), self._clock.seconds())
-        found = recover(directory, int(settings.delay_seconds * 1e9), is_compressed=settings.is_compressed)
+        delay = int(settings.delay_seconds * 1e9)
+        self._starting = Starting(directory, delay, settings.is_compressed, self._upkeep_lane)
+        self._malformed = MalformedEntries(directory, self._upkeep_lane)
+        self._go_on_from(self._starting.begin(self._clock.seconds()))
+        self._is_open = True
+        self._loop.start(min(TICK_SECONDS, settings.flush_seconds), now=False)
+
+    def _go_on_from(self, found: Recovered) -> None:
+        """What a start finds is what there is from now on."""
+        settings, directory = self._settings, self._directory
         for finding in found.findings:
             _log.warn("log recovery: {finding}", finding=finding)
         self.counts.quarantined += found.damages
+        self._found = found
         self._buffer, self._output, self._batches = found.buffer, found.output, found.batches
         self._last = self._applied = found.sequence
         self._journal = Journal(
@@ -147,11 +160,8 @@ class Collector(Service):
             is_compressed=settings.is_compressed,
             grace_seconds=settings.grace_seconds,
         )
-        self._malformed = MalformedEntries(directory, self._upkeep_lane)
-        self._is_open = True
         # What was replayed is due at the next tick: a log that is killed again and again would replay ever more.
         self._flushed_at = self._clock.seconds() - (settings.flush_seconds if found.buffer.weight else 0.0)
-        self._loop.start(min(TICK_SECONDS, settings.flush_seconds), now=False)
 
     def append(self, entries: Sequence[Entry], batch: BatchName | None = None) -> Deferred[bool]:
         """
@@ -168,6 +178,8 @@ class Collector(Service):
             return self._refuse(len(entries), "stopping", "The log is stopping.")
         if self.room.is_short:
             return self._refuse(len(entries), "disk-full", "The log's disk is nearly full.")
+        if self._starting.trouble is not None:
+            return self._refuse(len(entries), "disk", "The log's disk does not take entries.")
         if self.waiting_bytes > self._settings.memory_bytes:
             return self._refuse(len(entries), "memory", "More entries wait for their place than the log holds.")
         received = self._now()
@@ -209,7 +221,7 @@ class Collector(Service):
 
     def quarantine(self, batch: Batch) -> None:
         """Keep the malformed entries of a batch, at leisure; not while others are still being kept."""
-        if self._is_open:
+        if self._is_open and self._starting.trouble is None:
             self._malformed.keep(batch, self._now())
 
     def _refuse(self, count: int, reason: str, detail: str) -> Deferred[bool]:
@@ -251,6 +263,11 @@ class Collector(Service):
             if news is not None:
                 _log.warn("{news}", news=news)
             self._look_at_room()
+            if self._starting.trouble is not None:
+                self.upkeep.look(seconds, self._now(), can_seal=False)
+                if not self.room.is_short:
+                    self._starting.again(seconds, self._go_on_from)
+                return
             is_due = seconds - self._flushed_at >= self._settings.flush_seconds - TICK_SECONDS / 2
             if is_due or self._buffer.weight > HURRY_BYTES:
                 self._flush()
@@ -301,18 +318,19 @@ class Collector(Service):
         self._is_open = False
         super().stopService()
         self._loop.stop()
+        yield self._starting.idle()
         yield self._journal.idle()
         flushing = self._flushing
         flushing.is_ending = True
         if flushing.under_way is not None:
             yield flushing.under_way
-        flushing.has_more = True
+        flushing.has_more = self._starting.trouble is None
         while flushing.has_more and not flushing.has_failed:
             flushing.begin()
             if flushing.under_way is not None:
                 yield flushing.under_way
         yield self.upkeep.idle()
-        try:
+        try:  # to the directory that it was found in: untouched, if that takes nothing
             yield self._output_lane.run(lambda: self._output.write_rest(self._buffer.rest()))
         except OSError as error:
             _log.error("the last entries are only in the journal: {error}", error=error)
@@ -341,6 +359,8 @@ class Collector(Service):
         """Why the log is not well, in one sentence; None if it is."""
         if not self._is_open:
             return "The log is not running."
+        if self._starting.trouble is not None:
+            return f"The log's disk takes nothing ({self._starting.trouble}); what it holds can be read."
         if self._journal.failed:
             return "The journal cannot be written."
         if self.room.is_short:
@@ -357,7 +377,12 @@ class Collector(Service):
     @property
     def reader(self) -> LogReader:
         """The log as it is on disk."""
-        return LogReader(self._directory, lambda: self._output.checkpoint, lambda: self._journal.segments)
+        return LogReader(
+            self._directory,
+            lambda: self._output.checkpoint,
+            lambda: self._journal.segments,
+            lambda: self._found.unwritten,
+        )
 
     @property
     def directory(self) -> Directory:

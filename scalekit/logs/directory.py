@@ -9,12 +9,16 @@ Every call raises OSError when the disk does not do what it should.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterable
 from typing import Protocol
 
 from scalekit.errors import ConfigurationFault
+
+# A disk that is full, or that the kernel has made read-only as it failed.
+_TAKES_NOTHING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class AppendFile(Protocol):
@@ -179,14 +183,19 @@ class LocalDirectory(FoundDirectory):
             raise ConfigurationFault(f"{path}: another log daemon has this directory") from None
 
     def _try_to_write(self) -> None:
-        """A directory that cannot be written to is noticed at the start, not at the first entry."""
+        """
+        A directory that cannot be written to is noticed at the start, not at the first entry.
+
+        One of a disk that takes nothing can still be read.
+        """
         try:
             trial = os.path.join(self.path, f"writable.{os.getpid()}")
             os.close(os.open(trial, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             os.unlink(trial)
-        except OSError:
-            os.close(self._descriptor)
-            raise
+        except OSError as error:
+            if error.errno not in _TAKES_NOTHING:
+                os.close(self._descriptor)
+                raise
 
     def create(self, name: str, size: int = 0) -> LocalAppendFile:
         descriptor = self._open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from scalekit.logs.checkpoint import Checkpoint
+from scalekit.logs.checkpoint import Checkpoint, Unwritten
 from scalekit.logs.directory import Files
 from scalekit.logs.frames import Frame, scan
 from scalekit.logs.journal import Segment
@@ -96,14 +96,20 @@ class LogReader:
 
     :param checkpoint: the newest one, at any time.
     :param segments: those of the journal, at any time.
+    :param unwritten: what a start has found that had no checkpoint, at any time.
     """
 
     def __init__(
-        self, directory: Files, checkpoint: Callable[[], Checkpoint], segments: Callable[[], Sequence[Segment]]
+        self,
+        directory: Files,
+        checkpoint: Callable[[], Checkpoint],
+        segments: Callable[[], Sequence[Segment]],
+        unwritten: Callable[[], Unwritten | None] = lambda: None,
     ) -> None:
         self._directory = directory
         self._checkpoint = checkpoint
         self._segments = segments
+        self._unwritten = unwritten
 
     @property
     def files(self) -> Files:
@@ -197,18 +203,20 @@ class LogReader:
     def unwritten(self, checkpoint: Checkpoint) -> Iterator[Row]:
         """What the journal has and the volumes of this checkpoint have not, in no order; see `scalekit.logs.order`."""
         last = 0
+        # One with a number says itself what is written.
+        found = None if checkpoint.sequence else self._unwritten()
         for segment in self._segments():
-            if checkpoint.is_written(segment.last, segment.latest):
+            if found is None and checkpoint.is_written(segment.last, segment.latest):
                 continue
             for frame in scan(self._directory.read(segment.name, 0, segment.size))[0]:
                 if not frame.said or frame.last <= last:
                     continue
                 last = frame.last
                 times = effective_times(frame.said, frame.received)
-                if checkpoint.is_written(last, max(times)):
+                if found is None and checkpoint.is_written(last, max(times)):
                     continue
                 for sequence, (time, entry) in enumerate(zip(times, frame.entries(), strict=True), frame.first):
-                    if not checkpoint.is_written(sequence, time):
+                    if found.has(sequence) if found is not None else not checkpoint.is_written(sequence, time):
                         yield time, sequence, entry, frame.received
 
     def __repr__(self) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import gzip
 from array import array
-from collections.abc import Callable
-from itertools import count, pairwise
+from collections.abc import Callable, Sequence
+from itertools import compress, count, pairwise
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from scalekit.logs.batches import BatchTable
-from scalekit.logs.checkpoint import Checkpoint
+from scalekit.logs.checkpoint import Checkpoint, Unwritten
 from scalekit.logs.directory import Directory
 from scalekit.logs.frames import HEAD_BYTES, TABLE, Frame, first_number, make_frame, scan
 from scalekit.logs.journal import Segment, segment_numbers
@@ -38,6 +38,7 @@ class Recovered(NamedTuple):
     :ivar next_number: the number of the journal's next segment.
     :ivar damages: how many stretches of the journal could not be read, and were not known before.
     :ivar findings: sentences on what was not as it should be.
+    :ivar unwritten: without a checkpoint, what of the journal is in no volume.
     """
 
     buffer: ReorderBuffer
@@ -48,6 +49,7 @@ class Recovered(NamedTuple):
     next_number: int
     damages: int
     findings: list[str]
+    unwritten: Unwritten | None
 
 
 class _State(NamedTuple):
@@ -69,6 +71,9 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
     :param is_compressed: whether a volume that has to be sealed now is compressed.
     """
     findings: list[str] = []
+    numbers = segment_numbers(directory.names())
+    next_number = numbers[-1] + 1 if numbers else 1
+    _remove_spare(directory, numbers)
     checkpoint = read_checkpoint(directory)
     if checkpoint is None:
         state = _without_checkpoint(directory, is_compressed, findings)
@@ -81,9 +86,9 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
     buffer = ReorderBuffer(delay, output.checkpoint.watermark)
     batches = BatchTable()
     segments: list[Segment] = []
-    numbers = segment_numbers(directory.names())
     replayed = 0
     damaged = 0
+    others: set[int] = set()
     has_table = False
     for number in numbers:
         segment = Segment(number)
@@ -101,7 +106,7 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
         for damage in damages:
             damaged += keep_damage(directory, segment.name, data, damage, findings)
         if not frames and not damages:
-            directory.remove(segment.name)  # a spare one
+            directory.remove(segment.name)  # never used: what was to be written first could not be
             continue
         segment.size = len(data.rstrip(b"\0"))
         for frame in frames:
@@ -114,7 +119,9 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
                     if frame.first > state.sequence:
                         buffer.add(Chunk(frame, times))
                     else:
-                        _replay(frame, times, buffer, state.is_written)
+                        waiting = [not state.is_written(number, time) for number, time in enumerate(times, frame.first)]
+                        _replay(frame, times, buffer, waiting)
+                        others.update(compress(range(frame.first, frame.last + 1), waiting))
                 replayed = frame.last
         segments.append(segment)
     for older, newer in pairwise(segments):
@@ -125,15 +132,21 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
         segments,
         batches,
         max(state.sequence, replayed),
-        numbers[-1] + 1 if numbers else 1,
+        next_number,
         damaged,
         findings,
+        None if checkpoint is not None else Unwritten(state.sequence, frozenset(others)),
     )
 
 
-def _replay(frame: Frame, times: array[int], buffer: ReorderBuffer, is_written: Callable[[int, int], bool]) -> None:
-    """Put those entries of a frame into the buffer that are not written."""
-    waiting = [not is_written(number, time) for number, time in enumerate(times, frame.first)]
+def _remove_spare(directory: Directory, numbers: list[int]) -> None:
+    """Remove the newest segments as long as nothing is in them: first of all, as it makes room for the rest."""
+    while numbers and not directory.read(Segment(numbers[-1]).name).strip(b"\0"):
+        directory.remove(Segment(numbers.pop()).name)
+
+
+def _replay(frame: Frame, times: array[int], buffer: ReorderBuffer, waiting: Sequence[bool]) -> None:
+    """Put those entries of a frame into the buffer that are waiting to be written."""
     if all(waiting):
         buffer.add(Chunk(frame, times))
     elif any(waiting):
@@ -262,7 +275,8 @@ def _write_texts(directory: Directory, extent: Extent) -> Extent:
         for block in blocks(directory, source, length):
             records = (parse_record(line) for line in block.splitlines())
             text += "".join([record.text() for record in records if record is not None]).encode()
-        if text or directory.size(name):
+        # Mostly it is as it should be, and what is beyond is cut off: that needs no room.
+        if directory.read(name, 0, len(text)) != text:
             directory.write_from(name, 0, bytes(text))
         lengths.append(len(text))
     return replace(extent, text_length=lengths[0], late_text_length=lengths[1])

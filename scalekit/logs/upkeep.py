@@ -63,17 +63,18 @@ class Upkeep:
         self._looked_at = float("-inf")
         self._busy: Deferred[None] | None = None
 
-    def look(self, seconds: float, now: int) -> None:
+    def look(self, seconds: float, now: int, *, can_seal: bool = True) -> None:
         """
         Begin what is due.
 
         :param seconds: of a clock that is never set.
         :param now: nanoseconds since the epoch.
+        :param can_seal: whether the disk takes anything; what is to be removed is, all the same.
         """
         if self._busy is not None:
             return
         checkpoint = self._output.checkpoint
-        if checkpoint.closing is not None:
+        if checkpoint.closing is not None and can_seal:
             number = checkpoint.closing.extent.number
             if number != self._closing:
                 self._closing, self._since = number, seconds

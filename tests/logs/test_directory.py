@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from itertools import repeat
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -145,6 +147,27 @@ class LocalDirectoryTests(SynchronousTestCase):
         self.assertEqual(str(fault), f"{path}: another log daemon has this directory")
         first.close()
         LocalDirectory(path).close()
+
+    def test_a_disk_that_takes_nothing(self) -> None:
+        """What it holds can be read: it is opened."""
+        path = self.mktemp()
+        first = LocalDirectory(path)
+        first.replace("a", b"there")
+        first.close()
+        open_really = os.open
+
+        def refuse(name: str, flags: int, *rest: Any, **others: Any) -> int:
+            if flags & os.O_CREAT:
+                raise OSError(next(numbers), "refused")
+            return open_really(name, flags, *rest, **others)
+
+        numbers = iter((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES))
+        self.patch(os, "open", refuse)
+        for _ in range(3):
+            directory = LocalDirectory(path)
+            self.assertEqual(directory.read("a"), b"there")
+            directory.close()
+        self.assertRaises(ConfigurationFault, LocalDirectory, path)
 
     def test_a_directory_that_cannot_be_used(self) -> None:
         """A file in its place, or on the way to it, is told in one line."""
