@@ -12,7 +12,7 @@ say (`scalekit.net.deadlines.Timeouts.answer_progress`), which knows of each byt
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -40,6 +40,7 @@ TAILS_LIMIT = 100
 RETRY_MILLISECONDS = 2000
 
 _log = Logger()
+T = TypeVar("T")
 
 
 @implementer(IResponder)
@@ -47,17 +48,20 @@ class Tails:
     """
     The tails that are open; answers ``GET /v1/tail``.
 
-    :param lane: where events are made and the disk is read, for one turn of all tails at a time.
+    :param lanes: where events are made, for one turn at a time of all tails that keep up; and of those that read the
+        disk: one that is told of last week takes a second for each turn, and no other one waits for it.
     :param wall: seconds since the epoch.
     """
 
-    def __init__(self, collector: Collector, lane: Lane, clock: IReactorTime, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, collector: Collector, lanes: tuple[Lane, Lane], clock: IReactorTime, wall: Callable[[], float]
+    ) -> None:
         self._collector = collector
-        self._lane = lane
+        self._lanes = lanes
         self._wall = wall
         self._recent = Recent()
         self._tails: set[_Tail] = set()
-        self._is_busy = False
+        self._busy: set[Lane] = set()
         self._is_closed = False
         self._beats = LoopingCall(self._beat)
         self._beats.clock = clock
@@ -106,20 +110,36 @@ class Tails:
     def work(self) -> None:
         """Begin a turn, if there is something to tell to somebody who takes it."""
         newest = self._collector.newest
-        waiting = [tail for tail in self._tails if not tail.is_paused and tail.number < newest]
-        if self._is_busy or self._is_closed or not waiting:
+        waiting = [tail for tail in self._tails if tail.number < newest and not (tail.is_paused or tail.is_being_told)]
+        if self._is_closed or not waiting:
             return
-        self._is_busy = True
-        recent, reader = self._recent.frames(), self._collector.reader
-        asked = [(tail, tail.number, tail.matcher) for tail in waiting]
+        recent = self._recent.frames()
+        first = recent[0].first if recent else newest + 1
+        near, far = self._lanes
+        self._begin(near, [tail for tail in waiting if tail.number + 1 >= first], newest, recent)
+        self._begin(far, [tail for tail in waiting if tail.number + 1 < first], newest, recent)
+
+    def _begin(self, lane: Lane, tails: list[_Tail], newest: int, recent: tuple[Frame, ...]) -> None:
+        if lane in self._busy or not tails:
+            return
+        self._busy.add(lane)
+        reader = self._collector.reader
+        asked = [(tail, tail.number, tail.matcher) for tail in tails]
+        for tail in tails:
+            tail.is_being_told = True
 
         def turn() -> list[tuple[_Tail, Told]]:
             return [(tail, tell(number, matcher, newest, recent, reader)) for tail, number, matcher in asked]
 
-        self._lane.run(turn).addCallbacks(self._told, self._failed, errbackArgs=(waiting,))
+        def ended(result: T) -> T:
+            self._busy.discard(lane)
+            for tail in tails:
+                tail.is_being_told = False
+            return result
+
+        lane.run(turn).addBoth(ended).addCallbacks(self._told, self._failed, errbackArgs=(tails,))
 
     def _told(self, all_told: list[tuple[_Tail, Told]]) -> None:
-        self._is_busy = False
         is_further = False
         for tail, told in all_told:
             is_further = is_further or told.number > tail.number
@@ -129,7 +149,6 @@ class Tails:
             self.work()
 
     def _failed(self, failure: Failure, tails: list[_Tail]) -> None:
-        self._is_busy = False
         _log.failure("reading the journal for a tail", failure)
         for tail in tails:
             tail.end()  # it comes again, and goes on where it was
@@ -165,7 +184,8 @@ class Tails:
 
     def _end_lane(self) -> None:
         self.close()
-        self._lane.close()
+        for lane in self._lanes:
+            lane.close()
 
     def __repr__(self) -> str:
         return f"<Tails: {len(self._tails)} open, {self._recent!r}>"
@@ -177,6 +197,7 @@ class _Tail:
     One of them.
 
     :ivar number: up to which sequence number it has been told all.
+    :ivar is_being_told: what comes next is on its way.
     """
 
     def __init__(self, tails: Tails, exchange: Any, matcher: Matcher, number: int) -> None:
@@ -186,6 +207,7 @@ class _Tail:
         self.matcher = matcher
         self.number = number
         self.is_paused = False
+        self.is_being_told = False
 
     def take(self, told: Told) -> None:
         """Send what a turn has brought."""

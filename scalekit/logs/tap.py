@@ -141,7 +141,8 @@ def open_logs(settings: Logs, reactor: Any, wall: Callable[[], float] = time.tim
         wall,
     )
     searches = Searches(collector, ThreadLane(reactor, "logs search"), reactor.seconds, wall)
-    tails = Tails(collector, ThreadLane(reactor, "logs tails"), reactor, wall)
+    telling = ThreadLane(reactor, "logs tails"), ThreadLane(reactor, "logs tails behind")
+    tails = Tails(collector, telling, reactor, wall)
     stats = Stats(searches, collector, tails, reactor.seconds)
     reading = {
         b"query": QueryLines(searches),

@@ -23,7 +23,7 @@ class LogsPanelTests(LogCase):
     def setUp(self) -> None:
         super().setUp()
         searches = Searches(self.collector, DirectLane(), self.clock.seconds, self.clock.seconds)
-        tails = Tails(self.collector, DirectLane(), self.clock, self.clock.seconds)
+        tails = Tails(self.collector, (DirectLane(), DirectLane()), self.clock, self.clock.seconds)
         self.stats = Stats(searches, self.collector, tails, self.clock.seconds)
         self.panel = LogsPanel("Log", lambda: self.successResultOf(self.stats.figures()))
         verifyObject(IPanel, self.panel)

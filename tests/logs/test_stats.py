@@ -16,7 +16,7 @@ class StatsTests(LogCase):
     def test_all(self) -> None:
         """What is on disk, and what was counted; an empty log has no oldest entry."""
         searches = Searches(self.collector, DirectLane(), self.clock.seconds, self.clock.seconds)
-        tails = Tails(self.collector, DirectLane(), self.clock, self.clock.seconds)
+        tails = Tails(self.collector, (DirectLane(), DirectLane()), self.clock, self.clock.seconds)
         stats = Stats(searches, self.collector, tails, self.clock.seconds)
         said = json.loads(ask(stats).sent)
         self.assertEqual((said["entries"], said["oldest"]), (0, None))

@@ -27,7 +27,7 @@ T = 1_700_000_000
 
 
 class Log:
-    """A collector and its tails; the tails' lane is stepped."""
+    """A collector and its tails; the tails' lanes are stepped."""
 
     def __init__(self, journal_bytes: int = 1 << 20) -> None:
         self.clock = Clock()
@@ -37,14 +37,17 @@ class Log:
         self.directory = MemoryDirectory()
         self.collector = Collector(lambda: self.directory, self.clock, lanes, settings)
         self.collector.startService()
-        self.lane = SteppedLane()
-        self.tails = Tails(self.collector, self.lane, self.clock, self.clock.seconds)
+        self.near, self.far = SteppedLane(), SteppedLane()
+        self.tails = Tails(self.collector, (self.near, self.far), self.clock, self.clock.seconds)
 
     def write(self, *messages: str) -> None:
         self.collector.append([Entry(T * 10**9, "INFO", "shop", message) for message in messages])
 
+    def step(self) -> bool:
+        return self.near.step() or self.far.step()
+
     def work(self) -> None:
-        while self.lane.step():
+        while self.step():
             pass
 
     def tail(self, target: bytes = b"/v1/tail", last: int | None = None) -> MemoryExchange:
@@ -104,7 +107,7 @@ class TailTests(SynchronousTestCase):
             elif deed in ("hold", "release"):
                 getattr(exchange, deed)()
             elif deed == "step":
-                log.lane.step()
+                log.step()
             else:
                 log.work()
         told += events(exchange)
@@ -119,13 +122,35 @@ class TailTests(SynchronousTestCase):
         exchange.hold()
         for number in range(100):
             log.write(str(number) * 20)
-        self.assertFalse(log.lane.step())
+        self.assertFalse(log.step())
         self.assertLess(log.tails._recent._size, 1001)
         exchange.release()
-        log.lane.step()
+        log.step()
         self.assertLess(len(exchange.sent), 2000)
         log.work()
         self.assertEqual([number for number, _ in events(exchange)], list(range(1, 101)))
+
+    def test_who_keeps_up_waits_for_nobody(self) -> None:
+        """One that is told from the disk, which takes long, is told alone; it has all of it in the end."""
+        log = Log(journal_bytes=0)
+        self.patch(tailing, "PAST_BYTES", 1000)
+        log.tails._recent = tailing.Recent(1000)
+        live = log.tail()
+        for number in range(100):
+            log.write(str(number) * 20)
+            log.clock.advance(2)
+        log.work()
+        behind = log.tail(last=0)
+        log.write("now")
+        self.assertTrue(log.near.step())
+        self.assertEqual(events(live)[-1], (101, "now"))
+        self.assertEqual(events(behind), [])
+        log.write("and then")
+        self.assertTrue(log.near.step())
+        self.assertEqual(events(live)[-1], (102, "and then"))
+        log.work()
+        self.assertEqual([number for number, _ in events(behind)], list(range(1, 103)))
+        self.assertEqual(events(live), events(behind))
 
     def test_from_volumes(self) -> None:
         """What the journal has no more, in the order of numbers, however it was sorted, late or sealed."""
