@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -21,7 +22,13 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
 class CollectorCase(SynchronousTestCase):
-    """A `Collector` on a disk in memory, with a delay of 2 s and a flush every 2 s."""
+    """
+    A `Collector` on a disk in memory, with a delay of 2 s and a flush every 2 s.
+
+    :cvar settings: what it has besides, unless `start` is told another.
+    """
+
+    settings: Mapping[str, Any] = {"memory_bytes": 10_000, "journal_bytes": 0, "segment_bytes": 4096}
 
     def setUp(self) -> None:
         self.directory = MemoryDirectory()
@@ -32,8 +39,8 @@ class CollectorCase(SynchronousTestCase):
     def start(self, **settings: Any) -> None:
         """A collector on the directory as it is."""
         self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
-        fixed = {"memory_bytes": 10_000, "journal_bytes": 0, "segment_bytes": 4096}
-        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, Settings(**{**fixed, **settings}))
+        all_settings = Settings(**{**self.settings, **settings})
+        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, all_settings)
         self.collector.startService()
 
     def crash(self, left: float = 0.0) -> None:

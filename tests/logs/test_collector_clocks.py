@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from scalekit.logs.collector import Collector
 from scalekit.logs.entry import parse_entry
@@ -15,15 +16,17 @@ from tests.logs.lanes import SteppedLane
 class ClockTests(CollectorCase):
     """`Collector`, with clocks that are wrong and disks that are slow."""
 
+    def restart(self, wall: Callable[[], float]) -> None:
+        """Go on with another wall clock."""
+        self.stop()
+        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
+        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, wall=wall)
+        self.collector.startService()
+
     def test_a_clock_that_jumps(self) -> None:
         """By an hour, and back: nothing is late, nothing waits; entries from over there are placed by their coming."""
-        self.stop()
         jump = 0.0
-        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
-        self.collector = Collector(
-            lambda: self.directory, self.clock, self.lanes, wall=lambda: self.clock.seconds() + jump
-        )
-        self.collector.startService()
+        self.restart(lambda: self.clock.seconds() + jump)
         self.append("a")
         jump = 3600.0
         self.clock.advance(0.25)
@@ -43,13 +46,8 @@ class ClockTests(CollectorCase):
 
     def test_a_clock_that_stays_ahead_and_comes_back(self) -> None:
         """It is followed after a minute; when it is back, entries of its own hour are late, and none waits."""
-        self.stop()
         ahead = 0.0
-        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
-        self.collector = Collector(
-            lambda: self.directory, self.clock, self.lanes, wall=lambda: self.clock.seconds() + ahead
-        )
-        self.collector.startService()
+        self.restart(lambda: self.clock.seconds() + ahead)
         for ahead, name, is_late in ((3600.0, "a", 0), (0.0, "b", 1)):
             for _ in range(300):  # a minute and a bit
                 self.clock.advance(0.25)

@@ -10,37 +10,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import zstandard
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.heads import RequestHead
 from scalekit.interfaces import IResponder
 from scalekit.logs import quarantine, taking
 from scalekit.logs.bodies import BODY_LIMIT, VALUES_LIMIT
 from scalekit.logs.budget import Budget
-from scalekit.logs.collector import Collector
-from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.resource import LogResource
-from scalekit.logs.settings import Settings
 from scalekit.logs.taking import Front
 from scalekit.web.memory import MemoryExchange, ask, respond
 from scalekit.web.site import Site
-from tests.logs.lanes import SteppedLane
+from tests.logs.collecting import CollectorCase
 
 GOOD = b'{"Level":"INFO","Timestamp":"2023-11-14T22:13:20Z","Source":"shop","Message":"sold"}'
 
 
-class LogResourceTests(SynchronousTestCase):
+class LogResourceTests(CollectorCase):
     """`LogResource`."""
 
+    settings = {"memory_bytes": 100_000, "segment_bytes": 1_000_000}
+
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1_700_000_000)
-        self.directory = MemoryDirectory()
-        self.lanes = (SteppedLane(), SteppedLane(), SteppedLane())
-        settings = Settings(memory_bytes=100_000, segment_bytes=1_000_000)
-        self.collector = Collector(lambda: self.directory, self.clock, self.lanes, settings)
-        self.collector.startService()
+        super().setUp()
         self.site: IResponder = Site(LogResource(self.collector), BODY_LIMIT)
 
     def post(

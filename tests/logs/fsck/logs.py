@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.task import Clock
 
 from scalekit.logs.batches import parse_batch_name
 from scalekit.logs.collector import Collector
 from scalekit.logs.directory import Directory
 from scalekit.logs.entry import Entry
+from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.settings import Settings
 from scalekit.logs.threads import DirectLane
 
@@ -56,3 +59,20 @@ def fill(directory: Directory, *, is_compressed: bool = False) -> tuple[Collecto
     write(-5)
     collector.append([Entry(None, "INFO", "s", "waits")] * 2)
     return collector, clock
+
+
+def after_power_loss(*, is_compressed: bool) -> MemoryDirectory:
+    """What `fill` has made, as it is on the disk then."""
+    directory = MemoryDirectory()
+    fill(directory, is_compressed=is_compressed)
+    return directory.survive()
+
+
+def places(logs: Sequence[MemoryDirectory]) -> list[tuple[int, str, int]]:
+    """Every byte of these: the log's index, the file's name, and where in it."""
+    return [
+        (number, name, place)
+        for number, log in enumerate(logs)
+        for name in log.names()
+        for place in range(log.size(name))
+    ]

@@ -15,21 +15,11 @@ from scalekit.logs.output import read_checkpoint
 from scalekit.logs.reading import manifests
 from scalekit.logs.sealing import seal
 from scalekit.logs.sinks.cursor import Cursor, write_cursor
-from tests.logs.fsck.logs import fill
+from tests.logs.fsck.logs import after_power_loss, places
 from tests.logs.search.indexed import add_index
 
-
-def make(is_compressed: bool) -> MemoryDirectory:
-    """As it is when the power is lost."""
-    directory = MemoryDirectory()
-    fill(directory, is_compressed=is_compressed)
-    return directory.survive()
-
-
-LOGS = [make(False), make(True)]
-PLACES = [
-    (number, name, place) for number, log in enumerate(LOGS) for name in log.names() for place in range(log.size(name))
-]
+LOGS = [after_power_loss(is_compressed=False), after_power_loss(is_compressed=True)]
+PLACES = places(LOGS)
 
 
 class CheckTests(SynchronousTestCase):

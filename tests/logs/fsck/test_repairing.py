@@ -16,21 +16,14 @@ from scalekit.logs.fsck.repairing import repair
 from scalekit.logs.memory import MemoryDirectory
 from scalekit.logs.reading import manifests
 from scalekit.logs.records import parse_record
-from tests.logs.fsck.logs import HOUR, SECOND, START, fill, start
+from tests.logs.fsck.logs import HOUR, SECOND, START, after_power_loss, start
 from tests.logs.search.indexed import T, sealed
 
 NOW = (START + 2 * HOUR + 300) * SECOND
 DELAY = 2 * SECOND
 
 
-def make() -> MemoryDirectory:
-    """As it is when the power is lost."""
-    directory = MemoryDirectory()
-    fill(directory)
-    return directory.survive()
-
-
-LOG = make()
+LOG = after_power_loss(is_compressed=False)
 JOURNAL = [name for name in LOG.names() if name.startswith("journal")]
 
 

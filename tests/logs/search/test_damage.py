@@ -23,21 +23,11 @@ from scalekit.logs.search.indexes import Indexes
 from scalekit.logs.search.language import parse_query
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.search.searching import Answer, search
-from tests.logs.fsck.logs import HOUR, START, fill, start
+from tests.logs.fsck.logs import HOUR, START, after_power_loss, places, start
 from tests.logs.search.indexed import T, add_index, reader_of, sealed
 
-
-def make(is_compressed: bool) -> MemoryDirectory:
-    """As it is when the power is lost."""
-    directory = MemoryDirectory()
-    fill(directory, is_compressed=is_compressed)
-    return directory.survive()
-
-
-LOGS = [make(False), make(True)]
-PLACES = [
-    (number, name, place) for number, log in enumerate(LOGS) for name in log.names() for place in range(log.size(name))
-]
+LOGS = [after_power_loss(is_compressed=False), after_power_loss(is_compressed=True)]
+PLACES = places(LOGS)
 
 
 def messages(answer: Answer) -> list[str]:
