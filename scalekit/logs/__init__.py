@@ -25,7 +25,7 @@ An entry's way, pure unless said otherwise; open `collector` first:
 * `directory` (I/O) and `memory`: the files, on disk and in memory; `threads` (I/O): where slow calls run.
 
 Who only reads begins with `reading` (I/O), which ``Collector.reader`` gives: `LogReader.volumes`, `LogReader.lines` by
-position, and `LogReader.after` a sequence number.
+position, and `LogReader.after` a sequence number; `past` (I/O) reads by number what only volumes have.
 
 * `search`: finding entries by words, levels, sources, fields, and times; ``GET /v1/query``; indexes of sealed volumes.
 * `tailing` (I/O): what comes after a sequence number, as events; `tails`: who is told, ``GET /v1/tail``.

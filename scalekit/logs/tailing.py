@@ -4,22 +4,19 @@ What a tail is told: events of entries in the order of their sequence numbers, f
 The last frames are kept in memory for tails that keep up (`Recent`); for the others the journal on disk has them, as
 far back as it goes, and before that the volumes, as far back as they go.  What they have no more is an event ``gap``
 with the count of the numbers that are missing: at most so many entries, as entries that were refused had numbers too.
-
-Volumes are in the order of time.  So each turn goes through all that may have one of the next numbers, and keeps those
-with the least: as much as a turn takes, however many there are.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 from msgspec import UNSET
 
 from scalekit.logs.frames import Frame
 from scalekit.logs.order import effective_times
+from scalekit.logs.past import PastReader
 from scalekit.logs.reading import LogReader
 from scalekit.logs.records import format_rows, parse_record
 from scalekit.logs.search.matching import Matcher
@@ -28,11 +25,10 @@ from scalekit.logs.search.matching import Matcher
 RECENT_BYTES = 2 * 1024 * 1024
 #: What one tail is told in one turn, so that all have theirs, and nobody's queue grows by more after it is full.
 TURN_BYTES = 256 * 1024
-#: The same of what is told from the volumes, for which all of one is read each time: a second.
+#: The same of what is told from the volumes, of which more than that is read each time.
 PAST_BYTES = 1024 * 1024
 #: Of so many numbers it is known in a turn which of them are there.
 PAST_NUMBERS = 1024 * 1024
-_HEAD = b'{"Sequence":'
 
 
 class Recent:
@@ -75,9 +71,11 @@ class Told(NamedTuple):
     number: int
 
 
-def tell(number: int, matcher: Matcher, newest: int, recent: Sequence[Frame], reader: LogReader) -> Told:
+def tell(
+    number: int, matcher: Matcher, newest: int, recent: Sequence[Frame], reader: LogReader, past: PastReader
+) -> Told:
     """
-    What comes after a sequence number, up to about `TURN_BYTES`; may read the disk.
+    What comes after a sequence number, up to about `TURN_BYTES`; may read the disk, if ``recent`` begins later.
 
     :param newest: the last number on disk, greater than ``number``.
     :param recent: as `Recent.frames` had them then.
@@ -91,7 +89,7 @@ def tell(number: int, matcher: Matcher, newest: int, recent: Sequence[Frame], re
     # was missing while it was read.
     oldest = _oldest(reader, newest)
     if oldest > number + 1:
-        return _past(number, matcher, oldest, reader)
+        return _past(number, matcher, oldest, reader, past)
     # Numbers of entries that were refused last are nobody's.
     return told if told.number > number else Told(b"", newest)
 
@@ -101,50 +99,13 @@ def _oldest(reader: LogReader, newest: int) -> int:
     return reader.oldest or newest + 1
 
 
-def _past(number: int, matcher: Matcher, oldest: int, reader: LogReader) -> Told:
-    """
-    What the volumes have after a number and before the journal's oldest one.
-
-    Nothing, up to the same number, if one of them is just being sealed: it can be read again in a moment.
-    """
-    ceiling = min(oldest, number + 1 + PAST_NUMBERS)  # what is from here on is for another turn
-    there = bytearray(ceiling - number - 1)
-    chosen: list[tuple[int, bytes]] = []  # a heap, the greatest number first
-    size = 0
-    for volume in reader.volumes():
-        if volume.last_sequence <= number or volume.first_sequence >= ceiling:
-            continue
-        for is_late, length in ((False, volume.length), (True, volume.late_length)):
-            end = 0
-            for position, line in reader.lines(volume, is_late=is_late):
-                end = position + len(line) + 1
-                sequence = _number_of(line)
-                if not number < sequence < ceiling:
-                    continue
-                there[sequence - number - 1] = 1
-                if not _is_found(line, matcher):
-                    continue
-                heappush(chosen, (-sequence, line))
-                size += len(line)
-                while size > PAST_BYTES and len(chosen) > 1:
-                    least, left = heappop(chosen)
-                    size -= len(left)
-                    ceiling = -least
-            if end < length and not volume.is_sealed:
-                return Told(b"", number)
-    events = [b"id: %d\ndata: %b\n\n" % (-least, line) for least, line in sorted(chosen, reverse=True)]
-    missing = there[: ceiling - number - 1].count(0)
-    if missing:
-        events.append(gap(ceiling - 1, missing))
-    return Told(b"".join(events), ceiling - 1)
-
-
-def _number_of(line: bytes) -> int:
-    """The sequence number of a record's line, in a quarter of the time of decoding it; 0 for a damaged line."""
-    try:
-        return int(line[len(_HEAD) : line.index(b",")]) if line.startswith(_HEAD) else 0
-    except ValueError:
-        return 0
+def _past(number: int, matcher: Matcher, oldest: int, reader: LogReader, past: PastReader) -> Told:
+    """What the volumes have after a number and before the journal's oldest one."""
+    found = past.read(number, oldest, reader, lambda line: _is_found(line, matcher), PAST_BYTES, PAST_NUMBERS)
+    events = [b"id: %d\ndata: %b\n\n" % one for one in found.lines]
+    if found.missing:
+        events.append(gap(found.until, found.missing))
+    return Told(b"".join(events), found.until)
 
 
 def _is_found(line: bytes, matcher: Matcher) -> bool:

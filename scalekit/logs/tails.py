@@ -26,6 +26,7 @@ from scalekit.http.problems import problem_answer
 from scalekit.interfaces import IAnswerObserver, IResponder
 from scalekit.logs.collector import Collector
 from scalekit.logs.frames import Frame
+from scalekit.logs.past import PastReader
 from scalekit.logs.search.asking import SPAN, Parameters
 from scalekit.logs.search.matching import Matcher
 from scalekit.logs.tailing import Recent, Told, gap, tell
@@ -49,7 +50,7 @@ class Tails:
     The tails that are open; answers ``GET /v1/tail``.
 
     :param lanes: where events are made, for one turn at a time of all tails that keep up; and of those that read the
-        disk: one that is told of last week takes a second for each turn, and no other one waits for it.
+        disk: one that is told of last week takes its time for each turn, and no other one waits for it.
     :param wall: seconds since the epoch.
     """
 
@@ -62,6 +63,7 @@ class Tails:
         self._recent = Recent()
         self._tails: set[_Tail] = set()
         self._busy: set[Lane] = set()
+        self._past = PastReader()  # only who is behind needs it, in the lane of these
         self._is_closed = False
         self._beats = LoopingCall(self._beat)
         self._beats.clock = clock
@@ -124,12 +126,12 @@ class Tails:
             return
         self._busy.add(lane)
         reader = self._collector.reader
-        asked = [(tail, tail.number, tail.matcher) for tail in tails]
+        asked, past = [(tail, tail.number, tail.matcher) for tail in tails], self._past
         for tail in tails:
             tail.is_being_told = True
 
         def turn() -> list[tuple[_Tail, Told]]:
-            return [(tail, tell(number, matcher, newest, recent, reader)) for tail, number, matcher in asked]
+            return [(tail, tell(number, matcher, newest, recent, reader, past)) for tail, number, matcher in asked]
 
         def ended(result: T) -> T:
             self._busy.discard(lane)
