@@ -7,7 +7,7 @@ about one stays with it.  The head of an answer changes once a second, as the va
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from scalekit.cache.ageing import takes_stale
 from scalekit.cache.conditions import etag_of
@@ -26,7 +26,7 @@ TYPE: Fields = [
 ]
 
 
-class Sought(NamedTuple):
+class Sought(msgspec.Struct, frozen=True):
     """
     What a request is about.
 
@@ -56,7 +56,7 @@ def sought(head: RequestHead, key: bytes) -> Sought:
     )
 
 
-class _Ready(NamedTuple):
+class _Ready(msgspec.Struct, frozen=True):
     etag: bytes
     expires: float
     until: float

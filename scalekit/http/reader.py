@@ -122,16 +122,23 @@ class RequestReader(_Reader):
         self._last: RequestHead | None = None
         self._last_bytes = b""
 
+    def read_whole(self, data: bytes) -> RequestHead | None:
+        """
+        The head of a request without a body that is all there, and the same as the one before, as many are.
+
+        :param data: instead of `feed`; where it is no such request it is to be fed: None is returned.
+        """
+        if data != self._last_bytes or self.ready or self._growing:
+            return None
+        self.decoder = None
+        self._has_skipped = False
+        return self._last
+
     def read_head(self) -> RequestHead | None:
         """The next request's head, or None until more has arrived; `decoder` is set if it has a body."""
         ready = self.ready
         if self._is_quiet or not (ready or self._growing):
             return None
-        if ready and ready == self._last_bytes:
-            self.ready = b""
-            self.decoder = None
-            self._has_skipped = False
-            return self._last
         if not self._has_skipped:
             self._skip_empty_line()
         end = self._find_head()

@@ -55,16 +55,35 @@ def response_head(head: ResponseHead, framing: bytes, connection: bytes, date: b
     :param request_id: for X-Request-ID.
     :raises OurFault: see `field_lines`.
     """
-    lines = head.lines
-    if not lines:
-        lines = head.lines = status_line(head.status, head.reason) + field_lines(head.fields)
     return b"%b%bX-Request-ID: %b\r\n%b%b\r\n" % (
-        lines,
+        head.lines or _lines(head),
         b"" if head.has_date else date,
         request_id,
         framing,
         connection,
     )
+
+
+def whole_answer(head: ResponseHead, connection: bytes, date: bytes, request_id: bytes, body: bytes) -> bytes:
+    """
+    A final answer that is all there, its Content-Length the body's; the rest as in `response_head`.
+
+    :raises OurFault: see `field_lines`.
+    """
+    return b"%b%bX-Request-ID: %b\r\nContent-Length: %d\r\n%b\r\n%b" % (
+        head.lines or _lines(head),
+        b"" if head.has_date else date,
+        request_id,
+        len(body),
+        connection,
+        body,
+    )
+
+
+def _lines(head: ResponseHead) -> bytes:
+    """The status line and the fields, made once."""
+    lines = head.lines = status_line(head.status, head.reason) + field_lines(head.fields)
+    return lines
 
 
 def request_head(head: RequestHead) -> bytes:

@@ -23,6 +23,7 @@ from scalekit.http.serializer import (
     last_chunk,
     response_head,
     upgrade_lines,
+    whole_answer,
 )
 from scalekit.interfaces import IExchange
 from scalekit.net.answering import Answering
@@ -104,20 +105,18 @@ class WireExchange(Answering):
         if self.amend is not None:
             head = self.amend(head, len(body) if head.length is None else head.length)
         status = head.status
-        if status == 204:
-            framing, body = b"", b""
-        elif status == 304 or self.head.method == b"HEAD":
-            length = head.length
-            if length is None and status != 304 and body:
-                length = len(body)
-            framing, body = (b"" if length is None else content_length(length)), b""
-        else:
-            if head.length is not None and head.length != len(body):
-                self.fail(OurFault(500, "bad-length", "The answer's body is not as long as it says."))
-                return
-            framing = content_length(len(body))
+        length = head.length
         try:
-            data = self._head_bytes(connection, head, framing) + body
+            if status == 204 or status == 304 or self.head.method == b"HEAD":
+                if length is None and status != 304 and body:
+                    length = len(body)
+                framing = b"" if length is None or status == 204 else content_length(length)
+                data, body = self._head_bytes(connection, head, framing), b""
+            elif length is None or length == len(body):
+                line = self._connection_line(connection)
+                data = whole_answer(head, line, connection.factory.date_line, self.request_id, body)
+            else:
+                raise OurFault(500, "bad-length", "The answer's body is not as long as it says.")
         except OurFault as fault:
             self.fail(fault)
             return
@@ -211,7 +210,10 @@ class WireExchange(Answering):
         connection.cut(self)
 
     def _head_bytes(self, connection: ServerConnection, head: ResponseHead, framing: bytes) -> bytes:
-        line = b"" if self.head.version == 11 else KEEP_ALIVE
-        if not connection.will_keep_alive(self):
-            line = CLOSE
+        line = self._connection_line(connection)
         return response_head(head, framing, line, connection.factory.date_line, self.request_id)
+
+    def _connection_line(self, connection: ServerConnection) -> bytes:
+        if not connection.will_keep_alive(self):
+            return CLOSE
+        return b"" if self.head.version == 11 else KEEP_ALIVE

@@ -83,6 +83,13 @@ class ServerConnection(BodyConnection):
         self._wait_for(IDLE)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._exchange is None and not self._is_closing and not self._is_stuck:
+            head = self._reader.read_whole(data)
+            if head is not None:
+                # One request, and nothing before or behind it that `_next` would have to look for.
+                self._tiny_reads = 0
+                self._begin(head)
+                return
         if len(data) < TINY_BYTES:
             self._count_tiny()
         else:
@@ -194,17 +201,18 @@ class ServerConnection(BodyConnection):
         return True
 
     def _await_head(self) -> None:
+        # Armed at the first byte only: one more byte does not move it.
+        self._await(HEAD if self._reader.held_bytes else IDLE)
+
+    def _await(self, what: int) -> None:
+        """Nothing is under way: wait for the first byte of a request, or for the rest of its head."""
         if self._is_read_closed:
             self._close()
             return
         if not self._is_reading:
             self._read(True)
-        if self._reader.held_bytes:
-            # Armed at the first byte only: one more byte does not move it.
-            if self._wait != HEAD or self.deadline == FAR:
-                self._wait_for(HEAD)
-        elif self._wait != IDLE or self.deadline == FAR:
-            self._wait_for(IDLE)
+        if self._wait != what or self.deadline == FAR:
+            self._wait_for(what)
 
     def _begin(self, head: RequestHead) -> None:
         factory = self.factory
@@ -310,7 +318,7 @@ class ServerConnection(BodyConnection):
         if self._reader.ready or self._is_stuck:
             self._next()
         else:
-            self._await_head()
+            self._await(IDLE)
 
     def _end(self, exchange: WireExchange, fault: ClientFault | None) -> None:
         """The exchange ends without a complete answer."""

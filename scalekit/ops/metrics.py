@@ -87,7 +87,7 @@ class RequestMetrics(Collector):
         service.sent += record.sent
         if record.status != 101:  # For how long a WebSocket is open says nothing of how quickly it was answered.
             buckets = service.instances.get(record.instance) or service.begin(record.instance)
-            buckets[bisect_left(BUCKETS, seconds)] += 1
+            buckets[bisect_left(BUCKETS, seconds) if seconds > BUCKETS[0] else 0] += 1
             service.seconds += seconds
 
     def counts(self) -> dict[str, dict[str, list[int]]]:

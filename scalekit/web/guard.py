@@ -39,6 +39,7 @@ class Guard:
         login: Login | None = None,
     ) -> None:
         self._responder = responder
+        self._respond = responder.respond
         self._names = frozenset(name.lower().strip("[]").removesuffix(".") for name in names)
         self._tokens = tokens
         self._role_of = role_of if login is None else _role_with(role_of, login.open_paths)
@@ -54,7 +55,7 @@ class Guard:
         head, client = exchange.head, exchange.client
         passed = head.passed
         if passed is not None and passed[0] is self and passed[1] is client:
-            self._responder.respond(exchange)
+            self._respond(exchange)
             return
         session = None
         if self._login is not None and not is_local(client.address):

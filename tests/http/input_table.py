@@ -665,7 +665,11 @@ def conversation(pieces: Iterable[bytes]) -> list[Got | int]:
     body: list[bytes] = []
     try:
         for piece in pieces:
-            reader.feed(piece)
+            # As a connection does it.
+            if request is None and (request := reader.read_whole(piece)) is not None:
+                body = []
+            else:
+                reader.feed(piece)
             while True:
                 if request is None:
                     request = reader.read_head()

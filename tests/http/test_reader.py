@@ -181,12 +181,24 @@ class RequestReaderTests(SynchronousTestCase):
 
     def test_a_head_that_repeats_is_the_same_object(self) -> None:
         reader = RequestReader()
-        heads = []
-        for _ in range(2):
-            reader.feed(head())
-            heads.append(reader.read_head())
-        self.assertIsNotNone(heads[0])
-        self.assertIs(heads[0], heads[1])
+        self.assertIsNone(reader.read_whole(head()))
+        reader.feed(head())
+        first = reader.read_head()
+        self.assertIsNotNone(first)
+        self.assertIs(reader.read_whole(head()), first)
+        self.assertIs(reader.read_whole(head()), first)
+        self.assertIsNone(reader.read_whole(head() + b"G"))
+        self.assertIsNone(reader.read_whole(post(b"Content-Length: 5")))
+
+    def test_what_waits_is_no_part_of_a_head_that_repeats(self) -> None:
+        reader = RequestReader()
+        reader.feed(head())
+        reader.read_head()
+        for piece in (head(), b"GET /"):
+            reader.feed(piece)
+            self.assertIsNone(reader.read_whole(head()))
+            reader.read_head()
+        self.assertIsNone(reader.read_whole(head()))
 
     def test_what_follows_a_head_without_a_body_is_not_its_body(self) -> None:
         reader = RequestReader()

@@ -16,6 +16,7 @@ from scalekit.http.serializer import (
     request_head,
     response_head,
     status_line,
+    whole_answer,
 )
 
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
@@ -33,6 +34,18 @@ class HeadTests(SynchronousTestCase):
     def test_a_date_of_its_own(self) -> None:
         head = ResponseHead(200, [(b"Date", b"x")], has_date=True)
         self.assertEqual(1, response_head(head, CHUNKED, b"", DATE, b"r").count(b"Date:"))
+
+    def test_a_whole_answer_is_its_head_and_its_body(self) -> None:
+        for has_date in (False, True):
+            for connection in (b"", CLOSE):
+                for body in (b"", b"hello"):
+                    head = ResponseHead(200, [(b"A", b"b")], has_date=has_date)
+                    self.assertEqual(
+                        response_head(head, content_length(len(body)), connection, DATE, b"r") + body,
+                        whole_answer(head, connection, DATE, b"r", body),
+                    )
+        with self.assertRaises(OurFault):
+            whole_answer(ResponseHead(200, [(b"A", b"b\r\nC: d")]), b"", DATE, b"r", b"")
 
     def test_lines_are_made_once(self) -> None:
         head = ResponseHead(200, [(b"A", b"b")])
