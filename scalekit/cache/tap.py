@@ -191,7 +191,6 @@ def add_cache(daemon: DrainingService, settings: Config, names: list[str], certi
         collectors=tuple(collectors),
         body_limit=LARGEST_VALUE_BYTES,
         ahead=((PATH, cache.resource.values),),
-        gathers=True,
     )
     return AddedCache(listening, CachePanel("Cache", partial(store_stats, cache.store)))
 

@@ -1,12 +1,12 @@
 """
-Connections in clear that are to be read together and written together: those that we opened, and those to listeners
-behind which every request is short work.
+Connections in clear that we opened: they are read together and written together.
 
 Between two requests the kernel's part of a send and ours of a request would push each other out of the processor's
 caches, a thousand times a turn.  So of all such connections that are ready in a turn of the loop the bytes are read
 first, then the protocols hear of them, and what they write is sent at the turn's end: as many calls, in 15 % less time
-with a hundred requests under way.  A single request waits for nothing, as its turn ends at once.  Where one request may
-take long the answers to others would wait for it: an app server's listener does not do this.
+with a hundred requests under way.  A single request waits for nothing, as its turn ends at once.  Clients' connections
+are not among them: those that ask again when they are answered would all do so at once, and between two such waves
+either side would wait for the other, asleep.
 
 Only `scalekit.net.loop` has turns that end; in any other reactor these are as other transports.
 """
@@ -20,7 +20,7 @@ from twisted.internet import main
 from twisted.internet.epollreactor import EPOLLIN
 from twisted.logger import Logger
 
-from scalekit.net.transports import READ_BYTES, ClientTransport, ServerTransport, WriteAtOnce
+from scalekit.net.transports import READ_BYTES, ClientTransport
 
 #: More at once gains nothing by waiting, and is copied less if it does not: a page of memory, a head with its cookies.
 HELD_BYTES = 4096
@@ -28,15 +28,17 @@ HELD_BYTES = 4096
 _log = Logger()
 
 
-class Gathering(WriteAtOnce):
-    """Mix in before the transport that it is else."""
+class GatheringTransport(ClientTransport):
+    """See the module."""
 
     #: What was read for a protocol that has paused meanwhile: bytes, or why there are no more.
     _ahead: bytes | BaseException | None = None
     _is_reading = False
 
-    def _begin_gathering(self, reactor: Any) -> None:
-        self.reactor: Any = reactor
+    reactor: Any
+
+    def __init__(self, sock: Any, peer: Any, protocol: Any, reactor: Any) -> None:
+        super().__init__(sock, peer, protocol, reactor)
         # Also what the class has: on the instance, where every write looks, it is found in a tenth of the time.
         self._is_held = self._writeDisconnected = False
         self.dataBuffer = b""
@@ -44,7 +46,7 @@ class Gathering(WriteAtOnce):
         self.streamingProducer = False
         self._ahead = None
         #: Those that have something to send at the end of this turn; None: turns have no end here.
-        self._holding: list[Gathering] | None = getattr(reactor, "holding", None)
+        self._holding: list[GatheringTransport] | None = getattr(reactor, "holding", None)
 
     # Writing.
 
@@ -79,17 +81,23 @@ class Gathering(WriteAtOnce):
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self._tempDataLen = 0
-        WriteAtOnce.write(self, data)
+        super().write(data)
 
     # Reading.
 
     def read(self) -> bytes | BaseException | None:
         """What has arrived, for `deliver`: bytes, or why no more will come; None: nothing."""
         ahead = self._ahead
-        if ahead is None:
-            return WriteAtOnce.read(self)
-        self._ahead = None
-        return ahead
+        if ahead is not None:
+            self._ahead = None
+            return ahead
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return main.CONNECTION_LOST
+        return data or main.CONNECTION_DONE
 
     def deliver(self, found: bytes | BaseException | None) -> BaseException | None:
         """Hand on what `read` has returned; returns why the connection is over, if it is."""
@@ -123,27 +131,11 @@ class Gathering(WriteAtOnce):
                 self.reactor._disconnectSelectable(self, why, True)
 
 
-class GatheringTransport(Gathering, ClientTransport):
-    """One that we opened."""
-
-    def __init__(self, sock: Any, peer: Any, protocol: Any, reactor: Any) -> None:
-        super().__init__(sock, peer, protocol, reactor)
-        self._begin_gathering(reactor)
-
-
-class GatheringServer(Gathering, ServerTransport):
-    """One that was accepted."""
-
-    def __init__(self, sock: Any, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any) -> None:
-        super().__init__(sock, protocol, client, server, sessionno, reactor)
-        self._begin_gathering(reactor)
-
-
-def send_all(holding: list[Gathering]) -> None:
+def send_all(holding: list[GatheringTransport]) -> None:
     """
     Send what these hold, as the turn ends; leaves the list empty.
 
-    What `Gathering` does for one stands here once more for the rule, as one loop: calls of ours between two
+    What `GatheringTransport` does for one stands here once more for the rule, as one loop: calls of ours between two
     of the kernel's cost more than they do elsewhere.
     """
     for transport in holding:
@@ -162,26 +154,25 @@ def send_all(holding: list[Gathering]) -> None:
             except OSError:  # as in `WriteAtOnce`
                 sent = 0
             if sent != len(data):
-                WriteAtOnce.write(transport, data[sent:])
+                ClientTransport.write(transport, data[sent:])
         except Exception:
             _log.failure("writing to {transport!r} failed", transport=transport)
     holding.clear()
 
 
-Found = tuple[Gathering, bytes | BaseException | None]
+Found = tuple[GatheringTransport, bytes | BaseException | None]
 
 
 def gather(ready: list[tuple[int, int]], selectables: Mapping[int, Any], others: list[tuple[int, int]]) -> list[Found]:
     """
-    Read from those of these that are to be read together: each with what `Gathering.read` would give.
+    Read from those of these that are to be read together: each with what its ``read`` would give.
 
     :param ready: descriptors and their events; ``others`` gets those that are not ours.
     """
     found: list[Found] = []
     for one in ready:
         transport: Any = selectables.get(one[0])
-        kind = type(transport)
-        if (kind is not GatheringServer and kind is not GatheringTransport) or one[1] != EPOLLIN:
+        if type(transport) is not GatheringTransport or one[1] != EPOLLIN:
             others.append(one)
         elif transport._ahead is not None:
             found.append((transport, transport.read()))

@@ -50,7 +50,6 @@ class ListeningService(Service):
         tls: ServerTLS | None = None,
         max_connections: int | None = None,
         fail_start: Callable[[str], object] | None = None,
-        gathers: bool = False,
     ) -> None:
         """
         :param factory: makes the protocol of each connection.
@@ -58,14 +57,11 @@ class ListeningService(Service):
         :param max_connections: of all listeners together; None: `connection_limit`.
         :param fail_start: told in one line why a listener cannot be bound; it ends the process.  None: the
             CannotListenError is raised, with that line as its text.
-        :param gathers: whether all requests are short work, so that those of a turn are read and answered together,
-            see `gathering`.
         """
         self._urls = tuple(urls)
         self._factory = factory
         self._reactor = reactor
         self._fail_start = fail_start
-        self._gathers = gathers
         self._ports: list[tuple[Where, Port]] = []
         self.admission = Admission(connection_limit() if max_connections is None else max_connections)
         if tls is None and any(url.scheme in _SECURE for url in self._urls):
@@ -75,7 +71,6 @@ class ListeningService(Service):
     def privilegedStartService(self) -> None:
         for url in self._urls:
             port = self._port(url)
-            port.gathers = self._gathers
             try:
                 port.startListening()
             except CannotListenError as why:

@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPOLLIN, EPollReactor
 from twisted.internet.main import installReactor
 from twisted.logger import Logger
 
-from scalekit.net.gathering import Gathering, gather, send_all
+from scalekit.net.gathering import GatheringTransport, gather, send_all
 
 #: Connections that are read at once, before their protocols hear of it: 64 KiB each at most.
 _GATHERED = 64
@@ -33,7 +33,7 @@ class QuickReactor(EPollReactor):
     def __init__(self) -> None:
         self._at_turn_end: list[Callable[[], None]] = []
         #: See `scalekit.net.gathering`.
-        self.holding: list[Gathering] = []
+        self.holding: list[GatheringTransport] = []
         super().__init__()
 
     def at_turn_end(self, callback: Callable[[], None]) -> None:

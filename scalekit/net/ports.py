@@ -23,7 +23,6 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scalekit.net.gathering import GatheringServer
 from scalekit.net.greeting import ProxyGreeting
 from scalekit.net.proxy_protocol import Endpoint, ProxyHeader
 from scalekit.net.tls import ServerTLS
@@ -112,11 +111,7 @@ class Port(tcp.Port):
     :param interface: an IP literal; ``::`` takes IPv4 as well, and only that where there is no IPv6.
     :param tls: None for clear.
     :param proxies: whose connections begin with a PROXY protocol header; nobody else's do.
-
-    :ivar gathers: whether connections in clear are read together and written together, see `gathering`.
     """
-
-    gathers = False
 
     _rest: IDelayedCall | None = None
     _is_exhausted = False
@@ -249,8 +244,7 @@ class Port(tcp.Port):
             if protocol is None:
                 sock.close()
                 return
-            kind = GatheringServer if self.gathers else ServerTransport
-            transport = kind(sock, protocol, client, self, session, self.reactor)
+            transport = ServerTransport(sock, protocol, client, self, session, self.reactor)
         if local is not None:
             transport.local = local
         admission.open += 1

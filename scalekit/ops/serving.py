@@ -57,7 +57,6 @@ def add_private_listener(
     login: Login | None = None,
     ahead: Iterable[tuple[bytes, IResponder]] = (),
     front: Callable[[IResponder], IResponder] = lambda site: site,
-    gathers: bool = False,
 ) -> HTTPListening:
     """
     Add it to the daemon.
@@ -73,7 +72,6 @@ def add_private_listener(
     :param login: how people get to its pages off this machine.
     :param ahead: see `Site`.
     :param front: makes what stands between the guard and the site.
-    :param gathers: whether all requests are short work, see `ListeningService`.
     :param trouble: why the daemon should get no work now, for ``/readyz``; None: nothing.
     """
     registry = CollectorRegistry()
@@ -99,7 +97,7 @@ def add_private_listener(
 
     factory = HTTPFactory(guarded(settings), reactor, wall, request_name, wheel, outcomes=told_both(*told))
     listen = getattr(settings, section).listen
-    listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start, gathers=gathers)
+    listening = HTTPListening(listen, factory, reactor, certificate, fail_start=fail_start)
     listening.setServiceParent(daemon)
     Whereabouts(settings.state_directory, section, listening).setServiceParent(daemon)
     registry.register(ConnectionMetrics(section, listening))

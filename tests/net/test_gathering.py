@@ -8,10 +8,9 @@ from typing import Any
 from twisted.internet import main
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.gathering import HELD_BYTES, Gathering, GatheringServer, GatheringTransport, send_all
+from scalekit.net.gathering import HELD_BYTES, GatheringTransport, send_all
 
 
 class Turns(Clock):
@@ -22,7 +21,7 @@ class Turns(Clock):
         self.readers: set[Any] = set()
         self.writers: set[Any] = set()
         self.ended: list[tuple[Any, Any]] = []
-        self.holding: list[Gathering] = []
+        self.holding: list[GatheringTransport] = []
 
     def end(self) -> None:
         send_all(self.holding)
@@ -54,8 +53,6 @@ class Hearing(Protocol):
 
 
 class GatheringTests(SynchronousTestCase):
-    transport: Gathering
-
     def setUp(self) -> None:
         self.reactor = Turns()
         ours, self.peer = socket.socketpair()
@@ -63,12 +60,9 @@ class GatheringTests(SynchronousTestCase):
             end.setblocking(False)
             self.addCleanup(end.close)
         self.protocol = Hearing()
-        self.transport = self.make(ours, self.protocol, self.reactor)
+        self.transport = GatheringTransport(ours, "/there", self.protocol, self.reactor)
         self.transport.startReading()
         self.protocol.makeConnection(self.transport)
-
-    def make(self, sock: socket.socket, protocol: Any, reactor: Any) -> Gathering:
-        return GatheringTransport(sock, "/there", protocol, reactor)
 
     def arrived(self) -> bytes:
         try:
@@ -137,7 +131,7 @@ class GatheringTests(SynchronousTestCase):
         self.addCleanup(theirs.close)
         reactor: Any = Turns()
         reactor.holding = None
-        self.make(ours, Hearing(), reactor).write(b"at once")
+        GatheringTransport(ours, "/there", Hearing(), reactor).write(b"at once")
         self.assertEqual(theirs.recv(100), b"at once")
 
     # Reading.
@@ -198,22 +192,10 @@ class GatheringTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.assertEqual((self.protocol.heard, self.reactor.ended), ([], []))
 
-
-class ServerTests(GatheringTests):
-    """The same of one that was accepted."""
-
-    def make(self, sock: socket.socket, protocol: Any, reactor: Any) -> Gathering:
-        return GatheringServer(sock, protocol, "/there", None, 1, reactor)
-
     def test_its_end_is_told_after_what_is_held(self) -> None:
-        closed: list[str] = []
-        assert isinstance(self.transport, GatheringServer)
-        self.transport.on_closed = lambda: closed.append("closed")
         self.transport.write(b"last words")
         self.transport.loseWriteConnection()
         self.reactor.end()
         self.assertEqual(self.arrived(), b"last words")
         self.transport.doWrite()
         self.assertEqual(self.arrived(), b"")  # its end
-        self.transport.connectionLost(Failure(main.CONNECTION_DONE))
-        self.assertEqual(closed, ["closed"])

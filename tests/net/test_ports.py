@@ -14,9 +14,7 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from scalekit.net.gathering import GatheringServer
 from scalekit.net.ports import ACCEPTS_PER_TURN, REST_SECONDS, Admission, Port
-from scalekit.net.transports import ServerTransport
 from tests.net.wire import Recording, Serving
 
 
@@ -83,13 +81,6 @@ class AcceptTests(SynchronousTestCase):
         self.assertTrue(hosts[2].startswith("fe80::1%"), hosts[2])
         self.assertEqual(self.admission.open, 3)
         self.assertEqual(repr(self.admission), "<Admission 3 of 100, 0 refused>")
-
-    def test_read_and_written_together(self) -> None:
-        for gathers, kind in ((False, ServerTransport), (True, GatheringServer)):
-            port, _ = self.make([CLIENT])
-            port.gathers = gathers
-            port.doRead()
-            self.assertIs(type(self.factory.protocols[0].transport), kind)
 
     def test_not_all_in_one_turn(self) -> None:
         port, _ = self.make([CLIENT] * 100)
