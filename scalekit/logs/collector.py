@@ -35,7 +35,7 @@ from scalekit.logs.flushing import Flushing
 from scalekit.logs.frames import NOBODY, Frame, make_frame
 from scalekit.logs.in_process import InProcessSink
 from scalekit.logs.journal import Hold, Journal, Unavailable
-from scalekit.logs.order import EVER, Chunk, ReorderBuffer, effective_times
+from scalekit.logs.order import EVER, Chunk, ReorderBuffer, effective_times, sorted_by_time
 from scalekit.logs.output import Output
 from scalekit.logs.quarantine import MalformedEntries
 from scalekit.logs.reading import LogReader
@@ -167,7 +167,8 @@ class Collector(Service):
         """
         Fires when all of them are on disk; fails with `Unavailable` if they were not taken.
 
-        They get consecutive sequence numbers, and are all acknowledged or none.  Secrets are taken out of them first.
+        They get consecutive sequence numbers, in the order of their times, and are all acknowledged or none.  Secrets
+        are taken out of them first.
 
         :param batch: what the client calls it, if it wants it written exactly once.  If it was before, this fires with
             False and nothing is written; fails with `ClientFault` 409 for one that cannot be the next.
@@ -190,16 +191,16 @@ class Collector(Service):
                     return succeed(False)
             except ClientFault as fault:
                 return fail(fault)
-        entries = redact(entries, self.counts.redacted)
+        columns = redact(entries, self.counts.redacted)
+        columns, times = sorted_by_time(columns, effective_times(columns.said, received))
         client, number = batch or (NOBODY, 0)
-        frame = make_frame(self._last + 1, received, entries, client, number)
-        times = effective_times(frame.said, received)
+        frame = make_frame(self._last + 1, received, columns, client, number)
         self._last += len(entries)
         self._appends += 1
         self._received[self._appends] = received
         # The caller may cancel its own Deferred; what is on disk goes on all the same.
         answer: Deferred[bool] = Deferred()
-        self._journal.append(frame.encode(), frame.first, frame.last, max(times, default=received)).addCallbacks(
+        self._journal.append(frame.encode(), frame.first, frame.last, times[-1] if times else received).addCallbacks(
             self._apply,
             self._drop,
             (self._appends, frame, times, batch, answer),

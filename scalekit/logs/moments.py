@@ -86,8 +86,8 @@ def _parse_alike(texts: Sequence[str]) -> list[int] | None:
         if not 10**9 <= moment < LATEST // _BILLION:  # ten digits: from 2001 on
             return None
         numbers = numbers.replace(f",{second}.", f",{moment}")
-    plain = numbers.replace(",", "")
-    if len(plain) != len(texts) * 19 or not (plain.isdecimal() and plain.isascii()):
+    is_plain = numbers.isascii() and not numbers.encode().translate(None, b"0123456789,")
+    if not is_plain or len(numbers) - numbers.count(",") != len(texts) * 19:
         return None
     return _numbers_decoder.decode(f"[{numbers[1:-1]}]")
 

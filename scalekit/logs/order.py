@@ -16,9 +16,12 @@ Times are nanoseconds since the epoch.
 
 from __future__ import annotations
 
+import contextlib
 from array import array
-from collections.abc import Iterable, Sequence
-from itertools import chain, compress, repeat
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import chain, compress, islice, repeat
+from operator import itemgetter, le
 from typing import NamedTuple
 
 from scalekit.logs.columns import Columns, decode_columns, together
@@ -44,14 +47,37 @@ _GATHERED_BYTES = 64 * 1024
 Row = tuple[int, int, Entry, int]
 
 
-def effective_times(said: Iterable[int | None], received: int) -> array[int]:
+def effective_times(said: Sequence[int | None], received: int) -> array[int]:
     """
     The times that entries are sorted by, for the times that they say.
 
     The same whenever it is asked, so that a replay agrees with the first run.
     """
     most = received + AHEAD_LIMIT
+    with contextlib.suppress(TypeError, ValueError):  # of None, and of no times: to try takes a third of the time
+        if min(said) >= ABSURD_BEFORE and max(said) <= most:  # type: ignore[type-var, operator]
+            return array("q", said)  # type: ignore[arg-type]
     return array("q", [time if time is not None and ABSURD_BEFORE <= time <= most else received for time in said])
+
+
+def are_rising(times: Sequence[int]) -> bool:
+    """Whether none of them is before the one that it follows."""
+    return all(map(le, times, islice(times, 1, None)))
+
+
+def sorted_by_time(columns: Columns, times: array[int]) -> tuple[Columns, array[int]]:
+    """
+    The entries of a batch in the order of their effective times, those with the same time as they came.
+
+    Nearly all come so.  Numbered in this order, what of a batch is due is one stretch of it.
+    """
+    if are_rising(times):
+        return columns, times
+    first = min(times)
+    # Numbers below 2**30, about a second of nanoseconds, are compared in a third of the time.
+    distances = [time - first for time in times]
+    pick = itemgetter(*sorted(range(len(distances)), key=distances.__getitem__))
+    return columns.mapped(lambda column: pick(column) if column else column), array("q", pick(times))
 
 
 class Chunk:
@@ -62,25 +88,28 @@ class Chunk:
     :ivar times: the effective time of each.
     :ivar pieces: of each frame the payload, how many entries it has, and when it was received.
     :ivar received: when the first one was.
+    :ivar is_rising: whether the times are, in the order of the numbers.
     :ivar weight: bytes of memory, estimated.
     :ivar spans: how many `Span` in the buffer are of it.
     """
 
-    __slots__ = ("earliest", "first", "latest", "pieces", "received", "spans", "times", "weight")
+    __slots__ = ("earliest", "first", "is_rising", "latest", "pieces", "received", "spans", "times", "weight")
 
     def __init__(self, frame: Frame, times: array[int]) -> None:
         self.first = frame.first
         self.received = frame.received
         self.pieces = [(frame.payload, len(times), frame.received)]
         self.times = times
-        self.earliest = min(times)
-        self.latest = max(times)
+        self.is_rising = are_rising(times)
+        self.earliest = times[0] if self.is_rising else min(times)
+        self.latest = times[-1] if self.is_rising else max(times)
         self.weight = _CHUNK_BYTES + len(frame.payload) + 8 * len(times)
         self.spans = 0
 
     def absorb(self, other: Chunk) -> int:
         """Take in a chunk whose numbers follow on; by how much the weight is more then."""
         more = other.weight - _CHUNK_BYTES + _PIECE_BYTES
+        self.is_rising = self.is_rising and other.is_rising and self.latest <= other.earliest
         self.pieces += other.pieces
         self.times += other.times
         self.earliest = min(self.earliest, other.earliest)
@@ -105,7 +134,14 @@ class Span(NamedTuple):
         chunk, low, high = self
         if low < chunk.earliest and chunk.latest <= high:
             return len(chunk.times)
+        if chunk.is_rising:
+            return len(range(*self.stretch().indices(len(chunk.times))))
         return sum(low < time <= high for time in chunk.times)
+
+    def stretch(self) -> slice:
+        """Where they are, in a chunk whose times are rising."""
+        start = bisect_right(self.chunk.times, self.low)
+        return slice(start, max(start, bisect_right(self.chunk.times, self.high)))
 
 
 class Release(NamedTuple):
@@ -144,8 +180,9 @@ def take(span: Span) -> Taken:
     columns = together([decode_columns(payload) for payload, _, _ in chunk.pieces])
     numbers = range(chunk.first, chunk.first + len(chunk.times))
     received = list(chain.from_iterable(repeat(moment, count) for _, count, moment in chunk.pieces))
-    if low < chunk.earliest and chunk.latest <= high:
-        return Taken(chunk.times, numbers, received, columns)
+    if chunk.is_rising:
+        here = span.stretch()
+        return Taken(chunk.times[here], numbers[here], received[here], columns.mapped(itemgetter(here)))
     is_due = [low < time <= high for time in chunk.times]
     times = list(compress(chunk.times, is_due))
     return Taken(times, list(compress(numbers, is_due)), list(compress(received, is_due)), columns.chosen(is_due))

@@ -7,6 +7,7 @@ What is anything else is for `scalekit.logs.entry.parse_entry`, line by line.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
@@ -37,7 +38,7 @@ def parse_plain_lines(document: bytes) -> Columns | None:
         plains = _decoder.decode_lines(document)
         messages = [plain.Message for plain in plains]
         # No text of the document is longer than all of it.
-        if len(document) > SURELY_SHORT and any(len(message) > SURELY_SHORT for message in messages):
+        if len(document) > SURELY_SHORT and max(map(len, messages)) > SURELY_SHORT:
             messages = [short_message(message) for message in messages]
         return Columns(_times(plains), *_kinds(plains), messages, _fields(plains), _is_plain(document))
     except (ValueError, RecursionError, ClientFault):
@@ -66,10 +67,10 @@ def _kinds(plains: Sequence[Plain]) -> tuple[list[int], list[Head]]:
 
 def _times(plains: Sequence[Plain]) -> Sequence[int | None]:
     """Raises ValueError."""
-    given = [plain.Timestamp for plain in plains if plain.Timestamp is not None]
-    if len(given) == len(plains) and len(given) >= _WORTH_A_LOOK:
-        return parse_timestamps(given)
-    return [None if plain.Timestamp is None else parse_timestamp(plain.Timestamp) for plain in plains]
+    given = [plain.Timestamp for plain in plains]
+    if len(given) >= _WORTH_A_LOOK and None not in given:
+        return parse_timestamps(cast("list[str]", given))
+    return [None if text is None else parse_timestamp(text) for text in given]
 
 
 def _fields(plains: Sequence[Plain]) -> Sequence[str | None]:

@@ -122,19 +122,24 @@ def format_spans(
     """
     some: list[Taken] = []
     # In the order of their numbers, a sort by time alone keeps it: that takes a third of comparing both.
+    since_pause = 0
     for span in sorted(spans, key=lambda span: span.chunk.first):
         taken = take(span)
         if taken.times:
             some.append(taken)
-        pause()
+        since_pause += len(span.chunk.times)
+        if since_pause >= _PIECE_LINES:
+            since_pause = 0
+            pause()
     if not some:
         return None
     taken = _joined(some)
-    first_time, last_time = min(taken.times), max(taken.times)
+    first_time = min(taken.times)
     ends = (taken.numbers[0], taken.numbers[-1])
     # Numbers below 2**30, about a second of nanoseconds, are compared in a third of the time.
     distances = [time - first_time for time in taken.times]
     order = sorted(range(len(distances)), key=distances.__getitem__)
+    last_time = taken.times[order[-1]]
     taken = _spared(taken, is_late)
     truth: list[bytes] = []
     text: list[bytes] = []

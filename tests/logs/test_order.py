@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.logs.columns import columns_of
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import make_frame
 from scalekit.logs.order import (
@@ -18,7 +19,9 @@ from scalekit.logs.order import (
     Chunk,
     ReorderBuffer,
     Span,
+    are_rising,
     effective_times,
+    sorted_by_time,
     take,
 )
 
@@ -53,6 +56,20 @@ class EffectiveTimeTests(SynchronousTestCase):
         ):
             self.assertEqual(list(effective_times([said, NOW], NOW)), [expected, NOW])
 
+    @given(st.lists(st.none() | st.integers(-3, 3), max_size=6))
+    def test_a_batch_in_the_order_of_its_times(self, said: list[int | None]) -> None:
+        """Those with the same time as they came; each stays what it was."""
+        entries = [
+            Entry(None if time is None else NOW + time, "INFO", "s", str(place)) for place, time in enumerate(said)
+        ]
+        times = effective_times([entry.time for entry in entries], NOW)
+        columns, ordered = sorted_by_time(columns_of(entries), times)
+        expected = sorted(zip(times, range(len(entries)), strict=True))
+        self.assertEqual(list(columns), [entries[place] for _, place in expected])
+        self.assertEqual(list(ordered), [time for time, _ in expected])
+        self.assertTrue(are_rising(ordered))
+        self.assertEqual(are_rising(times), list(times) == sorted(times))
+
 
 class ReorderBufferTests(SynchronousTestCase):
     """`ReorderBuffer`."""
@@ -82,6 +99,15 @@ class ReorderBufferTests(SynchronousTestCase):
             release = buffer.release(NOW + 40, limit)
             self.assertEqual((release.watermark - NOW, shown(release.on_time)), (reached, expected))
         self.assertEqual(shown(buffer.release(NOW + 60, 1).on_time), [(50, 7)])
+
+    @given(st.lists(st.integers(0, 9), min_size=1), st.integers(-1, 10), st.integers(-1, 10), st.booleans())
+    def test_spans(self, times: list[int], low: int, high: int, is_sorted: bool) -> None:
+        """What is above the one and not above the other, whether the times are rising or not; and how many they are."""
+        times = sorted(times) if is_sorted else times
+        span = Span(chunk(1, *times), NOW + low, NOW + high)
+        expected = [(time, number) for number, time in enumerate(times, 1) if low < time <= high]
+        self.assertEqual((shown([span]), span.entry_count()), (sorted(expected), len(expected)))
+        self.assertEqual([entry.time for entry in take(span).columns], [NOW + time for time, _ in expected])
 
     def test_small_frames_are_one_chunk(self) -> None:
         """As long as they follow one another, are on time and nothing was released; with them all that is known."""

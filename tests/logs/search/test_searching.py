@@ -46,7 +46,7 @@ class LogCase(SynchronousTestCase):
         """Entries of so many seconds after T, whose message says how many."""
         entries = [Entry((T + each) * SECOND, level, "shop", f"n{each}") for each in seconds]
         self.successResultOf(self.collector.append(entries))
-        for each in seconds:
+        for each in sorted(seconds):  # in this order a batch is numbered
             self.written.append((each, len(self.written) + 1, level))
 
     def fill(self) -> None:
