@@ -2,8 +2,8 @@
 A sink at work: reads what comes after its cursor, sends it, and moves the cursor once the other side has it.
 
 The write path knows nothing of it but that it wants to hear of new frames: nothing waits for a sink.  What it holds in
-memory has a bound (`backlog`), and so has what the journal keeps for it; what is gone from there is a gap, counted and
-told of.
+memory has a bound (`backlog`), and so has what the journal keeps for it; what is gone from there is read from the
+volumes, and what retention has removed of these is a gap, counted and told of.
 
 The cursor is written to disk after what it says has happened, so that a crash means that some entries are sent again,
 by the same names, and none is left out.  It is written once a second, and whenever there is nothing more to send.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -9,9 +11,11 @@ from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry
 from scalekit.logs.frames import Frame
 from scalekit.logs.memory import MemoryDirectory
+from scalekit.logs.past import Past, PastReader
+from scalekit.logs.reading import manifests
 from scalekit.logs.settings import Settings
 from scalekit.logs.sinks import backlog
-from scalekit.logs.sinks.backlog import Backlog, Taken
+from scalekit.logs.sinks.backlog import Backlog, Leaving, Taken
 from scalekit.logs.threads import DirectLane
 
 T = 1_700_000_000
@@ -75,18 +79,65 @@ class BacklogTests(SynchronousTestCase):
             cursor = taken.last
         self.assertEqual(found, [str(number) for number in range(20)])
 
+    def write_long(self) -> int:
+        """Some volumes, of two entries each and of those most are late; the first number that the journal has."""
+        for number in range(1, 41):
+            for place in (0, 1):
+                time = int(self.clock.seconds()) - (number * 7 + place) % 5
+                self.collector.append([Entry(time * 10**9, "WARN", "shop", f"n{number}-{place}", '{"n":1}')])
+            self.clock.advance(60)
+            self.clock.pump([2, 1800, 2])
+        self.assertGreater(self.collector.counts.sealed, 2)
+        return self.collector.reader.oldest
+
+    def test_from_volumes(self) -> None:
+        """What the journal has no more, in the order of numbers, as it was; also a little at a time."""
+        received: dict[int, int] = {}
+        self.collector.follow(lambda frame: received.update({frame.first: frame.received}))
+        self.assertGreater(self.write_long(), 20)
+        self.patch(backlog, "AHEAD_BYTES", 1000)
+        found: list[Leaving] = []
+        cursor = 3
+        while cursor < 80:
+            taken = self.take(cursor, entries=3)
+            self.assertEqual(taken.missed, 0)
+            found += taken.entries
+            cursor = taken.last
+        expected = [(2 * number - 1 + place, f"n{number}-{place}") for number in range(1, 41) for place in (0, 1)]
+        self.assertEqual([(one.sequence, one.entry.message) for one in found], expected[3:])
+        for one in found:
+            self.assertEqual((one.entry.level, one.entry.source), ("WARN", "shop"))
+            self.assertEqual((one.entry.time, one.entry.fields), (one.time, '{"n":1}'))
+            # What was on time says no more than that.
+            self.assertLess(abs(one.received - received[one.sequence]), 5 * 10**9)
+
     def test_a_gap(self) -> None:
-        """What the journal has no more is counted; then it goes on."""
-        for number in range(60):
-            self.write(str(number) * 50)
-        for _ in range(3):
-            self.clock.advance(2.5)
-            self.write("later")
-        oldest = self.collector.reader.oldest
-        self.assertGreater(oldest, 2)
-        taken = self.take(1)
-        self.assertEqual(taken, Taken([], oldest - 1, oldest - 2))
-        self.assertEqual(self.take(taken.last).entries[0].sequence, oldest)
+        """What retention has removed is counted once, before the journal and between what is left; then it goes on."""
+        oldest = self.write_long()
+        directory: Any = self.collector.directory
+        removed = []
+        for manifest in manifests(directory)[1:3]:
+            removed += list(range(manifest.first_sequence, manifest.last_sequence + 1))
+            for name in manifest.files:
+                if name in directory.names():
+                    directory.remove(name)
+        cursor = missed = 0
+        told: list[int] = []
+        while cursor < oldest:
+            taken = self.take(cursor, entries=3)
+            told += [one.sequence for one in taken.entries]
+            missed += taken.missed
+            cursor = taken.last
+        self.assertEqual(missed, len(removed))
+        self.assertEqual(told, [number for number in range(1, cursor + 1) if number not in removed])
+
+    def test_what_is_being_sealed(self) -> None:
+        """Is an error that passes, and no gap."""
+        self.write_long()
+        patch = self.patch(PastReader, "read", lambda self, after, *rest: Past([], after, 0))
+        self.assertRaises(OSError, self.take, 3)
+        patch.restore()
+        self.assertEqual(self.take(3).entries[0].sequence, 4)
 
     def test_numbers_of_nobody(self) -> None:
         """Are passed over."""

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.logs.collector import Collector
 from scalekit.logs.entry import Entry
 from scalekit.logs.memory import MemoryDirectory, PowerLoss
+from scalekit.logs.reading import manifests
 from scalekit.logs.settings import Settings
 from scalekit.logs.sinks import delivery, refused
 from scalekit.logs.sinks.cursor import Cursor, read_cursor, write_cursor
@@ -331,8 +332,8 @@ class ForwarderTests(SynchronousTestCase):
         self.assertGreater(self.log.collector.reader.oldest, 90)
         self.assertEqual((len(self.log.messages), self.log.sink.missed), (103, 0))
 
-    def test_a_gap(self) -> None:
-        """What is gone before it was sent is counted; the rest arrives."""
+    def test_more_than_the_journal_holds(self) -> None:
+        """Is read from the volumes: all of it arrives, in order, also while more comes."""
         log = Log(held_bytes=1)
         log.destination.answer = lambda batch: Later("away")
         # What it has read ahead is not gone for it.
@@ -343,9 +344,36 @@ class ForwarderTests(SynchronousTestCase):
         log.destination.answer = lambda batch: Delivered()
         log.start()
         log.pass_time(35)
-        first = int(log.destination.arrived[0][0].rpartition("-")[2])
+        self.assertGreater(log.collector.reader.oldest, 1)
+        log.write("later")
+        log.pass_time(1)
+        self.assertEqual(log.messages, [*(str(number) * 30 for number in range(100)), "later"])
+        self.assertEqual(log.sink.missed, 0)
+
+    def test_a_gap(self) -> None:
+        """What retention has removed before it was sent is counted; the rest arrives."""
+        log = Log(held_bytes=1)
+        log.destination.answer = lambda batch: Later("away")
+        for number in range(100):
+            log.write(str(number) * 30)
+            log.pass_time(0.5)
+        log.clock.advance(3600)
+        for _ in range(4):
+            log.write("later")
+            log.pass_time(60)
+        log.stop()
+        (sealed,) = manifests(log.directory)
+        for name in sealed.files:
+            if name in log.directory.names():
+                log.directory.remove(name)
+        log.destination.answer = lambda batch: Delivered()
+        log.start()
+        log.pass_time(35)
+        first = int(log.destination.arrived[0][0].rpartition("-")[2])  # the journal has some of them, too
+        self.assertEqual(
+            (log.sink.missed, len(log.messages), log.messages[-4:]), (first - 1, 105 - first, ["later"] * 4)
+        )
         self.assertGreater(first, 1)
-        self.assertEqual((log.sink.missed, len(log.messages)), (first - 1, 101 - first))
 
     def test_a_circle(self) -> None:
         """What comes back to where it has left is not sent again."""
