@@ -125,8 +125,8 @@ def report(logged: Logged) -> str:
         "and compared with what was acknowledged. Entries to scalekit come over TLS, to rsyslog over TCP in clear and "
         "without an answer: its rate is that of its file. A second of a core is the CPU time that the log used until "
         "all was in its file: what other programs on the machine take does not count, nor does the "
-        "process that makes indexes behind it. Sync is what this disk took for one just before the round, p50 and p99: "
-        "an acknowledgement waits for one or two."
+        "process that makes indexes behind it, on the writers' core. Sync is what this disk took for one just before "
+        "the round, p50 and p99: an acknowledgement waits for one or two."
     )
     rows = [
         [

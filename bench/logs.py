@@ -10,13 +10,15 @@ The log: how much it takes, and whether it keeps what it has promised.  ``make b
 whole, with these as they are, prints the tables and stores them: logs.json, LOGS.rst, and the README between its marks
 (`bench.logged`).
 
-The log is a daemon of its own on the first core, the writers are on the second.  Every entry is numbered, and after
-each round all volumes are read and compared with what was acknowledged.  A 200 of this log is given after fsync.
+The log is a daemon of its own on the first core, the writers are on the second, and so is what makes indexes.  Every
+entry is numbered, and after each round all volumes are read and compared with what was acknowledged.  A 200 of this log
+is given after fsync.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -29,7 +31,7 @@ from pathlib import Path
 import msgspec
 
 from bench import rsyslog
-from bench.cpu import used_alone
+from bench.cpu import family_of, used_alone
 from bench.examined import examine
 from bench.log_kills import SETTLE_SECONDS, kill
 from bench.log_writers import Written
@@ -109,6 +111,18 @@ def resident_alone(pid: int) -> int:
     return int(Path("/proc", str(pid), "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def move_children(pid: int, core: int) -> None:
+    """
+    Put what a process has started on another core than its own.
+
+    A log that has all cores makes its indexes on one that has nothing else to do.
+    """
+    for each in family_of(pid):
+        if each != pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(each, {core})
+
+
 def measure(folder: Path, name: str, title: str, seconds: float, count: int, batch: int, rate: float) -> Round:
     """One round with so many writers."""
     sync = sync_milliseconds(folder)
@@ -119,6 +133,7 @@ def measure(folder: Path, name: str, title: str, seconds: float, count: int, bat
         most = 0
         while process.poll() is None:
             most = max(most, resident_alone(log.server.pid))
+            move_children(log.server.pid, WRITERS_CORE)
             time.sleep(0.2)
         written = finished(process)
         time.sleep(SETTLE_SECONDS)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.examined import examine
 from bench.log_writers import Written
 from bench.logged import Found
+from bench.logs import move_children
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.directory import LocalDirectory
 from scalekit.logs.entry import Entry
@@ -48,3 +53,19 @@ class ExamineTests(SynchronousTestCase):
         self.assertEqual(self.examined(["k0-0 0 x", "k0-0 0 x"], [1, 2], 1), Found(2, 0, 1, 0))
         self.assertEqual(self.examined(["k0-0 0 x", "k0-0 1 x"], [2, 1], 2), Found(2, 0, 0, 1))
         self.assertEqual(examine(self.mktemp(), [written(2)]), Found(0, 2, 0, 0))
+
+
+class MoveTests(SynchronousTestCase):
+    """`move_children`."""
+
+    def test_only_children(self) -> None:
+        """They get the other core, the process itself keeps its own; one that is gone does not matter."""
+        before = os.sched_getaffinity(0)
+        core = max(before)
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        try:
+            move_children(os.getpid(), core)
+            self.assertEqual((os.sched_getaffinity(child.pid), os.sched_getaffinity(0)), ({core}, before))
+        finally:
+            child.communicate(b"\n")
+        move_children(child.pid, core)
