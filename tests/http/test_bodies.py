@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from scalekit.errors import ClientFault
 from scalekit.http import bodies
 from scalekit.http.bodies import ChunkedDecoder, CloseDecoder, LengthDecoder
+from scalekit.http.grammar import CHUNK_LINE
 from scalekit.http.heads import Fields
 from scalekit.http.limits import HEAD_BYTES
 from scalekit.http.serializer import chunk, last_chunk
@@ -85,7 +86,7 @@ class ChunkedTests(SynchronousTestCase):
 
     def test_runs_of_small_chunks_are_taken_at_once(self) -> None:
         """What costs most for its bytes: no step of ours for each of them."""
-        lines = Mock(wraps=bodies.CHUNK_LINE)
+        lines = Mock(wraps=CHUNK_LINE)
         self.patch(bodies, "CHUNK_LINE", lines)
         sizes = [1, 2, 9] * 100 + [10, 1]
         decoder = ChunkedDecoder()
