@@ -40,9 +40,11 @@ class LogPageTests(SynchronousTestCase):
         self.browser = Browser(folder / "home", self.state / "tls" / "ca.pem")
         self.addCleanup(self.browser.close)
 
-    def write(self, *entries: tuple[str, str, str]) -> None:
-        """Entries: level, source, message."""
-        lines = [json.dumps({"Level": level, "Source": source, "Message": said}) for level, source, said in entries]
+    def write(self, *entries: tuple[str, str, str], **others: str) -> None:
+        """Entries: level, source, message, and what all of them have beside that."""
+        lines = [
+            json.dumps({"Level": level, "Source": source, "Message": said, **others}) for level, source, said in entries
+        ]
         connection = connect(self.state, self.port)
         self.addCleanup(connection.close)
         answer = exchange(connection, "POST", "/v1/entries", "\n".join(lines).encode())
@@ -67,7 +69,7 @@ class LogPageTests(SynchronousTestCase):
 
     def test_from_another_machine(self) -> None:
         """The form first; then search and tail go by its cookie, until somebody logs out."""
-        self.write(("INFO", "shop", "sold one"))
+        self.write(("INFO", "shop", "sold one"), Timestamp="0001-01-01T00:00:00Z")
         elsewhere = Elsewhere(self.far)
         self.addCleanup(elsewhere.close)
         browser = self.browser
@@ -76,16 +78,17 @@ class LogPageTests(SynchronousTestCase):
         browser.find("#token").fill(TOKEN)
         self.shoot("log-login")
         browser.find("button").click()
-        self.shows("sold one")
+        first = "sold one said=0001-01-01T00:00:00Z"
+        self.shows(first)
         browser.find("#live").click()
         until(lambda: browser.text("#link") == "live", "live")
         self.write(("INFO", "shop", "sold two"))
-        self.shows("sold two", "sold one")
+        self.shows("sold two", first)
 
         # What comes while the connection is gone is there once it is back, and nothing twice.
         elsewhere.cut()
         self.write(("INFO", "shop", "sold three"))
-        self.shows("sold three", "sold two", "sold one")
+        self.shows("sold three", "sold two", first)
         browser.find("header form button").click()
         until(lambda: "Token" in browser.text(), "the form")
 

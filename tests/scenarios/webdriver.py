@@ -35,6 +35,10 @@ FLAGS = [
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
+class Stale(AssertionError):
+    """The page that this element was on is not shown any more."""
+
+
 class Element:
     """An element of the page that is shown."""
 
@@ -105,7 +109,8 @@ class Browser:
         finally:
             connection.close()
         if isinstance(value, dict) and "error" in value:
-            raise AssertionError(f"{path} {parameters}: {value['error']}: {value['message'].splitlines()[0]}")
+            refused = Stale if value["error"] == "stale element reference" else AssertionError
+            raise refused(f"{path} {parameters}: {value['error']}: {value['message'].splitlines()[0]}")
         return value
 
     def open(self, url: str) -> None:
@@ -126,7 +131,12 @@ class Browser:
         return Element(self, found[_ELEMENT])
 
     def text(self, selector: str = "body") -> str:
-        return self.find(selector).text
+        """Of the first element of this CSS selector, on whichever page is shown."""
+        while True:
+            try:
+                return self.find(selector).text
+            except Stale:  # another page has come between the two
+                continue
 
     @property
     def protocol(self) -> str:

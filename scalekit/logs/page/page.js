@@ -78,7 +78,8 @@
       again();
     });
     const text = make("p", "", entry.Message);
-    for (const [name, value] of Object.entries(entry.Fields || {}))
+    const said = entry.Said ? { said: entry.Said } : {}; // which was not believed
+    for (const [name, value] of Object.entries({ ...entry.Fields, ...said }))
       text.append(" ", make("small", "", name + "=" + (typeof value === "string" ? value : JSON.stringify(value))));
     line.append(time, make("b", line.className, entry.Level), source, text);
     return line;

@@ -116,7 +116,7 @@ def _show_event(kind: str, data: str, is_json: bool) -> None:
     if kind == "gap":
         count = json.loads(data)["count"]
         how_many = "an unknown number of" if count is None else f"up to {count:,}"
-        click.echo(f"scalekit: {how_many} entries are not in the log's journal any more", err=True)
+        click.echo(f"scalekit: {how_many} entries are not in the log any more", err=True)
     elif is_json:
         click.echo(data)
     else:
@@ -182,7 +182,10 @@ def _tell_partial(said: dict[str, Any] | None, which: str) -> None:
 
 
 def entry_line(entry: dict[str, Any]) -> Text:
-    """An entry for people: its time to the millisecond, level, source, message, and its fields."""
+    """
+    An entry for people: its time to the millisecond, level, source, message, its fields, and the time that it said if
+    that was not believed.
+    """
     level = entry["Level"]
     line = Text.assemble(
         (f"{entry['Timestamp'][:23]}Z", "dim"),
@@ -193,7 +196,8 @@ def entry_line(entry: dict[str, Any]) -> Text:
         " ",
         _lines(entry["Message"]),
     )
-    for name, value in entry.get("Fields", {}).items():
+    said = {"said": entry["Said"]} if "Said" in entry else {}
+    for name, value in {**entry.get("Fields", {}), **said}.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         line.append(f" {plain(name)}={_lines(text)}", "dim")
     return line
@@ -215,7 +219,11 @@ def stats_lines(said: dict[str, Any]) -> list[Text | Table]:
     received = syslog.pop("received", 0)
     losses = [f"{count:,} {reason}" for reason, count in syslog.items()]
     for what, how_much, of_it in (
-        ("entries", said["entries"], f"in {said['volumes']:,} volumes, from {said['oldest'] or '-'}"),
+        (
+            "entries",
+            said["entries"],
+            f"in {said['volumes']:,} volume{'s'[: said['volumes'] != 1]}, from {said['oldest'] or '-'}",
+        ),
         ("bytes", said["bytes"], "of these, as NDJSON, not compressed"),
         ("accepted", counts["accepted"], f"{counts['repeated']:,} more were repeats, {counts['late']:,} came late"),
         ("over budget", counts["over_budget"], "of their sources"),

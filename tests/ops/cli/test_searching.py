@@ -67,6 +67,8 @@ class WithLogTests(CommandCase):
         line = {"Timestamp": "2026-11-23T11:06:52.000000000Z", "Level": "ERROR", "Source": "shop", "Message": "bad"}
         told = searching.entry_line({**line, "Fields": {"traceback": "Traceback:\n  \x1b[2J1/0", "n": 7}}).plain
         self.assertEqual(told.partition("bad ")[2], "traceback=\n    Traceback:\n      \ufffd[2J1/0 n=7")
+        told = searching.entry_line({**line, "Said": "0001-01-01T00:00:00Z"}).plain
+        self.assertTrue(told.endswith(" bad said=0001-01-01T00:00:00Z"), told)
         self.assertIn("four", self.command("logs", "query", "level>=warn", "-n", "1", "--from", "1h").stdout)
         self.assertEqual(json.loads(self.command("logs", "query", "--json", "*red").stdout)["Sequence"], 1)
 
