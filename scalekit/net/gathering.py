@@ -47,6 +47,8 @@ class GatheringTransport(ClientTransport):
         self._ahead = None
         #: Those that have something to send at the end of this turn; None: turns have no end here.
         self._holding: list[GatheringTransport] | None = getattr(reactor, "holding", None)
+        if self._holding is not None:
+            reactor.gathers = True
 
     # Writing.
 

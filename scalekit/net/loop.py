@@ -34,6 +34,8 @@ class QuickReactor(EPollReactor):
         self._at_turn_end: list[Callable[[], None]] = []
         #: See `scalekit.net.gathering`.
         self.holding: list[GatheringTransport] = []
+        #: Whether there has been any of those.
+        self.gathers = False
         super().__init__()
 
     def at_turn_end(self, callback: Callable[[], None]) -> None:
@@ -55,7 +57,7 @@ class QuickReactor(EPollReactor):
             if error.errno == errno.EINTR:
                 return
             raise
-        for descriptor, event in self._gather(ready) if len(ready) > 1 else ready:
+        for descriptor, event in self._gather(ready) if self.gathers and len(ready) > 1 else ready:
             selectable = selectables.get(descriptor)
             if selectable is None:
                 continue  # Closed by one that came before it.

@@ -317,6 +317,8 @@ class ServerConnection(BodyConnection):
             return
         if self._reader.ready or self._is_stuck:
             self._next()
+        elif self._wait == IDLE and self._is_reading and not self._is_read_closed:
+            self._wheel.arm(self, self.factory.timeouts.idle)  # what `_await` would come to
         else:
             self._await(IDLE)
 
