@@ -32,6 +32,6 @@ Data path, what reads the immutable view of it:
 * ``tunnels``: the WebSockets that have come of it, and how they end when their app server leaves;
 * ``explain``, ``explaining``: where a request would go, and why; ``explained``: the same, with the answer of one;
 * ``dashboard``: all of it for people;
-* ``tap``: puts all of it together for twistd; ``settings`` is the configuration in the words of each part, ``swapping``
-  brings another one into force; ``per_service``: what some services have of their own.
+* ``tap``: puts all of it together for twistd, ``control`` what decides; ``settings`` is the configuration in the words
+  of each part, ``swapping`` brings another one into force; ``per_service``: what some services have of their own.
 """

@@ -15,50 +15,36 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from prometheus_client.registry import Collector
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
 
 from scalekit.balancer.caching import CachedServices, Explaining
+from scalekit.balancer.control import Control, add_control, add_members, drained
 from scalekit.balancer.dashboard.overview import Overview
 from scalekit.balancer.dashboard.rates import Rates
 from scalekit.balancer.dashboard.resource import STYLESHEET, Dashboard
-from scalekit.balancer.events import EventLog
 from scalekit.balancer.explaining import ExplainResource
-from scalekit.balancer.instance import Notice, Transition
-from scalekit.balancer.instance_metrics import InstanceMetrics
-from scalekit.balancer.keeping import SnapshotKeeper
 from scalekit.balancer.listing import Listing
 from scalekit.balancer.metrics import TrafficMetrics, TunnelMetrics
 from scalekit.balancer.policies import Policies
-from scalekit.balancer.prober import Prober
 from scalekit.balancer.proxy import ReverseProxy
 from scalekit.balancer.registrar import RegistrarResource
 from scalekit.balancer.resolver import StaticServers
 from scalekit.balancer.roster import Roster
-from scalekit.balancer.routes import Routing
 from scalekit.balancer.settings import (
-    claims_of,
     client_timeouts_of,
     h2_limits_of,
-    health_rules_of,
-    servers_of,
-    upstream_timeouts_of,
 )
 from scalekit.balancer.shared import SharedRegistry
 from scalekit.balancer.sharing import SharingMetrics, new_link
-from scalekit.balancer.streams import EventsResource, EventStreams
+from scalekit.balancer.streams import EventsResource
 from scalekit.balancer.swapping import LIVE_KEYS, Parts, Swap
-from scalekit.balancer.tunnels import Tunnels
-from scalekit.balancer.upstreams import Upstreams
 from scalekit.cache.bulk import Purge
 from scalekit.cache.front.assembly import HTTPCache, new_http_cache
 from scalekit.cache.front.elsewhere import HTTP_PURGES
@@ -84,20 +70,15 @@ from scalekit.net.tls import ServerTLS
 from scalekit.ops.access_log import AccessLog, check_access_log
 from scalekit.ops.certificates import add_certificate
 from scalekit.ops.daemon import DaemonOptions, DrainingService, explained_faults, fail_start
-from scalekit.ops.draining import INTERRUPTED_DRAIN_SECONDS
 from scalekit.ops.metrics import BUCKETS, ConnectionMetrics, RequestMetrics, told_both
 from scalekit.ops.serving import add_private_listener
-from scalekit.ops.trust import UpstreamTrust
 from scalekit.web.access import registration_role
 from scalekit.web.compress import Compress
 from scalekit.web.covered import CoveredHosts
 from scalekit.web.login import Login
 
 reactor = cast(Any, _reactor)
-_log = Logger(namespace="scalekit.balancer")
 
-#: How long a load balancer above us gets to see that we are going.
-ANNOUNCE_SECONDS = 5.0
 #: What an app has to say about itself fits.
 REGISTRATION_BYTES = 16 * 1024
 
@@ -142,6 +123,25 @@ class Balancer(NamedTuple):
     private: HTTPListening
 
 
+class _Path(NamedTuple):
+    """
+    What requests go through.
+
+    :ivar name: what the balancer's request ids begin with.
+    :ivar responder: makes what answers requests, as this configuration says.
+    """
+
+    name: bytes
+    proxy: ReverseProxy
+    policies: Policies
+    services: CachedServices
+    cache: HTTPCache | None
+    responder: Callable[[BalancerTable], Any]
+    metrics: RequestMetrics
+    factory: HTTPFactory
+    public: HTTPListening
+
+
 def add_balancer(
     daemon: DrainingService,
     settings: Config,
@@ -157,43 +157,39 @@ def add_balancer(
     :param sink: takes an entry for every request.
     :param panels: what other features show on the dashboard.
     """
-    config = settings.balancer
     wheel = Wheel(reactor)
     Ticking(wheel).setServiceParent(daemon)
-    roster = Roster(random.random, health_rules_of(config), config.drain.deadline, config.health.panic)
-    routing = Routing(claims_of(config))
-    roster.observe_claims(routing.settle)
-    trust = UpstreamTrust(settings, reactor)
-    trust.setServiceParent(daemon)
-    daemon.on_reload(trust.reload, "balancer.upstream_tls", check=trust.check)
-    upstreams = Upstreams(reactor, wheel, upstream_timeouts_of(config), trust, secrets.token_urlsafe)
-    roster.observe(upstreams.transition)
-    tunnels = Tunnels(wheel, random.random)
-    roster.observe(tunnels.transition)
-    roster.observe(_tell)
-    roster.observe_notices(_tell)
-    events = EventLog(secrets.token_hex(4), time.time)
-    roster.observe(events.transition)
-    roster.observe_notices(events.notice)
-    streams = EventStreams(events, reactor)
-    streams.setServiceParent(daemon)
-    daemon.on_drain(lambda is_hurried: streams.close())
+    control = add_control(
+        daemon, settings, wheel, reactor, random.random, time.time, secrets.token_urlsafe, secrets.token_hex(4)
+    )
+    path = _add_path(daemon, settings, control, wheel, certificate, sink)
+    servers = add_members(daemon, settings, control, reactor)
+    _add_changes(daemon, settings, control, path, servers)
+    # Last, so that everything behind a listener stands when it opens.
+    private = _add_private(daemon, settings, control, path, wheel, names, certificate, panels)
+    path.public.setServiceParent(daemon)
+    return Balancer(control.roster, path.public, private)
+
+
+def _add_path(
+    daemon: DrainingService,
+    settings: Config,
+    control: Control,
+    wheel: Wheel,
+    certificate: ServerTLS | None,
+    sink: ILogSink | None,
+) -> _Path:
+    """The proxy and what stands before it, up to the listeners, which are not open yet."""
+    config = settings.balancer
     name = secrets.token_hex(4).encode()
     forwarder = Forwarder(name, config.trusted_proxies, partial(random.getrandbits, 192))
-
-    def sticky_key(balancer: BalancerTable) -> bytes:
-        if not any(service.sticky for service in balancer.service):
-            return b""
-        directory = Path(settings.state_directory)
-        with locked(directory):
-            return made_secret(directory / "sticky.key", os.urandom)
-
-    policies = Policies(config, random.random, forwarder.client_address, sticky_key(config))
-    proxy = ReverseProxy(roster, routing, upstreams, tunnels, forwarder, reactor, policies.traffic)
+    policies = Policies(config, random.random, forwarder.client_address, _sticky_key(settings, config))
+    proxy = ReverseProxy(
+        control.roster, control.routing, control.upstreams, control.tunnels, forwarder, reactor, policies.traffic
+    )
     wheel.every_tick(proxy.tick)
     is_name_decisive = certificate is not None and any(certificate.of(url).is_name_decisive for url in config.listen)
-
-    services = CachedServices(proxy, routing, config)
+    services = CachedServices(proxy, control.routing, config)
     cache = _add_http_cache(daemon, settings, proxy, services, wheel) if config.http_cache.enabled else None
 
     def responder(balancer: BalancerTable) -> Any:
@@ -213,7 +209,6 @@ def add_balancer(
         check=lambda fresh: check_access_log(fresh.balancer.access_log),
     )
     metrics = RequestMetrics()
-    instances = InstanceMetrics(roster)
     factory = HTTPFactory(
         responder(config),
         reactor,
@@ -230,65 +225,78 @@ def add_balancer(
     public = HTTPListening(
         config.listen, factory, reactor, certificate, config.limits.max_connections, fail_start=fail_start
     )
+    return _Path(name, proxy, policies, services, cache, responder, metrics, factory, public)
+
+
+def _add_changes(
+    daemon: DrainingService, settings: Config, control: Control, path: _Path, servers: StaticServers
+) -> None:
+    """How all of it is configured anew, and drains."""
+
+    def limit(old: BalancerTable, fresh: BalancerTable) -> None:
+        path.factory.reconfigure(client_timeouts_of(fresh), h2_limits_of(fresh))
+        path.public.admission.limit = fresh.limits.max_connections
+        if path.cache is not None:
+            path.services.adopt(fresh)
+            path.cache.adopt(fresh.http_cache)
+        if fresh.compression != old.compression:
+            path.factory.respond = path.responder(fresh).respond
+
+    parts = Parts(
+        control.roster,
+        control.routing,
+        servers,
+        path.policies,
+        path.proxy,
+        control.upstreams,
+        limit,
+        partial(_sticky_key, settings),
+        control.tell,
+    )
+    swap = Swap(settings.balancer, parts, reactor.seconds)
+    daemon.on_reload(
+        lambda fresh: swap.take(fresh.balancer), *LIVE_KEYS, check=lambda fresh: swap.check(fresh.balancer)
+    )
+    # First: the private listener answers /readyz meanwhile, and apps that leave find it.
+    drain = partial(drained, reactor, path.factory, path.public, control.tunnels, lambda: swap.settings.drain.deadline)
+    daemon.on_drain(drain, is_first=True)
+
+
+def _add_private(
+    daemon: DrainingService,
+    settings: Config,
+    control: Control,
+    path: _Path,
+    wheel: Wheel,
+    names: list[str],
+    certificate: ServerTLS | None,
+    panels: Sequence[IPanel],
+) -> HTTPListening:
+    """The registration port: who comes and goes, what is known of them, and the dashboard."""
+    roster, routing, proxy, cache = control.roster, control.routing, path.proxy, path.cache
 
     def listeners() -> list[tuple[str, int]]:
         return [
             (address.host, address.port)
-            for service in (public, private)
+            for service in (path.public, private)
             for address in service.addresses()
             if hasattr(address, "port")
         ]
 
-    def drain(is_hurried: bool) -> Deferred[Any]:
-        # Until it is told, a load balancer above us goes on sending: take it, and say on every answer that we close.
-        factory.is_draining = True
-        announced: Deferred[Any] = deferLater(reactor, 0 if is_hurried else ANNOUNCE_SECONDS)
-        announced.addCallback(
-            lambda _: tunnels.end_all(INTERRUPTED_DRAIN_SECONDS if is_hurried else swap.settings.drain.deadline)
-        )
-        return announced.addCallback(lambda _: public.drain())
-
-    # First: the private listener answers /readyz meanwhile, and apps that leave find it.
-    daemon.on_drain(drain, is_first=True)
-    Prober(roster, upstreams.probe, reactor).setServiceParent(daemon)
-    # Ahead of the configured servers, which take the place of what was registered at their addresses.
-    SnapshotKeeper(roster, Path(settings.state_directory) / "registry.json", reactor).setServiceParent(daemon)
-    servers = StaticServers(roster, servers_of(config), reactor.nameResolver, reactor)
-    servers.setServiceParent(daemon)
-
-    def limit(old: BalancerTable, fresh: BalancerTable) -> None:
-        factory.reconfigure(client_timeouts_of(fresh), h2_limits_of(fresh))
-        public.admission.limit = fresh.limits.max_connections
-        if cache is not None:
-            services.adopt(fresh)
-            cache.adopt(fresh.http_cache)
-        if fresh.compression != old.compression:
-            factory.respond = responder(fresh).respond
-
-    def tell(notice: Notice) -> None:
-        _tell(notice)
-        events.notice(notice)
-
-    parts = Parts(roster, routing, servers, policies, proxy, upstreams, limit, sticky_key, tell)
-    swap = Swap(config, parts, reactor.seconds)
-    daemon.on_reload(
-        lambda fresh: swap.take(fresh.balancer), *LIVE_KEYS, check=lambda fresh: swap.check(fresh.balancer)
-    )
     overview = Overview(
         roster,
         Listing(roster, routing, reactor),
-        events,
-        metrics.counts,
+        control.events,
+        path.metrics.counts,
         Rates(BUCKETS),
         lambda name: len(proxy.traffic[name].waiting) if name in proxy.traffic else 0,
         reactor.seconds,
         [*panels, *_panels(settings, cache)],
     )
-    dashboard = Dashboard(overview)
     explain = ExplainResource(
         roster,
         routing,
-        lambda name: proxy.traffic.get(name) or policies.traffic(name),
+        lambda name: proxy.traffic.get(name) or path.policies.traffic(name),
         reactor,
         None if cache is None else Forecast(cache.front),
     )
@@ -297,10 +305,11 @@ def add_balancer(
     if settings.redis.url is not None:
         password = load_password(settings.redis.password_file, "redis.password_file")
         shared = SharedRegistry(roster, listeners, settings.redis.url.is_local)
-        link = new_link(shared, settings.redis.url, password, secrets.token_hex(8), reactor, random.random, tell)
+        link = new_link(
+            shared, settings.redis.url, password, secrets.token_hex(8), reactor, random.random, control.tell
+        )
         link.setServiceParent(daemon)
         collectors.append(SharingMetrics(link, shared))
-    # Last, so that everything behind a listener stands when it opens.
     private = add_private_listener(
         daemon,
         settings,
@@ -311,24 +320,24 @@ def add_balancer(
             reactor,
             listeners,
             secrets.token_urlsafe,
-            EventsResource(streams),
+            EventsResource(control.streams),
             explain,
             shared,
-            dashboard,
+            Dashboard(overview),
             None if cache is None else Purge(cache.purging),
-            tunnels.end,
+            control.tunnels.end,
         ),
         names=names,
         certificate=certificate,
         reactor=reactor,
         wall=time.time,
-        request_name=name + b"r",
+        request_name=path.name + b"r",
         collectors=(
-            metrics,
-            instances,
-            ConnectionMetrics("balancer", public),
+            path.metrics,
+            control.instances,
+            ConnectionMetrics("balancer", path.public),
             TrafficMetrics(lambda: proxy.traffic),
-            TunnelMetrics(tunnels),
+            TunnelMetrics(control.tunnels),
             *collectors,
         ),
         role_of=registration_role,
@@ -337,8 +346,16 @@ def add_balancer(
         counts_requests=False,
         login=Login("scalekit balancer", STYLESHEET, os.urandom, reactor.seconds),
     )
-    public.setServiceParent(daemon)
-    return Balancer(roster, public, private)
+    return private
+
+
+def _sticky_key(settings: Config, balancer: BalancerTable) -> bytes:
+    """What cookies are signed with; empty if no service is sticky.  Raises `ConfigurationFault`: it cannot be kept."""
+    if not any(service.sticky for service in balancer.service):
+        return b""
+    directory = Path(settings.state_directory)
+    with locked(directory):
+        return made_secret(directory / "sticky.key", os.urandom)
 
 
 def _panels(settings: Config, cache: HTTPCache | None) -> list[IPanel]:
@@ -376,7 +393,3 @@ def _add_http_cache(
     wheel.every_tick(cache.front.tick)
     daemon.on_reload(lambda fresh: cache.public_purge.adopt(tokens(fresh)), "registration.token_file")
     return cache
-
-
-def _tell(change: Transition | Notice) -> None:
-    _log.info("{change!r}", change=change)

@@ -40,7 +40,7 @@ _log = Logger()
 
 # A person who types Ctrl-C waits so long and types it again.
 INTERRUPTED_DRAIN_SECONDS = 3.0
-# A balancer announces for 5 s that it will go before it drains.
+# A balancer announces for so long that it will go, to a load balancer above it, before it drains.
 ANNOUNCE_SECONDS = 5.0
 # After the drain: writing out logs and snapshots. Kubernetes and systemd send SIGKILL later than that.
 STOP_SECONDS = 10.0
