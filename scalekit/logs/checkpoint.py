@@ -62,10 +62,12 @@ class Unwritten(NamedTuple):
 
     :ivar above: all numbers above this one.
     :ivar others: and these.
+    :ivar left: volumes that ended and cannot be sealed, as nothing can be written.
     """
 
     above: int
     others: frozenset[int]
+    left: tuple[Extent, ...] = ()
 
     def has(self, sequence: int) -> bool:
         """Whether the entry of this number is in no volume."""

@@ -130,6 +130,10 @@ class LogReader:
         checkpoint = checkpoint or self._checkpoint()
         extents = [checkpoint.volume] if checkpoint.closing is None else [checkpoint.closing.extent, checkpoint.volume]
         sealed = [volume_of(manifest) for manifest in manifests(self._directory)]
+        # One with a number says itself what there is.
+        found = None if checkpoint.sequence else self._unwritten()
+        if found is not None:
+            extents = [*found.left, *extents]
         return [one for one in sealed if one.number < extents[0].number] + [_of_extent(extent) for extent in extents]
 
     def used(self) -> int:

@@ -58,9 +58,10 @@ class _State(NamedTuple):
     output: Output
     is_written: Callable[[int, int], bool]
     sequence: int
+    left: tuple[Extent, ...] = ()  # volumes that ended and are not sealed
 
 
-def recover(directory: Directory, delay: int, *, is_compressed: bool = False) -> Recovered:
+def recover(directory: Directory, delay: int, *, is_compressed: bool = False, is_read_only: bool = False) -> Recovered:
     """
     Read checkpoint and journal, and cut the files to what counts.
 
@@ -69,6 +70,7 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
 
     :param delay: of the buffer, in nanoseconds.
     :param is_compressed: whether a volume that has to be sealed now is compressed.
+    :param is_read_only: what is written to the directory goes nowhere, so no volume can be sealed.
     """
     findings: list[str] = []
     numbers = segment_numbers(directory.names())
@@ -76,7 +78,7 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
     _remove_spare(directory, numbers)
     checkpoint = read_checkpoint(directory)
     if checkpoint is None:
-        state = _without_checkpoint(directory, is_compressed, findings)
+        state = _without_checkpoint(directory, is_compressed, is_read_only, findings)
     else:
         state = _with_checkpoint(directory, checkpoint, is_compressed, findings)
     output = state.output
@@ -135,7 +137,7 @@ def recover(directory: Directory, delay: int, *, is_compressed: bool = False) ->
         next_number,
         damaged,
         findings,
-        None if checkpoint is not None else Unwritten(state.sequence, frozenset(others)),
+        None if checkpoint is not None else Unwritten(state.sequence, frozenset(others), state.left),
     )
 
 
@@ -204,7 +206,7 @@ def _with_checkpoint(directory: Directory, checkpoint: Checkpoint, is_compressed
     return _State(output, checkpoint.is_written, checkpoint.sequence)
 
 
-def _without_checkpoint(directory: Directory, is_compressed: bool, findings: list[str]) -> _State:
+def _without_checkpoint(directory: Directory, is_compressed: bool, is_read_only: bool, findings: list[str]) -> _State:
     """Read all that could hold an entry of the journal."""
     numbers = open_numbers(directory.names())
     rebuild_manifests(directory, numbers, findings)
@@ -216,9 +218,15 @@ def _without_checkpoint(directory: Directory, is_compressed: bool, findings: lis
     # It was not below the time of any entry that is written; a clock that was set back since does not say that.
     watermark = max([extent.last_time, *(manifest.last_time for manifest in sealed)])
     last = extent.last_sequence
+    unsealed: list[Extent] = []
     for left in numbers:
         if left != number:
-            manifest_time, left_numbers = _seal_left(directory, left, watermark, is_compressed, findings)
+            if is_read_only:
+                left_extent, left_numbers = survey(directory, left)
+                manifest_time = left_extent.last_time
+                unsealed.append(left_extent)
+            else:
+                manifest_time, left_numbers = _seal_left(directory, left, watermark, is_compressed, findings)
             written |= left_numbers
             last = max(last, *left_numbers, 0)
             watermark = max(watermark, manifest_time)
@@ -234,7 +242,7 @@ def _without_checkpoint(directory: Directory, is_compressed: bool, findings: lis
     else:
         findings.extend(_set_aside(directory))
     checkpoint = Checkpoint(watermark=watermark, volume=extent)
-    return _State(Output(directory, checkpoint), lambda sequence, time: sequence in written, last)
+    return _State(Output(directory, checkpoint), lambda sequence, time: sequence in written, last, tuple(unsealed))
 
 
 def _numbers_in(directory: Directory, name: str) -> set[int]:

@@ -89,8 +89,8 @@ class Starting:
         self._busy: Deferred[None] | None = None
         self.trouble: BaseException | None = None
 
-    def _recover(self, directory: Directory) -> Recovered:
-        return recover(directory, self._delay, is_compressed=self._is_compressed)
+    def _recover(self, directory: Directory, *, is_read_only: bool = False) -> Recovered:
+        return recover(directory, self._delay, is_compressed=self._is_compressed, is_read_only=is_read_only)
 
     def begin(self, seconds: float) -> Recovered:
         """
@@ -104,7 +104,7 @@ class Starting:
         except OSError as why:
             self.trouble = why
             _log.error("the log's disk takes nothing ({why}); what it holds can be read, entries are refused", why=why)
-            return self._recover(Untouched(self._directory))._replace(damages=0, findings=[])
+            return self._recover(Untouched(self._directory), is_read_only=True)._replace(damages=0, findings=[])
 
     def again(self, seconds: float, then: Callable[[Recovered], None]) -> None:
         """Recover it, if it was not tried a moment ago; ``then`` gets what is found once that has gone well."""

@@ -107,6 +107,29 @@ class StartingTests(CollectorCase):
             self.assertGreater(step, 1 if is_lost else 0)
             self.directory = whole
 
+    def test_a_volume_that_was_to_be_sealed(self) -> None:
+        """And could not be: what it has is found, late entries as well."""
+        self.start(journal_bytes=1 << 20)
+        self.pass_time(4)
+        self.clock.advance(3600)
+        self.append("h")
+        self.pass_time(4)
+        self.append("i")
+        self.pass_time(4)
+        self.assertIn("open-00000002.ndjson", self.directory.names())
+        self.directory = self.directory.survive()
+        self.lose_checkpoints()
+        before = self.contents()
+        self.directory.fail_after(0, error=FULL, times=1 << 30)
+        self.start(journal_bytes=1 << 20)
+        self.assertEqual(self.found(), "abcdefghi")
+        self.assertEqual(self.contents(), before)
+        self.directory.fail_after(0, error=FULL, times=0)
+        self.pass_time(int(AGAIN_SECONDS))
+        self.assertEqual((self.collector.trouble, self.found()), (None, "abcdefghi"))
+        self.assertTrue(all(volume.is_sealed for volume in self.collector.reader.volumes()[:-1]))
+        self.stop()
+
     def test_without_a_checkpoint_nothing_is_found_twice(self) -> None:
         """What the journal keeps for its readers is in the volumes as well."""
         self.start(journal_bytes=1 << 20)
@@ -137,7 +160,7 @@ class StartingTests(CollectorCase):
         lane = SteppedLane()
         starting = Starting(MemoryDirectory(), 0, False, lane)
         starting.trouble = FULL
-        self.patch(starting, "_recover", lambda directory: 1 // 0)
+        self.patch(starting, "_recover", lambda directory, **others: 1 // 0)
         starting.again(0.0, self.fail)
         lane.step()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
