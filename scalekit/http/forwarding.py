@@ -26,6 +26,7 @@ from scalekit.http.origin import (
     origin_lines,
 )
 from scalekit.http.serializer import CHUNKED, content_length
+from scalekit.http.spellings import remember
 from scalekit.http.upgrade import WEBSOCKET
 
 _KEEP, _DROP, _CHAIN, _ID, _TRACE, _STATE, _VIA, _TE, _LIMIT, _PINNED = range(10)
@@ -83,9 +84,7 @@ def _learn(name: bytes) -> int:
     if kind is None:
         folded = _folded(lower)
         kind = _DROP if folded in _KINDS or folded.startswith(b"x-forwarded-") else _KEEP
-    if len(_kinds) < 1024 and len(name) < 64:
-        _kinds[name] = kind
-    return kind
+    return remember(_kinds, name, kind)
 
 
 def _folded(lower: bytes) -> bytes:

@@ -12,6 +12,7 @@ from scalekit.http import diagnosis
 from scalekit.http.grammar import CONTENT_LENGTH, FIELDS, PROTOCOL, REQUEST_LINE, tokens
 from scalekit.http.heads import RequestHead
 from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES, REQUEST_LINE_BYTES
+from scalekit.http.spellings import remember
 from scalekit.http.targets import check_authority, normalise, split_absolute
 
 _HOST, _LENGTH, _CODING, _CONNECTION, _EXPECT, _UPGRADE = range(1, 7)
@@ -33,11 +34,7 @@ _CODINGS = frozenset((b"chunked", b"identity", b"gzip", b"x-gzip", b"compress", 
 
 
 def _learn(name: bytes) -> int:
-    kind = _SPECIAL.get(name.lower(), 0)
-    # Spellings are few; whoever invents them by the thousand only loses the short cut.
-    if len(_kinds) < 1024 and len(name) < 64:
-        _kinds[name] = kind
-    return kind
+    return remember(_kinds, name, _SPECIAL.get(name.lower(), 0))
 
 
 def parse_request_head(data: bytes, end: int) -> RequestHead:

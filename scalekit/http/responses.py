@@ -12,6 +12,7 @@ from scalekit.http.bodies import ChunkedDecoder, CloseDecoder, Decoder, LengthDe
 from scalekit.http.grammar import CONTENT_LENGTH, FIELDS, STATUS_LINE, tokens
 from scalekit.http.heads import ResponseHead
 from scalekit.http.limits import FIELD_COUNT
+from scalekit.http.spellings import remember
 
 _DATE, _DROPPED, _LENGTH, _CODING, _CONNECTION, _UPGRADE = range(1, 7)
 _SPECIAL = {
@@ -31,10 +32,7 @@ _kinds: dict[bytes, int] = {}
 
 
 def _learn(name: bytes) -> int:
-    kind = _SPECIAL.get(name.lower(), 0)
-    if len(_kinds) < 1024 and len(name) < 64:
-        _kinds[name] = kind
-    return kind
+    return remember(_kinds, name, _SPECIAL.get(name.lower(), 0))
 
 
 def malformed(detail: str) -> UpstreamFault:

@@ -18,7 +18,6 @@ _DROPPED = frozenset((b"connection", b"transfer-encoding", b"upgrade"))
 #: Different in every request: in the compression's table they would push out what comes again.
 _UNIQUE = frozenset((b"x-request-id", b"traceparent"))
 
-
 #: What a named tuple's own constructor calls, in a third of its time.
 _made = tuple.__new__
 

@@ -17,6 +17,7 @@ from scalekit.http.grammar import CONTENT_LENGTH, FIELD_NAME, FIELD_VALUE, METHO
 from scalekit.http.h2.owner import FieldList
 from scalekit.http.heads import Fields, RequestHead
 from scalekit.http.limits import FIELD_COUNT, HEAD_BYTES, REQUEST_LINE_BYTES
+from scalekit.http.spellings import remember
 from scalekit.http.targets import check_authority, normalise
 
 _METHOD = re.compile(METHOD)
@@ -53,9 +54,7 @@ def _learn(name: bytes) -> int:
         raise Malformed("bad-field", "A field's name is no lower-case token.")
     else:
         kind = _SPECIAL.get(name, _KEPT)
-    if len(_kinds) < 1024 and len(name) < 64:
-        _kinds[name] = kind
-    return kind
+    return remember(_kinds, name, kind)
 
 
 class Malformed(ClientFault):

@@ -8,6 +8,7 @@ from itertools import chain
 from scalekit.errors import OurFault
 from scalekit.http.h2.session import Unindexed
 from scalekit.http.heads import Fields, ResponseHead
+from scalekit.http.spellings import remember
 
 #: Fields of one connection: dropped, as what they say is not said in HTTP/2 (RFC 9113 section 8.2.2).
 _DROPPED = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
@@ -42,10 +43,7 @@ def response_fields(head: ResponseHead, length: int | None, date: bytes, request
 
 def _learn(name: bytes) -> bytes:
     lower = name.lower()
-    known = b"" if lower in _DROPPED else lower
-    if len(_names) < 1024 and len(name) < 64:
-        _names[name] = known
-    return known
+    return remember(_names, name, b"" if lower in _DROPPED else lower)
 
 
 def plain_fields(fields: Fields) -> Fields:
