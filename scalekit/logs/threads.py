@@ -13,11 +13,6 @@ from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-#: For how long a long call gives way, between steps that take half of it: so it takes a third of a core, and whoever
-#: waits for a socket meanwhile does not have to wait for the interpreter as well each time, with which 64 clients that
-#: send entry by entry would wait for 64 steps.
-GIVE_WAY_SECONDS = 0.001
-
 T = TypeVar("T")
 
 
@@ -27,8 +22,8 @@ class Lane(Protocol):
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         """What the call returns or raises, in the reactor's thread."""
 
-    def give_way(self) -> None:
-        """For a call that takes long, between its steps: let others have the interpreter for a while."""
+    def give_way(self, seconds: float) -> None:
+        """For a call that takes long, between its steps: let others have the interpreter for so long."""
 
     def close(self) -> None:
         """Nothing runs any more, and nothing will."""
@@ -47,8 +42,8 @@ class ThreadLane:
             self._pool.start()
         return deferToThreadPool(self._reactor, self._pool, call)
 
-    def give_way(self) -> None:
-        self._closing.wait(GIVE_WAY_SECONDS)
+    def give_way(self, seconds: float) -> None:
+        self._closing.wait(seconds)
 
     def close(self) -> None:
         self._closing.set()
@@ -62,7 +57,7 @@ class DirectLane:
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         return maybeDeferred(call)
 
-    def give_way(self) -> None:
+    def give_way(self, seconds: float) -> None:
         pass
 
     def close(self) -> None:

@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class SteppedLane:
-    """See the module; ``ways_given``: how often a call has given way."""
+    """See the module; ``pauses``: for how long calls have given way."""
 
     def __init__(self) -> None:
-        self.ways_given = 0
+        self.pauses: list[float] = []
         self._calls: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
 
     def run(self, call: Callable[[], T]) -> Deferred[T]:
@@ -23,8 +23,8 @@ class SteppedLane:
         self._calls.append((call, done))
         return done
 
-    def give_way(self) -> None:
-        self.ways_given += 1
+    def give_way(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     def close(self) -> None:
         assert not self._calls

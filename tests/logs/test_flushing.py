@@ -5,10 +5,11 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from scalekit.logs import flushing as flushing_module
 from scalekit.logs.checkpoint import Checkpoint
 from scalekit.logs.counts import Counts
 from scalekit.logs.entry import Entry
-from scalekit.logs.flushing import Flushing
+from scalekit.logs.flushing import BRISK_SECONDS, LEISURE_SECONDS, Flushing
 from scalekit.logs.frames import make_frame
 from scalekit.logs.journal import Journal
 from scalekit.logs.memory import MemoryDirectory
@@ -44,5 +45,33 @@ class FlushingTests(SynchronousTestCase):
         flushing.begin()
         lane.step()
         self.assertEqual([line[-1:] for line in directory.read(LOG).splitlines()], [b"1", b"2"])
-        self.assertGreater(lane.ways_given, 0)
+        self.assertEqual(set(lane.pauses), {LEISURE_SECONDS})
         self.assertEqual((counts.flushes, counts.written, output.checkpoint.sequence), (2, 2, 2))
+
+    def test_the_more_waits_the_less_it_gives_way(self) -> None:
+        """Much, more than one flush can take, and the end."""
+        directory, lane, buffer = MemoryDirectory(), SteppedLane(), ReorderBuffer(10)
+        journal, output = Journal(directory, DirectLane(), Clock()), Output(directory, Checkpoint())
+        now = T
+        flushing = Flushing(
+            directory, lane, journal, buffer, output, Counts(), Room(DEFAULTS), (), 0, lambda: 9, lambda: now
+        )
+        self.patch(flushing_module, "HURRY_BYTES", 1)
+        for number, limit, is_ending, expected in (
+            (1, 1 << 20, False, {BRISK_SECONDS}),
+            (2, 1, False, set()),
+            (4, 1 << 20, True, set()),
+        ):
+            self.patch(flushing_module, "FLUSH_BYTES", limit)
+            flushing.is_ending = is_ending
+            for each in (number, number + 1):
+                time = T + 1000 * number + each
+                frame = make_frame(3 * each, time, [Entry(time, "INFO", "s", str(each))])
+                buffer.add(Chunk(frame, effective_times(frame.said, time)))
+            now = T + 1000 * number + 500
+            flushing.begin()
+            lane.pauses.clear()
+            lane.step()
+            self.assertEqual((set(lane.pauses), flushing.has_failed), (expected, False))
+            while lane.step():
+                pass
