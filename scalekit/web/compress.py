@@ -100,6 +100,7 @@ class Compress:
         may_transform = True
         is_conditional = False
         for name, value in head.fields:
+            # By its length first: of most names no copy in lower case is needed.
             size = len(name)
             if size == 15:
                 if name.lower() == b"accept-encoding":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-import time
+import threading
 from typing import Any
 
 from twisted.internet import reactor
@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from scalekit.net.transports import QUEUE_BYTES, ServerTransport, address_of, plain_address
-from tests.net.wire import HalfClosing, Recording, WireTestCase, bulk, in_thread, read_slowly
+from tests.net.wire import PATIENCE_SECONDS, HalfClosing, Recording, WireTestCase, bulk, in_thread, read_slowly
 
 # More than the kernel's buffers of both ends take together (net.ipv4.tcp_wmem and tcp_rmem: 4 + 6 MiB).
 MUCH = bulk(64 << 20)
@@ -88,9 +88,11 @@ class ContractTests(WireTestCase):
         await protocol.lost
 
     async def test_slow_reader_gets_every_byte(self) -> None:
+        written = threading.Event()
+
         def read() -> str:
             sock = self.dial()
-            time.sleep(0.05)  # the server's kernel buffer fills meanwhile
+            written.wait(PATIENCE_SECONDS)  # the server's kernel buffer fills meanwhile
             return read_slowly(sock)
 
         server = self.factory.next()
@@ -98,6 +100,7 @@ class ContractTests(WireTestCase):
         protocol = await server
         protocol.transport.write(MUCH[:-1])
         self.assertGreater(protocol.transport.queued_bytes, 0)
+        written.set()
         protocol.transport.write(MUCH[-1:])
         protocol.transport.loseConnection()
         self.assertEqual(await hashed, MUCH_HASH)
