@@ -125,7 +125,7 @@ class EntryOfTests(SynchronousTestCase):
     @given(records)
     def test_the_same_in_both_forms(self, record: Record) -> None:
         """And never anything but an entry."""
-        found = []
+        found: list[Entry] = []
         for form in (form_of(JSON), form_of(PROTOBUF)):
             batch = batch_of(form.read(form.write([record])))
             self.assertEqual(batch.rejected, [])
