@@ -5,83 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
-from twisted.trial.unittest import SynchronousTestCase
-
-from scalekit.balancer.instance import LEASE_SECONDS, Instance
 from scalekit.balancer.members import BODY_LIMIT, EXPECTED, AmendmentBody, RegistrationBody
-from scalekit.balancer.registrar import RegistrarResource
-from scalekit.balancer.roster import Endpoint, Roster, State
-from scalekit.balancer.routes import Claim, Routing
-from scalekit.config.tokens import Grant, Tokens
-from scalekit.http.heads import Client, ClientCertificate
-from scalekit.web.access import registration_role
-from scalekit.web.answers import Absent
-from scalekit.web.guard import Guard
-from scalekit.web.memory import MemoryExchange, ask
-from scalekit.web.site import Site
-
-HERE = Client("127.0.0.1", 40000, True, 2001, local_address="127.0.0.1")
-THERE = Client("10.0.0.7", 40000, True, 2001, local_address="10.0.0.1")
-NEIGHBOUR = Client("10.0.0.8", 40000, True, 2001, local_address="10.0.0.1")
-SHOWN = Client("10.0.0.7", 40000, True, 2001, local_address="10.0.0.1", certificate=ClientCertificate("CN=shop", "ab"))
-OPERATOR, SHOP = "o" * 16, "s" * 16
-A = "/v1/services/shop/instances/a"
-
-
-class MembersCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000.0)
-        self.roster = Roster(lambda: 0.5)
-        self.routing = Routing()
-        self.roster.observe_claims(self.routing.settle)
-        self.secrets = iter(f"secret-{n}" for n in range(100))
-        resource = RegistrarResource(
-            self.roster,
-            self.routing,
-            self.clock,
-            lambda: [("::", 2000), ("127.0.0.1", 2001)],
-            lambda: next(self.secrets),
-            Absent(),
-        )
-        tokens = Tokens([(OPERATOR, Grant("operator")), (SHOP, Grant("register", "shop"))])
-        self.guard = Guard(Site(resource, BODY_LIMIT, parse_forms=False), ["10.0.0.1"], tokens, registration_role)
-
-    def open(
-        self, method: str, target: str, value: Any = None, client: Client = HERE, token: str = ""
-    ) -> MemoryExchange:
-        body = value if isinstance(value, bytes) else b"" if value is None else json.dumps(value).encode()
-        fields = [(b"Accept", b"application/json")]
-        if token:
-            fields.append((b"Authorization", b"Bearer " + token.encode()))
-        host = b"10.0.0.1:2001" if client is not HERE else b"localhost:2001"
-        return ask(self.guard, method.encode(), target.encode(), fields, client=client, host=host, body=body)
-
-    def ask(self, *arguments: Any, **keywords: Any) -> tuple[int, Any]:
-        exchange = self.open(*arguments, **keywords)
-        return exchange.status, json.loads(exchange.sent)
-
-    def put(self, generation: int = 1, target: str = A, port: int = 3000, **more: Any) -> tuple[int, Any]:
-        where = {name: more.pop(name) for name in ("client", "token") if name in more}
-        return self.ask("PUT", target, {"generation": generation, "port": port, **more}, **where)
-
-    def instance(self) -> Instance:
-        found = self.roster.find("shop", "a")
-        assert found is not None
-        return found
-
-    def refused(self, status: int, reason: str, *arguments: Any, **keywords: Any) -> str:
-        """Refused as told, with one audit line, and nothing has changed; its detail."""
-        before = repr(self.roster)
-        with capturedLogs() as logged:
-            found, answer = self.ask(*arguments, **keywords)
-        self.assertEqual((found, answer["reason"]), (status, reason), answer)
-        lines = [event for event in logged if "refused" in event.get("log_format", "")]
-        self.assertEqual(len(lines), 1 if status in (403, 409) and reason != "token-role" else 0)
-        self.assertEqual(repr(self.roster), before)
-        return str(answer["detail"])
+from scalekit.balancer.roster import Endpoint, State
+from scalekit.balancer.routes import Claim
+from scalekit.http.heads import Client
+from tests.balancer.registering import OPERATOR, SHOP, THERE, A, MembersCase
 
 
 class PutTests(MembersCase):
@@ -226,92 +154,6 @@ class PutTests(MembersCase):
         self.refused(409, "stale-generation", "DELETE", f"{A}?generation=1")
         self.refused(409, "stale-generation", "POST", f"{A}/renew?generation=1")
         self.refused(409, "stale-generation", "POST", f"{A}/drain?generation=1")
-
-
-class RightsTests(MembersCase):
-    """Off this machine."""
-
-    def test_tokens(self) -> None:
-        self.assertEqual(self.put(client=THERE)[0], 401)
-        self.assertEqual(self.put(client=THERE, token=SHOP)[0], 201)
-        other = A.replace("shop", "blog")
-        self.refused(403, "token-scope", "PUT", other, {"generation": 1, "port": 1}, THERE, SHOP)
-        self.refused(403, "token-scope", "POST", f"{other}/renew", None, THERE, SHOP)
-        self.refused(403, "token-role", "PATCH", A, {"weight": 2}, THERE, SHOP)
-        self.assertEqual(self.ask("PATCH", A, {"weight": 2}, THERE, OPERATOR)[1]["weight"], 2)
-
-    def test_certificates(self) -> None:
-        """One that the listener has verified registers, and is no operator."""
-        self.assertEqual(self.put(client=SHOWN)[0], 201)
-        self.refused(403, "token-role", "PATCH", A, {"weight": 2}, SHOWN)
-        with capturedLogs() as logged:
-            self.put(client=SHOWN, address="10.0.0.8")
-        self.assertEqual(logged[-1]["peer"], "10.0.0.7 (CN=shop)")
-
-    def test_without_tokens(self) -> None:
-        """Where certificates alone let in, they do not make operators."""
-        self.guard._tokens = None
-        self.assertEqual(self.put(client=SHOWN)[0], 201)
-        self.refused(403, "operator", "PATCH", A, {"weight": 2}, SHOWN)
-
-    def test_only_ones_own(self) -> None:
-        """What is at another address is an operator's, or this machine's, to touch."""
-        self.put(client=THERE, token=SHOP)
-        for method, target in [("POST", f"{A}/renew"), ("POST", f"{A}/drain"), ("DELETE", f"{A}?generation=1")]:
-            self.refused(403, "foreign", method, target, None, NEIGHBOUR, SHOP)
-        self.assertEqual(self.ask("POST", f"{A}/renew")[0], 200)
-
-    def test_two_of_one_name(self) -> None:
-        """Who is well stays, whatever another machine of its name says; a real move is taken after the lease."""
-        self.put(client=THERE, token=SHOP)
-        self.rise()
-        detail = self.refused(403, "foreign", "PUT", A, {"generation": 2, "port": 3000}, NEIGHBOUR, SHOP)
-        self.assertEqual(detail, "a is at 10.0.0.7, and well.")
-        self.assertEqual(self.put(client=THERE, token=SHOP)[0], 200, "it may say its own again")
-        self.clock.advance(LEASE_SECONDS)
-        self.roster.expire(self.clock.seconds())
-        self.assertIs(self.instance().state, State.SUSPECT)
-        self.assertEqual(self.put(2, client=NEIGHBOUR, token=SHOP)[1]["address"], "10.0.0.8")
-        self.rise()
-        self.assertEqual(self.put(3, client=THERE, token=OPERATOR)[1]["address"], "10.0.0.7")
-        self.rise()
-        self.assertEqual(self.put(4)[1]["address"], "127.0.0.1")
-
-    def test_one_that_is_not_well_may_move(self) -> None:
-        """Before it has been up, when it is down, and while it leaves."""
-        self.put(client=THERE, token=SHOP)
-        self.assertEqual(self.put(2, client=NEIGHBOUR, token=SHOP)[1]["address"], "10.0.0.8")
-        self.rise()
-        for _ in range(3):
-            self.roster.probed(self.instance(), None, "connection refused", self.clock.seconds())
-        self.assertEqual(self.put(3, client=THERE, token=SHOP)[1]["address"], "10.0.0.7")
-        self.rise()
-        self.instance().in_flight = 1
-        self.ask("POST", f"{A}/drain", None, THERE, SHOP)
-        self.assertEqual(self.put(4, client=NEIGHBOUR, token=SHOP)[1]["address"], "10.0.0.8")
-
-    def rise(self) -> None:
-        instance = self.instance()
-        instance.has_consented = True
-        for _ in range(2):
-            self.roster.probed(instance, 200, "answered 200", self.clock.seconds())
-        self.assertIs(instance.state, State.UP)
-
-    def test_routes(self) -> None:
-        self.assertIn("note", self.put(client=THERE, token=SHOP, path="/x")[1])
-        self.assertIsNone(self.instance().claim)
-        self.assertNotIn("note", self.put(client=THERE, token=OPERATOR, path="/x")[1])
-
-    def test_consent(self) -> None:
-        """Elsewhere an app gets a secret, the same each time; an operator may do without."""
-        self.assertEqual(self.put(client=THERE, token=SHOP)[1]["secret"], "secret-0")
-        self.assertEqual(self.put(client=THERE, token=SHOP)[1]["secret"], "secret-0")
-        self.assertFalse(self.instance().has_consented)
-        good = {"generation": 2, "port": 3000, "consent": False}
-        self.refused(403, "consent", "PUT", A, good, THERE, SHOP)
-        self.assertNotIn("secret", self.ask("PUT", A, good, THERE, OPERATOR)[1])
-        self.assertTrue(self.instance().has_consented)
-        self.assertNotIn("secret", repr(self.ask("GET", "/v1/services")[1]))
 
 
 class LifeTests(MembersCase):

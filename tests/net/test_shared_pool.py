@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from scalekit.http.h2.owner import ErrorCode
-from scalekit.net.deadlines import Wheel
 from scalekit.net.h2_stream import H2Stream
 from scalekit.net.pool import MOST_OPENING
-from scalekit.net.shared_pool import HTTP_1_SECONDS, MOST_CONNECTIONS
+from scalekit.net.shared_pool import MOST_CONNECTIONS
 from scalekit.net.upstream import UpstreamConnection
-from tests.net.app_server import Attempt
-from tests.net.h2_app_server import Asked, H2AppServer, Peer
+from tests.net.sharing import HELLO, SharedPoolCase
 from tests.net.test_pool import raising
 
-HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
-
-class Case(SynchronousTestCase):
-    knows_http2 = True
-    streams = 100
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.wheel = Wheel(self.clock)
-        self.wheel.start()
-        self.app = H2AppServer(self.clock, self.wheel, None, self.streams, self.knows_http2)
-        self.pool = self.app.shared
-
-    def ask(self, count: int) -> list[Asked]:
-        return [Asked(self.app) for _ in range(count)]
-
-    def turn(self) -> None:
-        self.clock.advance(0)
-        for peer in self.app.peers:
-            peer.talk()
-
-    def failures(self, asked: list[Asked]) -> list[str]:
-        return [one.fault.reason for one in asked if one.fault is not None]
-
-    def alive(self) -> list[Attempt]:
-        return [attempt for attempt in self.app.attempts if not attempt.was_given_up]
-
-    def serve(self, peer: Peer) -> int:
-        """Answer everything that this connection has heard; how much it was."""
-        streams = [event[1] for event in peer.hears() if event[0] == "requested"]
-        for stream in streams:
-            peer.answers(stream)
-        return len(streams)
-
-
-class PriorKnowledge(Case):
+class PriorKnowledge(SharedPoolCase):
     def test_all_wait_for_the_first_connection(self) -> None:
         asked = self.ask(30)
         self.assertEqual(len(self.app.attempts), 1)
@@ -167,7 +128,7 @@ class PriorKnowledge(Case):
         self.assertEqual(len(streams), 1)
 
 
-class FewStreams(Case):
+class FewStreams(SharedPoolCase):
     streams = 2
 
     def test_who_waits_is_told_of_what_cannot_be_tried(self) -> None:
@@ -207,7 +168,7 @@ class FewStreams(Case):
         self.assertEqual(sum(self.serve(peer) for peer in self.app.peers), most)
 
 
-class NoStreams(Case):
+class NoStreams(SharedPoolCase):
     streams = 0
 
     def test_one_that_takes_no_requests(self) -> None:
@@ -217,7 +178,7 @@ class NoStreams(Case):
         self.assertEqual(len(self.app.attempts), 1)
 
 
-class Negotiated(Case):
+class Negotiated(SharedPoolCase):
     knows_http2 = False
 
     def test_at_first_nobody_knows(self) -> None:
@@ -278,106 +239,7 @@ class Negotiated(Case):
         self.assertEqual(self.serve(self.app.meets(self.app.attempts[0], take=False)), 1)
 
 
-class OldLanguage(Case):
-    """One that takes HTTP/2, and asks for HTTP/1.1."""
-
-    knows_http2 = False
-
-    def refused(self, count: int = 1) -> tuple[list[Asked], Peer]:
-        """So many requests that are told so."""
-        asked = self.ask(count)
-        peer = self.app.meets(take=False)
-        for event in peer.hears():
-            if event[0] == "requested":
-                peer.session.reset(event[1], ErrorCode.HTTP_1_1_REQUIRED)
-        peer.talk()
-        return asked, peer
-
-    def test_it_gets_it_for_a_while(self) -> None:
-        (first,), peer = self.refused()
-        self.assertEqual(self.failures([first]), ["http-1-required"])
-        self.assertTrue(first.stream.was_refused)
-        self.turn()
-        self.assertIs(peer.wire.loss, ConnectionDone)
-        (asked,) = self.ask(1)
-        self.assertEqual(self.app.old_attempts, self.app.attempts[1:])
-        self.app.accepts()
-        self.app.says(HELLO)
-        self.assertEqual(asked.events, [("answered", 200, b"hello")])
-
-        self.clock.pump([1.0] * (round(HTTP_1_SECONDS) + 2))
-        self.ask(1)
-        self.assertEqual(len(self.app.attempts), 3)
-        self.assertEqual(len(self.app.old_attempts), 1, "HTTP/2 is offered again")
-
-    def test_all_pools_of_it_know(self) -> None:
-        self.refused()
-        other = H2AppServer(self.clock, self.wheel, None, 100, False, self.app.wish)
-        Asked(other)
-        self.assertEqual(other.old_attempts, other.attempts)
-
-    def test_what_is_open_there_goes_on(self) -> None:
-        first, second = self.ask(2)
-        peer = self.app.meets()
-        peer.begins(3, b"half")
-        peer.session.reset(1, ErrorCode.HTTP_1_1_REQUIRED)
-        peer.talk()
-        self.assertEqual(self.failures([first, second]), ["http-1-required"])
-        self.ask(1)
-        self.assertEqual(len(self.app.old_attempts), 1)
-        peer.sends(3, b"", True)
-        self.assertEqual(second.events[-1], "ended")
-        self.turn()
-        self.assertIs(peer.wire.loss, ConnectionDone)
-
-    def test_one_that_is_being_opened_is_not_used(self) -> None:
-        self.ask(1)
-        peer = self.app.meets()
-        waiting = [self.ask(1)[0] for _ in range(100)]
-        self.assertEqual(len(self.app.attempts), 2)
-        peer.session.reset(1, ErrorCode.HTTP_1_1_REQUIRED)
-        peer.talk()
-        late = self.app.meets(self.app.attempts[1])
-        self.assertEqual(late.hears(), [])
-        self.assertEqual(len(self.app.old_attempts), 1)
-        self.app.accepts()
-        self.app.says(HELLO)
-        self.assertEqual(waiting[-1].events, [("answered", 200, b"hello")])
-        self.turn()
-        self.assertIs(late.wire.loss, ConnectionDone)
-
-    def test_by_goaway(self) -> None:
-        self.ask(1)
-        peer = self.app.meets()
-        peer.answers(1)
-        peer.session.terminate(ErrorCode.HTTP_1_1_REQUIRED)
-        peer.talk()
-        self.ask(1)
-        self.assertEqual(len(self.app.old_attempts), 1)
-
-    def test_in_the_midst_of_an_answer_it_is_a_reset(self) -> None:
-        (asked,) = self.ask(1)
-        peer = self.app.meets()
-        peer.begins(1, b"half")
-        peer.session.reset(1, ErrorCode.HTTP_1_1_REQUIRED)
-        peer.talk()
-        self.assertEqual((self.failures([asked]), asked.stream.was_refused), (["stream-reset"], False))
-        self.ask(1)
-        self.assertEqual(self.app.old_attempts, [])
-
-
-class OldLanguageByPriorKnowledge(Case):
-    def test_there_is_no_way_to_speak_it(self) -> None:
-        (asked,) = self.ask(1)
-        peer = self.app.meets()
-        peer.session.reset(1, ErrorCode.HTTP_1_1_REQUIRED)
-        peer.talk()
-        self.assertEqual((self.failures([asked]), asked.stream.was_refused), (["http-1-required"], False))
-        self.serve(peer)
-        self.assertEqual(len(self.pool.shared), 1)
-
-
-class Many(Case):
+class Many(SharedPoolCase):
     """More at once than may be opened, by an app server that nobody knows yet."""
 
     knows_http2 = False
