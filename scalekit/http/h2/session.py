@@ -6,7 +6,7 @@ What is received is told to the session's owner by calls, in the order of the fr
 `Session.output` is asked for it.  The owner may call the session from inside those calls, except `Session.receive`.
 A session that has ended (`Session.is_over`) may still have bytes to send: the GOAWAY that says why.
 
-The seam is `ServerSession`, `ClientSession` and their `Owner`: what passes tests/http/h2/test_session.py can take
+The seam is `ServerSession`, `ClientSession` and their `Owner`: what passes tests/http/h2/test_session*.py can take
 libnghttp2's place.
 """
 
