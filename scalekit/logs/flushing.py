@@ -27,6 +27,8 @@ from scalekit.logs.threads import Lane
 #: entry would wait for 64 steps.  With few entries, it is spread over half the time that there is for it; with many it
 #: takes a third of a core.
 LEISURE_SECONDS, BRISK_SECONDS = 0.004, 0.001
+# As many times of what makes every tick a flush: at a third of what may wait at all, it does not give way any more.
+_PRESSING = 4
 
 _log = Logger()
 
@@ -103,10 +105,10 @@ class Flushing:
 
     def _pause(self, release: Release) -> Callable[[], None]:
         """What writing does between its steps: the less, the more waits."""
-        if self.has_more or self.is_ending:
+        weight = release.weight + self._buffer.weight
+        if self.has_more or self.is_ending or weight > _PRESSING * HURRY_BYTES:
             return lambda: None
-        is_much = release.weight + self._buffer.weight > HURRY_BYTES
-        return partial(self._lane.give_way, BRISK_SECONDS if is_much else LEISURE_SECONDS)
+        return partial(self._lane.give_way, BRISK_SECONDS if weight > HURRY_BYTES else LEISURE_SECONDS)
 
     def _written(self, written: tuple[int, int]) -> bool:
         self.has_failed = False

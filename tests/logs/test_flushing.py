@@ -49,19 +49,20 @@ class FlushingTests(SynchronousTestCase):
         self.assertEqual((counts.flushes, counts.written, output.checkpoint.sequence), (2, 2, 2))
 
     def test_the_more_waits_the_less_it_gives_way(self) -> None:
-        """Much, more than one flush can take, and the end."""
+        """Much, more than one flush can take, the end, and what is pressing."""
         directory, lane, buffer = MemoryDirectory(), SteppedLane(), ReorderBuffer(10)
         journal, output = Journal(directory, DirectLane(), Clock()), Output(directory, Checkpoint())
         now = T
         flushing = Flushing(
             directory, lane, journal, buffer, output, Counts(), Room(DEFAULTS), (), 0, lambda: 9, lambda: now
         )
-        self.patch(flushing_module, "HURRY_BYTES", 1)
-        for number, limit, is_ending, expected in (
-            (1, 1 << 20, False, {BRISK_SECONDS}),
-            (2, 1, False, set()),
-            (4, 1 << 20, True, set()),
+        for number, hurry, limit, is_ending, expected in (
+            (1, 1000, 1 << 20, False, {BRISK_SECONDS}),
+            (2, 1000, 1, False, set()),
+            (4, 1000, 1 << 20, True, set()),
+            (6, 1, 1 << 20, False, set()),
         ):
+            self.patch(flushing_module, "HURRY_BYTES", hurry)
             self.patch(flushing_module, "FLUSH_BYTES", limit)
             flushing.is_ending = is_ending
             for each in (number, number + 1):
