@@ -108,7 +108,7 @@ class Searches:
         return self.run(budget, lambda: search(reader, self.indexes, matcher, budget, limit, is_backwards=is_backwards))
 
     def histogram(self, budget: Budget, query: Query, buckets: int) -> Deferred[Histogram]:
-        """See `scalekit.logs.search.searching.histogram`."""
+        """See `scalekit.logs.search.counting.histogram`."""
         reader, matcher = self._collector.reader, Matcher(query)
         now = self.now
         return self.run(budget, lambda: histogram(reader, self.indexes, matcher, budget, buckets, now))
