@@ -212,8 +212,7 @@ def _format(taken: Taken, is_late: bool) -> tuple[bytes, bytes]:
         end = bisect_left(times, (second + 1) * _BILLION, start)
         clock, stamp = clock_time(second)
         here = slice(start, end)
-        # The first digits are the second's, of each of them.
-        nanoseconds = ("," + _encode(times[here])[1:-1].decode()).split(f",{second}")[1:]
+        nanoseconds = _nanoseconds(times[here], second)
         parts = ['{"Sequence":', "", f',"Timestamp":"{stamp}', "", said[0], "", '"}\n'] * (end - start)
         parts[1::7], parts[3::7], parts[5::7] = written[here], nanoseconds, messages[here]
         texts = [clock + shown[0], "", "\n"] * (end - start)
@@ -228,6 +227,14 @@ def _format(taken: Taken, is_late: bool) -> tuple[bytes, bytes]:
         text.append("".join(texts))
         start = end
     return "".join(truth).encode(), "".join(text).encode()
+
+
+def _nanoseconds(times: Sequence[int], second: int) -> list[str]:
+    """The nine digits behind the seconds, of times within this second."""
+    if second < 1:  # a machine whose clock was never set
+        return [f"{time - second * _BILLION:09d}" for time in times]
+    # The first digits are the second's, of each of them.
+    return ("," + _encode(times)[1:-1].decode()).split(f",{second}")[1:]
 
 
 def _numbers(numbers: Sequence[int]) -> list[str]:

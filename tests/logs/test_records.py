@@ -51,6 +51,13 @@ class RecordTests(SynchronousTestCase):
             self.assertEqual(truth, b"".join(one for one, _ in single))
             self.assertEqual(lines, b"".join(one for _, one in single))
 
+    @given(st.lists(st.integers(-(1 << 61), 1 << 62) | st.integers(-3_000_000_000, 3_000_000_000), min_size=1))
+    def test_times(self, times: list[int]) -> None:
+        """Any, also those of a clock that was never set: each line has its entry's."""
+        rows = [(time, number, Entry(time, "INFO", "s", "m"), time) for number, time in enumerate(sorted(times))]
+        records = [parse_record(line) for line in format_rows(rows)[0].splitlines(keepends=True)]
+        self.assertEqual([record and record.time for record in records], sorted(times))
+
     @given(
         st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2_000_000_000), text), min_size=1, max_size=5)),
         st.integers(0, 2_000_000_000),
