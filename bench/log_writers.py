@@ -156,7 +156,7 @@ def write(
             if now > end:
                 due = []
             while due and (not rate or sum(each.sent for each in all_of_them) < rate * (now - began)):
-                due.pop().send()
+                due.pop(0).send()
                 under_way += 1
             if not due and not under_way:
                 break
