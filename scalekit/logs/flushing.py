@@ -75,6 +75,7 @@ class Flushing:
         self._newest = newest
         self._now = now
         self._older: Checkpoint | None = None  # the older one of the two on disk, since the first flush
+        self._is_catching_up = True  # since the start, something that was due has not been written yet
         self.under_way: Deferred[None] | None = None
         self.writing = NOTHING
         self.has_more = False
@@ -106,12 +107,15 @@ class Flushing:
     def _pause(self, release: Release) -> Callable[[], None]:
         """What writing does between its steps: the less, the more waits."""
         weight = release.weight + self._buffer.weight
-        if self.has_more or self.is_ending or weight > _PRESSING * HURRY_BYTES:
+        # After a start nothing is at leisure: a log that is killed every second would never come to a checkpoint, and
+        # have more to replay each time.
+        if self._is_catching_up or self.has_more or self.is_ending or weight > _PRESSING * HURRY_BYTES:
             return lambda: None
         return partial(self._lane.give_way, BRISK_SECONDS if weight > HURRY_BYTES else LEISURE_SECONDS)
 
     def _written(self, written: tuple[int, int]) -> bool:
         self.has_failed = False
+        self._is_catching_up = self._is_catching_up and self.has_more
         self._counts.flushes += 1
         self._counts.written += written[0]
         self._counts.written_late += written[1]

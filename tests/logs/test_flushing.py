@@ -49,7 +49,7 @@ class FlushingTests(SynchronousTestCase):
         self.assertEqual((counts.flushes, counts.written, output.checkpoint.sequence), (2, 2, 2))
 
     def test_the_more_waits_the_less_it_gives_way(self) -> None:
-        """Much, more than one flush can take, the end, and what is pressing."""
+        """A start, which may have replayed it; much, more than one flush can take, the end, and what is pressing."""
         directory, lane, buffer = MemoryDirectory(), SteppedLane(), ReorderBuffer(10)
         journal, output = Journal(directory, DirectLane(), Clock()), Output(directory, Checkpoint())
         now = T
@@ -57,6 +57,7 @@ class FlushingTests(SynchronousTestCase):
             directory, lane, journal, buffer, output, Counts(), Room(DEFAULTS), (), 0, lambda: 9, lambda: now
         )
         for number, hurry, limit, is_ending, expected in (
+            (0, 1000, 1 << 20, False, set()),
             (1, 1000, 1 << 20, False, {BRISK_SECONDS}),
             (2, 1000, 1, False, set()),
             (4, 1000, 1 << 20, True, set()),
